@@ -217,7 +217,7 @@ def instantaneous_hz(tone: Tone, seconds: NDArray[np.float64]) -> NDArray[np.flo
 def synthesise(
     tone: Tone, samples: int, rate_hz: int, rng: np.random.Generator, *, start_s: float = 0.0
 ) -> NDArray[np.float32]:
-    """Sound a siren as float32[samples] with peak 1.0, dry, at the horn's mouth; phase-continuous.
+    """Sound a siren as float32[samples] (at least 1) with peak 1.0, dry, at the horn's mouth; phase-continuous.
 
     Harmonics are added one by one and fade out below half the sample rate, so nothing aliases. The amplifier's
     distortion has no memory: applied to one period it only changes the harmonics, and needs no oversampling.
@@ -237,7 +237,7 @@ def synthesise(
     if tone.voice.breath > 0.0:  # the tone's RMS is 1 by construction
         pcm += tone.voice.breath * sounding * rng.standard_normal(samples, np.float32)
     coloured = _horn(pcm, tone.voice, rate_hz)
-    return np.asarray(coloured / max(float(np.max(np.abs(coloured), initial=0.0)), 1e-9), np.float32)
+    return np.asarray(coloured / max(float(np.max(np.abs(coloured))), 1e-9), np.float32)
 
 
 def _harmonics(voice: Voice) -> NDArray[np.complex64]:
@@ -256,7 +256,7 @@ def _additive(hz: NDArray[np.float64], harmonics: NDArray[np.complex64], rate_hz
     of_nyquist = (hz * (2.0 / rate_hz)).astype(np.float32)
     turning = first.copy()
     for k, amplitude in enumerate(harmonics, start=1):
-        if k * of_nyquist.min(initial=1.0) >= 1.0:
+        if k * of_nyquist.min() >= 1.0:
             break
         out += np.clip((1.0 - k * of_nyquist) * 10.0, 0.0, 1.0) * (amplitude * turning).real
         turning *= first

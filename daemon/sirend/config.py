@@ -1,0 +1,368 @@
+"""The configuration: frozen dataclasses with every default, and ``load``, the only reader of YAML and environment.
+
+Times stay seconds here, with the unit in the key's name; who uses one turns it into samples once, at construction.
+"""
+# ruff: noqa: RUF009  every key is a call of ``keys``, which returns a dataclass field
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sirend import keys, yamlfile
+from sirend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+NAME = r"[a-z0-9-]{1,64}"
+NAME_ALLOWED = "1 to 64 of the characters a-z, 0-9 and -"
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_MINUTES_A_DAY = 24 * 60
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
+
+
+def _read_rate(value: object, path: str, problems: list[str]) -> int | None:
+    """Read ``audio.rate``."""
+    if value == "auto":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 8_000 <= value <= 192_000:  # noqa: PLR2004
+        return value
+    keys.refuse(value, path, "auto or a whole number from 8000 to 192000 Hz", problems)
+    return None
+
+
+def _read_days(value: object, path: str, problems: list[str]) -> tuple[str, ...]:
+    """Read the days of an inhibit entry."""
+    if isinstance(value, list) and value and all(day in DAYS for day in value):
+        return tuple(value)
+    keys.refuse(value, path, f"a list of {', '.join(DAYS)}", problems)
+    return DAYS
+
+
+def _read_clock(value: object, path: str, problems: list[str]) -> int:
+    """Read a time of day as minutes since midnight."""
+    match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        keys.refuse(value, path, "a time of day from 00:00 to 24:00", problems)
+        return 0
+    return _MINUTES_A_DAY if match[1] is None else int(match[1]) * 60 + int(match[2])
+
+
+@dataclass(frozen=True, slots=True)
+class AudioConfig:
+    """Where the samples come from."""
+
+    device: str = keys.text("default", r"\S(.*\S)?", "the name of an input that `sirend devices` lists")
+    """Stable name of the PortAudio input."""
+    channels: int = keys.number(1, 1, 64, "", whole=True)
+    """Channels to open."""
+    rate: int | None = keys.custom(None, _read_rate)
+    """Sample rate to open the device at, Hz; None (``auto`` in the file) leaves it to the device."""
+    stall_s: float = keys.number(5.0, 1.0, 60.0, "s")
+    """The input counts as lost when nothing arrived for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """One leg of the junction and the channel that listens to it."""
+
+    name: str = keys.text("main", NAME, NAME_ALLOWED)
+    """Part of the topics."""
+    channel: int = keys.number(0, 0, 63, "", whole=True)
+    """Column of the input, counted from 0."""
+    bearing_deg: float | None = keys.number(None, 0.0, 360.0, "degrees", optional=True)
+    """Compass bearing from which vehicles of this approach come."""
+    priority: int = keys.number(1, 1, 9, "", whole=True)
+    """1 is served first when several approaches call."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectConfig:
+    """When a sound counts as a siren."""
+
+    model: Path | None = keys.path()
+    """Model bundle; None is the one that ships."""
+    hop_s: float = keys.number(0.25, 0.05, 2.0, "s", step=0.01)
+    """Distance between windows."""
+    enter: float | None = keys.number(None, 0.01, 0.99, "", optional=True)
+    """Evidence at which a siren is heard; None takes the model's operating point, here and in the next three."""
+    exit: float | None = keys.number(None, 0.01, 0.99, "", optional=True)
+    """Evidence below which it is gone."""
+    confirm_s: float | None = keys.number(0.75, 0.0, 10.0, "s", optional=True)
+    """The evidence must be there for so long before a call."""
+    release_s: float | None = keys.number(3.0, 0.0, 60.0, "s", optional=True)
+    """The evidence must be gone for so long before a call ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibit:
+    """A part of the week, in the host's local time, in which no call is made."""
+
+    days: tuple[str, ...] = keys.custom(DAYS, _read_days)
+    """Days on which it begins."""
+    from_min: int = keys.custom(0, _read_clock, key="from")
+    """First minute, counted from midnight, 0..1440."""
+    to_min: int = keys.custom(_MINUTES_A_DAY, _read_clock, key="to")
+    """First minute after it; not later than ``from_min`` means on the next day."""
+
+    def covers(self, local: datetime) -> bool:
+        """Return whether the local time lies in it."""
+        minute = local.hour * 60 + local.minute
+        today, yesterday = DAYS[local.weekday()], DAYS[local.weekday() - 1]
+        if self.from_min < self.to_min:
+            return today in self.days and self.from_min <= minute < self.to_min
+        return (today in self.days and minute >= self.from_min) or (yesterday in self.days and minute < self.to_min)
+
+
+@dataclass(frozen=True, slots=True)
+class CallConfig:
+    """How long a call may and must last, after NTCIP 1202 preemption."""
+
+    min_duration_s: float = keys.number(5.0, 1.0, 300.0, "s")
+    """A call holds at least so long, except when the input fails or the daemon stops."""
+    max_presence_s: float = keys.number(60.0, 5.0, 900.0, "s")
+    """A call ends after so long at the latest."""
+    rearm_gap_s: float = keys.number(5.0, 1.0, 600.0, "s")
+    """After that, so long without a siren before the next call."""
+    max_calls_per_hour: int = keys.number(20, 1, 720, "calls", whole=True)
+    """More calls than these within an hour are inhibited."""
+    valid_for_s: float = keys.number(5.0, 2.0, 60.0, "s")
+    """A consumer must treat a state as clear when it is older than this."""
+    advisory: bool = keys.switch()
+    """Mark every event as information only, for a trial period."""
+    inhibit: tuple[Inhibit, ...] = keys.several(Inhibit, (), "{days, from, to}")
+    """When no call is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """The certificates of an encrypted connection, PEM files."""
+
+    ca_file: Path | None = keys.path()
+    """Authorities that may have signed the broker's certificate; None takes the system's."""
+    cert_file: Path | None = keys.path()
+    """The daemon's own certificate."""
+    key_file: Path | None = keys.path()
+    """The key that belongs to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttConfig:
+    """The broker."""
+
+    host: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
+    """Host name or address."""
+    port: int = keys.number(1883, 1, 65535, "", whole=True)
+    """TCP port; 8883 is usual with TLS."""
+    client_id: str | None = keys.text(None, r"[\x21-\x7e]{1,64}", "1 to 64 printable characters", optional=True)
+    """What the broker knows the daemon by; None is ``sirend-<site>``."""
+    username: str | None = keys.text(None, r".{1,256}", "text", optional=True)
+    """For brokers that ask for a password."""
+    password_file: Path | None = keys.path()
+    """File, or name of a systemd credential, whose first line is the password."""
+    tls: TlsConfig | None = keys.section(TlsConfig, optional=True)
+    """Certificates; None is a plain connection."""
+    sign_key_file: Path | None = keys.path()
+    """File, or name of a systemd credential, with the HMAC-SHA256 key of events; None leaves them unsigned."""
+    prefix: str = keys.text("sirend", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "topic levels of A-Z a-z 0-9 . _ -")
+    """First part of every topic."""
+    insecure: bool = keys.switch()
+    """Allow a plain connection to another host."""
+    keepalive_s: int = keys.number(10, 5, 300, "s", whole=True)
+    """The broker declares the daemon offline after one and a half times so long without a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalConfig:
+    """The local record of events."""
+
+    path: Path | None = keys.path()
+    """File; None keeps none."""
+    max_mb: int = keys.number(16, 1, 4096, "MB", whole=True)
+    """Size at which it is rotated; one older file is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """The local web page."""
+
+    enabled: bool = keys.later("web page")
+    """Serve it."""
+    bind: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
+    """Address to listen on."""
+    port: int = keys.number(8080, 1, 65535, "", whole=True)
+    """TCP port."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """The Prometheus endpoint."""
+
+    enabled: bool = keys.later("Prometheus endpoint")
+    """Serve it."""
+    bind: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
+    """Address to listen on."""
+    port: int = keys.number(9464, 1, 65535, "", whole=True)
+    """TCP port."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipsConfig:
+    """Recordings of what led to a call."""
+
+    enabled: bool = keys.later("recording of clips")
+    """Keep them."""
+    path: Path | None = keys.path()
+    """Folder."""
+    max_mb: int = keys.number(64, 1, 65536, "MB", whole=True)
+    """Size of the folder above which the oldest go."""
+    max_age_days: int = keys.number(7, 1, 365, "days", whole=True)
+    """Age at which they go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set."""
+
+    site: str = keys.text("main-5th", NAME, NAME_ALLOWED)
+    """Name of the junction, part of every topic."""
+    audio: AudioConfig = keys.section(AudioConfig)
+    approaches: tuple[Approach, ...] = keys.several(Approach, (Approach(),), "approaches")
+    detect: DetectConfig = keys.section(DetectConfig)
+    call: CallConfig = keys.section(CallConfig)
+    mqtt: MqttConfig = keys.section(MqttConfig)
+    journal: JournalConfig = keys.section(JournalConfig)
+    web: WebConfig = keys.section(WebConfig)
+    metrics: MetricsConfig = keys.section(MetricsConfig)
+    clips: ClipsConfig = keys.section(ClipsConfig)
+
+
+def load(path: Path | None) -> Config:
+    """Return the configuration in the YAML file ``path``, or the defaults when ``path`` is None.
+
+    Relative file names in it are relative to its folder. Raises ``ConfigError`` with every problem at once.
+    """
+    if path is None:
+        return Config()
+    content = yamlfile.read(path)
+    problems: list[str] = []
+    config = keys.read_mapping(Config, {} if content is None else content, "", problems)
+    if not problems:
+        config = _with_files(config, path.absolute().parent, problems)
+        problems += _contradictions(config)
+    if problems:
+        raise ConfigError(str(path), problems)
+    return config
+
+
+def secret(path: Path) -> bytes:
+    """Return the first line of the file ``path``, for passwords and keys; raise ``ConfigError`` when there is none."""
+    try:
+        line = path.read_bytes().partition(b"\n")[0].rstrip(b"\r")
+    except OSError as error:
+        raise ConfigError(str(path), [f"the secret cannot be read: {error.strerror}"]) from None
+    if not line:
+        raise ConfigError(str(path), ["the secret's first line is empty"])
+    return line
+
+
+def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
+    """Return ``config`` with every file name made absolute."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+
+    def existing(name: Path | None, key: str) -> Path | None:
+        if name is None:
+            return None
+        found = folder / name
+        if not found.is_file():
+            problems.append(f"{key} is {str(name)!r}: there is no file {found}")
+        return found
+
+    def of_secret(name: Path | None, key: str) -> Path | None:
+        bare = name is not None and name.name == str(name)
+        if name is not None and bare and credentials and (Path(credentials) / name).is_file():
+            return Path(credentials) / name
+        return existing(name, key)
+
+    def plain(name: Path | None) -> Path | None:
+        return None if name is None else folder / name
+
+    tls = config.mqtt.tls
+    if tls is not None:
+        tls = TlsConfig(
+            ca_file=existing(tls.ca_file, "mqtt.tls.ca_file"),
+            cert_file=existing(tls.cert_file, "mqtt.tls.cert_file"),
+            key_file=existing(tls.key_file, "mqtt.tls.key_file"),
+        )
+    return dataclasses.replace(
+        config,
+        detect=dataclasses.replace(config.detect, model=plain(config.detect.model)),
+        journal=dataclasses.replace(config.journal, path=plain(config.journal.path)),
+        clips=dataclasses.replace(config.clips, path=plain(config.clips.path)),
+        mqtt=dataclasses.replace(
+            config.mqtt,
+            tls=tls,
+            password_file=of_secret(config.mqtt.password_file, "mqtt.password_file"),
+            sign_key_file=of_secret(config.mqtt.sign_key_file, "mqtt.sign_key_file"),
+        ),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether ``host`` is this very machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _contradictions(config: Config) -> list[str]:
+    """Return a problem for each pair of keys that cannot both hold."""
+    detect, call, mqtt = config.detect, config.call, config.mqtt
+    channels = config.audio.channels
+    problems = [
+        f"approaches[{i}].channel is {approach.channel}: with audio.channels {channels} allowed is 0 to {channels - 1}"
+        for i, approach in enumerate(config.approaches)
+        if approach.channel >= channels
+    ]
+    taken: dict[str, list[object]] = {
+        "name": [approach.name for approach in config.approaches],
+        "channel": [approach.channel for approach in config.approaches],
+    }
+    for key, values in taken.items():
+        problems += [
+            f"approaches[{i}].{key} is {value!r}: approaches[{values.index(value)}] has it already"
+            for i, value in enumerate(values)
+            if values.index(value) < i
+        ]
+    if not config.approaches:
+        problems.append("approaches is empty: name at least one")
+    if detect.enter is not None and detect.exit is not None and detect.exit >= detect.enter:
+        problems.append(f"detect.exit is {detect.exit:g}: it must lie below detect.enter, {detect.enter:g}")
+    if call.max_presence_s < call.min_duration_s:
+        problems.append(
+            f"call.max_presence_s is {call.max_presence_s:g}: "
+            f"it must reach call.min_duration_s, {call.min_duration_s:g} s"
+        )
+    refresh_s = max(1.0, detect.hop_s)
+    if call.valid_for_s < 2.0 * refresh_s:
+        problems.append(
+            f"call.valid_for_s is {call.valid_for_s:g}: a state is repeated every {refresh_s:g} s with this "
+            f"detect.hop_s and must stay valid for twice that"
+        )
+    if mqtt.password_file is not None and mqtt.username is None:
+        problems.append("mqtt.password_file is set: mqtt.username must be set as well")
+    if mqtt.tls is not None and (mqtt.tls.cert_file is None) != (mqtt.tls.key_file is None):
+        problems.append("mqtt.tls needs both of cert_file and key_file, or neither")
+    if mqtt.tls is None and not mqtt.insecure and not _is_loopback(mqtt.host):
+        problems.append(
+            f"mqtt.host is {mqtt.host!r}: a plain connection leaves this machine readable and forgeable by anyone on "
+            "the way; set mqtt.tls, or mqtt.insecure: true if the network is trusted"
+        )
+    return problems

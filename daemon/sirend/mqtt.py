@@ -1,0 +1,328 @@
+"""The way to the broker: a sink that queues and returns, and one thread that does the talking.
+
+Each connection gets a new paho client, so that nothing of the one before is ever sent again behind our back: what an
+outage leaves is decided by the ``Outbox`` alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from sirend.config import secret
+from sirend.connection import Connection
+from sirend.debounce import CallState
+from sirend.errors import ConfigError, SirendError
+from sirend.events import canonical, to_json
+from sirend.outbox import Message, Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sirend.config import MqttConfig
+    from sirend.events import Event
+
+_log = logging.getLogger(__name__)
+
+_CAPACITY = 256
+_WINDOW = 10
+"""Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""
+_ANSWER_S = 5.0
+_CLOSE_S = 1.5
+"""How long a clean close waits for the last acknowledgements."""
+_FAREWELL_S = 0.4
+_STABLE_S = 10.0
+"""A connection that held so long was a good one: the next failure starts the back-off anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential back-off with full jitter, so that a city does not return to its broker in one moment."""
+
+    first_s: float = 0.5
+    cap_s: float = 30.0
+
+    def delay_s(self, failures: int) -> float:
+        """Return a random time between 0 and a bound that doubles with each of ``failures`` in a row, up to the cap."""
+        bound = min(self.cap_s, self.first_s * 2.0 ** min(failures, 30))
+        return random.uniform(0.0, bound)  # noqa: S311  spread, not secrecy
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the messages since the start; the ``outbox`` of the health message."""
+
+    connected: bool
+    queued: int
+    published: int
+    """Acknowledged by the broker."""
+    dropped_expired: int
+    dropped_full: int
+    refused: int
+    """Acknowledged with a refusal."""
+    reconnects: int
+
+
+class Mqtt:
+    """A sink that publishes events, states, health and availability as ``sirend/{site}/...``."""
+
+    def __init__(
+        self, config: MqttConfig, site: str, approaches: Sequence[str], *, backoff: Backoff | None = None
+    ) -> None:
+        """Prepare to speak for the named ``approaches`` of ``site``; nothing is connected yet.
+
+        Raises ``ConfigError`` when the password or the certificates cannot be used.
+        """
+        self._config = config
+        self._site = site
+        self._backoff = backoff or Backoff()
+        self._root = f"{config.prefix}/{site}"
+        self._availability = f"{self._root}/availability"
+        self._states = [f"{self._root}/{approach}/emergency" for approach in approaches]
+        self._outbox = Outbox(_CAPACITY)
+        self._outbox.put(Message(self._availability, b"online", retain=True))
+        for topic in self._states:  # until a state is known, nothing an earlier run left may stand
+            self._outbox.put(Message(topic, b"", retain=True))
+        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._unanswered = 0
+        self._connects = 0
+        self._published = 0
+        self._refused = 0
+        self._connected = False
+        self._problem: str | None = "not connected yet"
+        self._said = ""
+        self._closing = threading.Event()
+        self._close_by = math.inf
+        self._thread = threading.Thread(target=self._run, name="sirend-mqtt", daemon=True)
+        self._wake, self._waker = socket.socketpair()
+        self._new_client()
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the messages so far."""
+        return Counts(
+            connected=self._connected,
+            queued=len(self._outbox),
+            published=self._published,
+            dropped_expired=self._outbox.dropped_expired,
+            dropped_full=self._outbox.dropped_full,
+            refused=self._refused,
+            reconnects=max(0, self._connects - 1),
+        )
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no connection now, or None when there is one."""
+        return self._problem
+
+    def __enter__(self) -> Self:
+        """Start the network thread, which keeps trying until the end; a missing broker is no error."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Deliver what waits, say ``offline`` and disconnect; takes about 2 s at most."""
+        self._close_by = time.monotonic() + _CLOSE_S
+        self._closing.set()
+        self._stir()
+        self._thread.join(_CLOSE_S + 2.0 * _FAREWELL_S)
+        if self._thread.is_alive():
+            _log.warning("%s: still waiting for the network; left to itself", self._place)
+            return
+        self._wake.close()
+        self._waker.close()
+        if len(self._outbox):
+            _log.warning("%s: %d events were never delivered", self._place, len(self._outbox))
+
+    def publish(self, event: Event) -> None:
+        """Queue the approach's state and, unless ``event`` only repeats it, the event; return at once."""
+        payload = to_json(event).encode()
+        deadline = time.monotonic() + _remaining_s(event)
+        root = f"{self._root}/{event.approach}"
+        standing = deadline if event.state is CallState.APPROACHING else None
+        self._outbox.put(Message(f"{root}/emergency", payload, retain=True, deadline=standing))
+        if not event.refresh:
+            self._outbox.put(Message(f"{root}/event", payload, retain=False, deadline=deadline))
+        self._stir()
+
+    def health(self, payload: dict[str, Any]) -> None:
+        """Queue the health message, JSON values of ``sirend/health/1``; return at once."""
+        self._outbox.put(Message(f"{self._root}/health", canonical(payload).encode(), retain=True))
+        self._stir()
+
+    @property
+    def _place(self) -> str:
+        return f"MQTT broker {self._config.host}:{self._config.port}"
+
+    def _stir(self) -> None:
+        """Wake the network thread. A full pipe wakes it as well."""
+        with suppress(BlockingIOError):
+            self._waker.send(b"\0", socket.MSG_DONTWAIT)
+
+    def _new_client(self) -> Client:
+        """Return a client with our name, will and credentials; raise ``ConfigError`` when these cannot be read."""
+        config = self._config
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=config.client_id or f"sirend-{self._site}",
+            protocol=self._protocol,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _ANSWER_S
+        client.max_inflight_messages_set(_WINDOW)
+        client.max_queued_messages_set(_WINDOW)
+        client.will_set(self._availability, b"offline", qos=1, retain=True)
+        if config.username is not None:
+            password = None if config.password_file is None else secret(config.password_file).decode()
+            client.username_pw_set(config.username, password)
+        if config.tls is not None:
+            ca, cert, key = (None if file is None else str(file) for file in astuple(config.tls))
+            try:
+                # The empty password keeps OpenSSL from asking for one on the terminal.
+                client.tls_set(ca_certs=ca, certfile=cert, keyfile=key, keyfile_password="")
+            except (OSError, ValueError) as error:
+                raise ConfigError("mqtt.tls", [f"the certificates cannot be used: {error}"]) from None
+        return client
+
+    def _say(self, level: int, text: str) -> None:
+        """Log a change of the connection's state once."""
+        if text != self._said:
+            self._said = text
+            _log.log(level, "%s: %s", self._place, text)
+
+    def _run(self) -> None:
+        """Connect, talk, and after each failure wait and connect again: the network thread."""
+        failures = 0
+        while not self._closing.is_set():
+            connected_at = math.inf
+            try:
+                connection = self._connect()
+                connected_at = time.monotonic()
+                self._talk(connection)
+            except (OSError, ValueError, SirendError) as error:
+                self._fail(f"cannot be reached: {_brief(error)}")
+            except Exception:  # noqa: BLE001  a bug must not end the reports
+                _log.exception("%s: the connection failed by a bug; trying again", self._place)
+            failures = 0 if time.monotonic() - connected_at > _STABLE_S else failures + 1
+            self._closing.wait(self._backoff.delay_s(failures))
+
+    def _fail(self, problem: str) -> None:
+        self._problem = problem
+        self._say(logging.WARNING, f"{problem}; trying again until it works")
+
+    def _connect(self) -> Connection:
+        """Open a connection and send CONNECT; raise ``OSError`` or ``ValueError`` when there is no way."""
+        client = self._new_client()
+        connection = Connection(client)
+        client.connect(self._config.host, self._config.port, self._config.keepalive_s)
+        return connection
+
+    def _talk(self, connection: Connection) -> None:
+        """Serve a connection until it ends, or until a clean close is done."""
+        answer_by = time.monotonic() + _ANSWER_S
+        while connection.answer is None and connection.end is None:
+            if time.monotonic() > min(answer_by, self._close_by):
+                connection.drop()
+                self._fail("accepts connections but does not answer")
+                return
+            connection.turn(0.2, self._wake)
+        if not connection.is_accepted:
+            self._rejected(connection)
+            return
+        self._accepted()
+        try:
+            while connection.is_accepted and not self._is_done(connection):
+                self._exchange(connection, timeout_s=1.0 if self._close_by == math.inf else 0.05)
+            if connection.is_accepted:
+                self._bid_farewell(connection)
+        finally:
+            self._connected = False
+            self._outbox.end(connection.unacknowledged.values())
+        if connection.end is not None and not self._closing.is_set():
+            self._fail(f"ended the connection: {connection.end}")
+
+    def _accepted(self) -> None:
+        """Begin with what must be known first."""
+        version = "5" if self._protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+        self._say(logging.INFO, f"connected with MQTT {version}")
+        if version != "5":
+            _log.warning("%s: it refuses MQTT 5, so messages do not expire in it; update the broker", self._place)
+        # After an outage, `online` goes first: the controller waits for it. A first connection clears what an earlier
+        # run left before it says that this run is there to answer for it.
+        opening = [self._availability, *self._states] if self._connects else [*self._states, self._availability]
+        self._outbox.begin([*opening, f"{self._root}/health"], time.monotonic())
+        self._connects += 1
+        self._unanswered = 0
+        self._problem = None
+        self._connected = True
+
+    def _rejected(self, connection: Connection) -> None:
+        """Tell why the broker did not take us, and try the older protocol if that may be the reason."""
+        answer = connection.answer
+        if answer is None:  # RabbitMQ before 3.13 closes the connection on a CONNECT of MQTT 5 without an answer
+            self._unanswered += 1
+            self._fail("closed the connection without an answer")
+        else:
+            self._fail(f"refused the connection: {answer}")
+        if (answer is None and self._unanswered % 2 == 0) or str(answer) == "Unsupported protocol version":
+            is_new = self._protocol is MQTTProtocolVersion.MQTTv5
+            self._protocol = MQTTProtocolVersion.MQTTv311 if is_new else MQTTProtocolVersion.MQTTv5
+
+    def _exchange(self, connection: Connection, timeout_s: float) -> None:
+        """Send what may be sent, then wait for the broker or the pipeline."""
+        while connection.is_accepted and len(connection.unacknowledged) < _WINDOW:
+            now = time.monotonic()
+            message = self._outbox.take(now)
+            if message is None:
+                break
+            connection.send(message, now)
+        connection.turn(timeout_s, self._wake)
+        while connection.acknowledgements:
+            message, code = connection.acknowledgements.pop()
+            if code.is_failure:
+                self._refused += 1
+                self._say(logging.ERROR, f"refused a message on {message.topic}: {code}")
+            else:
+                self._published += 1
+
+    def _is_done(self, connection: Connection) -> bool:
+        """Return whether a clean close has waited for the last messages, or long enough."""
+        if not self._closing.is_set():
+            return False
+        return time.monotonic() > self._close_by or not (len(self._outbox) or connection.unacknowledged)
+
+    def _bid_farewell(self, connection: Connection) -> None:
+        """Say ``offline`` and disconnect; where the broker does not acknowledge it, let it publish the will instead."""
+        offline = Message(self._availability, b"offline", retain=True)
+        connection.send(offline, time.monotonic())
+        until = time.monotonic() + _FAREWELL_S
+        while offline in connection.unacknowledged.values() and connection.is_accepted and time.monotonic() < until:
+            connection.turn(0.05, self._wake)
+        if offline in connection.unacknowledged.values():
+            connection.drop()
+        else:
+            connection.leave()
+
+
+def _remaining_s(event: Event) -> float:
+    """Return how long ``event`` is still valid, s; the times of a replay say nothing about now."""
+    span_s = (event.valid_until - event.at).total_seconds()
+    if event.mode == "replay":
+        return span_s
+    return min(span_s, (event.valid_until - datetime.now(UTC)).total_seconds())
+
+
+def _brief(error: Exception) -> str:
+    """Return an error's own words, without the number in front of them."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

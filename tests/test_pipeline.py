@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sirend.audio import Block, Gap, GapReason, Samples, Score, to_samples
+from sirend.bundle import Bundle, Calibration, OperatingPoint
+from sirend.config import Approach, AudioConfig, CallConfig, Config, DetectConfig
+from sirend.errors import InputError
+from sirend.events import Event, ReplayClock, Scribe
+from sirend.features import Features, FeatureSpec
+from sirend.pipeline import Stages, detect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sirend.tracker import Track
+
+Pcm = npt.NDArray[np.float32]
+TWO = Config(audio=AudioConfig(channels=2), approaches=(Approach("north", 1), Approach("south", 0)))
+MODEL = Bundle(
+    path=Path("models/siren-9.9.9"),
+    name="siren-9.9.9@0123456789ab",
+    feature_spec=FeatureSpec(),
+    model_bytes=b"",
+    operating=OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0),
+    calibration=Calibration(scale=1.0, offset=0.0),
+    hop_s=0.25,
+    digest="0" * 64,
+)
+
+
+class LoudIsSiren:
+    """A classifier that takes every loud sound for a siren: the features of digital silence are all the same."""
+
+    def score(self, features: Features) -> npt.NDArray[np.float32]:
+        return np.where(features.max(axis=(1, 2)) > np.log(0.01), 0.99, 0.01).astype(np.float32)
+
+
+@dataclass
+class Observer:
+    scores: list[Score] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)
+
+    def __call__(self, score: Score, track: Track) -> None:
+        self.scores.append(score)
+        self.tracks.append(track)
+
+
+def stages(config: Config | None = None, is_inhibited: Callable[[Samples], bool] = lambda _: False) -> Stages:
+    config = config or Config(detect=DetectConfig(confirm_s=None, release_s=None))
+    scribe = Scribe(
+        site="main-5th", boot_id="replay", mode="replay", model=MODEL.name, clock=ReplayClock(), valid_for_s=5.0
+    )
+    channels = [approach.channel for approach in config.approaches]
+    return Stages.of(config, MODEL, LoudIsSiren(), scribe, channels=channels, is_inhibited=is_inhibited)
+
+
+def loud_between(seconds: float, *spans: tuple[float, float]) -> Pcm:
+    """Return silence of a length in seconds with noise within spans."""
+    pcm = np.zeros((to_samples(seconds), 1), dtype=np.float32)
+    rng = np.random.default_rng(3)
+    for start_s, end_s in spans:
+        part = pcm[to_samples(start_s) : to_samples(end_s)]
+        part += 0.3 * rng.standard_normal(part.shape).astype(np.float32)
+    return pcm
+
+
+def blocks(pcm: Pcm, *cuts: int, first: int = 0) -> Iterator[Block]:
+    start = first
+    for piece in np.split(pcm, sorted(cuts)):
+        yield Block(Samples(start), piece)
+        start += len(piece)
+
+
+class Moment(float):
+    """A time in seconds, equal to any within half a second: how fast the tracker is, is for its own tests to say."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float | int) and abs(self - other) <= 0.5
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def told(events: Iterable[Event]) -> list[tuple[str, str, Moment]]:
+    """Return approach, state with reason, and time of each change."""
+    return [
+        (event.approach, f"{event.state} {event.reason}", Moment(event.sample / 16_000))
+        for event in events
+        if not event.refresh
+    ]
+
+
+def test_a_siren_is_called_refreshed_every_second_and_cleared() -> None:
+    events = list(detect(blocks(loud_between(30.0, (6.0, 14.0))), stages()))
+    assert told(events) == [("main", "approaching siren", 7.0), ("main", "clear quiet", 18.5)]
+    start, end = events[0].sample, events[-1].sample
+    assert [event.sample for event in events[1:-1]] == list(range(start + 16_000, end, 16_000))
+    assert all(event.refresh for event in events[1:-1])
+    assert {event.event_id for event in events[:-1]} == {events[0].event_id}
+    assert events[-1].event_id != events[0].event_id
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert events[0].onset_at == datetime.fromisoformat("1970-01-01T00:00:06.250Z")
+
+
+def test_every_window_is_observed_at_multiples_of_the_hop() -> None:
+    observed = Observer()
+    assert list(detect(blocks(loud_between(4.1)), stages(), observed)) == []
+    assert [score.end / 16_000 for score in observed.scores] == [2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0]
+    assert {score.level_dbfs for score in observed.scores} == {-120.0}
+    assert [score.siren for score in observed.scores] == pytest.approx([0.01] * 9)
+    assert [track.end for track in observed.tracks] == [score.end for score in observed.scores]
+
+
+@settings(deadline=None, max_examples=10)
+@given(cuts=st.lists(st.integers(0, 16 * 16_000), max_size=40))
+def test_any_cutting_gives_the_same_events_and_scores(cuts: list[int]) -> None:
+    pcm = loud_between(16.0, (3.0, 9.0))
+    whole, pieces = Observer(), Observer()
+    assert list(detect(blocks(pcm, *cuts), stages(), pieces)) == list(detect(blocks(pcm), stages(), whole))
+    assert pieces.scores == whole.scores
+
+
+def test_each_approach_listens_to_its_own_channel() -> None:
+    pcm = np.concatenate((loud_between(20.0, (4.0, 8.0)), loud_between(20.0, (10.0, 12.0))), axis=1)
+    events = detect(blocks(pcm), stages(TWO))
+    assert told(events) == [
+        ("south", "approaching siren", 5.0),
+        ("north", "approaching siren", 11.25),
+        ("south", "clear quiet", 13.5),
+        ("north", "clear quiet", 17.75),
+    ]
+
+
+def test_a_call_that_stands_when_the_stream_ends_is_cleared_by_shutdown() -> None:
+    assert told(detect(blocks(loud_between(8.0, (3.0, 8.0))), stages())) == [
+        ("main", "approaching siren", 4.0),
+        ("main", "clear shutdown", 8.0),
+    ]
+
+
+@pytest.mark.parametrize("reason", [GapReason.STALLED, GapReason.DEVICE_LOST])
+def test_a_lost_input_clears_at_once_and_starts_anew(reason: GapReason) -> None:
+    pcm = loud_between(20.0, (3.0, 20.0))
+    half = to_samples(10.0)
+    stream: list[Block | Gap] = [*blocks(pcm[:half]), Gap(Samples(half), reason), *blocks(pcm[half:], first=half)]
+    assert told(detect(stream, stages())) == [
+        ("main", "approaching siren", 4.0),
+        ("main", "clear input_lost", 10.0),
+        ("main", "approaching siren", 13.0),
+        ("main", "clear shutdown", 20.0),
+    ]
+
+
+def test_an_overflow_holds_the_call_without_refreshing_it() -> None:
+    pcm = loud_between(20.0, (3.0, 20.0))
+    half = to_samples(10.0)
+    stream: list[Block | Gap] = [
+        *blocks(pcm[:half]),
+        Gap(Samples(half), GapReason.OVERFLOW),
+        *blocks(pcm[half:], first=half),
+    ]
+    events = list(detect(stream, stages()))
+    assert told(events) == [("main", "approaching siren", 4.0), ("main", "clear shutdown", 20.0)]
+    assert not [event for event in events if 10.0 < event.sample / 16_000 < 12.0]
+
+
+def test_a_source_that_fails_clears_before_the_error() -> None:
+    def broken() -> Iterator[Block]:
+        yield from blocks(loud_between(8.0, (3.0, 8.0)))
+        raise InputError("not finite")
+
+    got: list[Event] = []
+    with pytest.raises(InputError, match="not finite"):
+        got.extend(detect(broken(), stages()))
+    assert told(got) == [("main", "approaching siren", 4.0), ("main", "clear input_lost", 8.0)]
+
+
+def test_the_schedule_inhibits_calls() -> None:
+    pcm = loud_between(20.0, (3.0, 20.0))
+    events = detect(blocks(pcm), stages(is_inhibited=lambda sample: sample < to_samples(9.0)))
+    assert told(events) == [("main", "approaching siren", 9.0), ("main", "clear shutdown", 20.0)]
+
+
+def test_a_standing_call_ends_when_the_schedule_begins_to_inhibit() -> None:
+    pcm = loud_between(20.0, (3.0, 20.0))
+    events = detect(blocks(pcm), stages(is_inhibited=lambda sample: sample >= to_samples(12.0)))
+    assert told(events) == [("main", "approaching siren", 4.0), ("main", "clear inhibited", 12.0)]
+
+
+def test_the_operating_point_gives_way_to_the_configuration() -> None:
+    config = Config(detect=DetectConfig(enter=0.9, exit=0.5, confirm_s=2.0, release_s=1.0), call=CallConfig())
+    assert told(detect(blocks(loud_between(20.0, (3.0, 12.0))), stages(config))) == [
+        ("main", "approaching siren", 5.5),
+        ("main", "clear quiet", 15.25),
+    ]
+
+
+def test_another_hop_than_the_models_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    config = dataclasses.replace(Config(), detect=DetectConfig(hop_s=0.5))
+    stages(config)
+    assert caplog.messages == [
+        "detect.hop_s is 0.5, but the thresholds of siren-9.9.9@0123456789ab were chosen at 0.25 s"
+    ]

@@ -123,8 +123,12 @@ class Scribe:
         advisory: bool = False,
         source: str | None = None,
         sign_key: bytes | None = None,
+        seq: int = 0,
     ) -> None:
-        """Write for ``site``; the parameters are the fields of ``Event``, and the HMAC key where events are signed."""
+        """Write for ``site``; the parameters are the fields of ``Event``, and the HMAC key where events are signed.
+
+        ``seq`` is the last number that was given out in this run, 0 at its beginning.
+        """
         self._site = site
         self._boot_id = boot_id
         self._mode = mode
@@ -134,8 +138,13 @@ class Scribe:
         self._advisory = advisory
         self._source = source
         self._sign_key = sign_key
-        self._seq = 0
+        self._seq = seq
         self._event_ids: dict[str, str] = {}
+
+    @property
+    def seq(self) -> int:
+        """The last number given out."""
+        return self._seq
 
     def write(self, transition: Transition) -> Event:
         """Return the event that tells of ``transition``, with the next sequence number."""

@@ -1,0 +1,51 @@
+"""Blocks of any length become 2 s windows at multiples of the hop; no window spans a gap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirend.audio import Block, Samples, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sirend.audio import Gap
+
+
+class Windows:
+    """Slides a window over the stream. The same samples give the same windows however they were cut into blocks."""
+
+    def __init__(self, *, window: int, hop: int, channels: Sequence[int]) -> None:
+        """Yield windows of ``window`` samples whose ends are multiples of ``hop`` (both in samples).
+
+        ``channels`` names, in the order of the approaches, the column of a block that each approach listens to.
+        """
+        if not 0 < hop <= window:
+            raise ValueError(f"hop must lie in 1..{window} samples, not {hop}")
+        self._window = window
+        self._hop = hop
+        self._channels = list(channels)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._recent = np.zeros((len(self._channels), 0), dtype=np.float32)
+        self._previous_end = 0
+
+    def push(self, item: Block | Gap) -> Iterator[Window]:
+        """Take the next block, or forget everything at a gap; yield each window that is now complete, oldest first."""
+        if not isinstance(item, Block):
+            self._restart()
+            return
+        self._recent = np.concatenate((self._recent, item.pcm[:, self._channels].T), axis=1)
+        start = item.end - self._recent.shape[1]
+        end = max(self._previous_end + self._hop, -(-(start + self._window) // self._hop) * self._hop)
+        while end <= item.end:
+            offset = end - self._window - start
+            fresh = min(self._window, end - self._previous_end) if self._previous_end else self._window
+            self._previous_end = end
+            yield Window(Samples(end), np.ascontiguousarray(self._recent[:, offset : offset + self._window]), fresh)
+            end += self._hop
+        keep_from = max(0, end - self._window - start)
+        self._recent = self._recent[:, keep_from:]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,35 +22,6 @@ if TYPE_CHECKING:
 NAME = r"[a-z0-9-]{1,64}"
 NAME_ALLOWED = "1 to 64 of the characters a-z, 0-9 and -"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_MINUTES_A_DAY = 24 * 60
-_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
-
-
-def _read_rate(value: object, path: str, problems: list[str]) -> int | None:
-    """Read ``audio.rate``."""
-    if value == "auto":
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and 8_000 <= value <= 192_000:  # noqa: PLR2004
-        return value
-    keys.refuse(value, path, "auto or a whole number from 8000 to 192000 Hz", problems)
-    return None
-
-
-def _read_days(value: object, path: str, problems: list[str]) -> tuple[str, ...]:
-    """Read the days of an inhibit entry."""
-    if isinstance(value, list) and value and all(day in DAYS for day in value):
-        return tuple(value)
-    keys.refuse(value, path, f"a list of {', '.join(DAYS)}", problems)
-    return DAYS
-
-
-def _read_clock(value: object, path: str, problems: list[str]) -> int:
-    """Read a time of day as minutes since midnight."""
-    match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        keys.refuse(value, path, "a time of day from 00:00 to 24:00", problems)
-        return 0
-    return _MINUTES_A_DAY if match[1] is None else int(match[1]) * 60 + int(match[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +32,7 @@ class AudioConfig:
     """Stable name of the PortAudio input."""
     channels: int = keys.number(1, 1, 64, "", whole=True)
     """Channels to open."""
-    rate: int | None = keys.custom(None, _read_rate)
+    rate: int | None = keys.number(None, 8_000, 192_000, "Hz", whole=True, optional=True, null="auto")
     """Sample rate to open the device at, Hz; None (``auto`` in the file) leaves it to the device."""
     stall_s: float = keys.number(5.0, 1.0, 60.0, "s")
     """The input counts as lost when nothing arrived for so long."""
@@ -104,11 +74,11 @@ class DetectConfig:
 class Inhibit:
     """A part of the week, in the host's local time, in which no call is made."""
 
-    days: tuple[str, ...] = keys.custom(DAYS, _read_days)
+    days: tuple[str, ...] = keys.choices(DAYS)
     """Days on which it begins."""
-    from_min: int = keys.custom(0, _read_clock, key="from")
+    from_min: int = keys.time_of_day(0, key="from")
     """First minute, counted from midnight, 0..1440."""
-    to_min: int = keys.custom(_MINUTES_A_DAY, _read_clock, key="to")
+    to_min: int = keys.time_of_day(24 * 60, key="to")
     """First minute after it; not later than ``from_min`` means on the next day."""
 
     def covers(self, local: datetime) -> bool:
@@ -253,9 +223,9 @@ def load(path: Path | None) -> Config:
     content = yamlfile.read(path)
     problems: list[str] = []
     config = keys.read_mapping(Config, {} if content is None else content, "", problems)
-    if not problems:
-        config = _with_files(config, path.absolute().parent, problems)
-        problems += _contradictions(config)
+    config = _with_files(config, path.absolute().parent, problems)
+    wrong = [problem.split(" ")[0] for problem in problems]  # what stands for these now is not what the user wrote
+    problems += [found for found in _contradictions(config) if not any(key in found for key in wrong)]
     if problems:
         raise ConfigError(str(path), problems)
     return config

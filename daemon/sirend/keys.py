@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _LONGEST_QUOTED = 60
 _WITH_UNIT = re.compile(r"\s*(-?[0-9.]+)\s*(ms|s|sec|seconds?|m|min|minutes?|h|hours?)\s*", re.IGNORECASE)
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 _SECONDS = {"ms": 0.001, "m": 60.0, "h": 3600.0}
 
 
@@ -62,18 +63,19 @@ def number(  # noqa: PLR0913  a number has this many sides
     step: float | None = None,
     optional: bool = False,
     whole: bool = False,
+    null: str | None = None,
 ) -> Any:  # noqa: ANN401
     """Return a key that holds a number of ``unit`` in ``low``..``high``.
 
-    ``optional`` admits null, ``whole`` only integers, ``step`` only its multiples.
+    ``optional`` admits null, or the word ``null`` instead; ``whole`` admits only integers, ``step`` only its multiples.
     """
     kind = "a whole number" if whole else "a number"
     allowed = f"{kind} from {low:g} to {high:g} {unit}".rstrip()
     allowed += f" in steps of {step:g}" if step else ""
-    allowed += ", or null" if optional else ""
+    allowed += f", or {null or 'null'}" if optional else ""
 
     def read(value: object, path: str, problems: list[str]) -> float | None:
-        if value is None and optional:
+        if value == null and optional:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or (whole and not isinstance(value, int)):
             refuse(value, path, allowed + _in_seconds(value) if unit == "s" else allowed, problems)
@@ -141,8 +143,28 @@ def path() -> Any:  # noqa: ANN401
     return _field(None, read, None)
 
 
-def custom(default: object, read: Reader, *, key: str | None = None) -> Any:  # noqa: ANN401
-    """Return a key with a reader of its own; ``key`` is its name in YAML where Python cannot have that name."""
+def choices(default: tuple[str, ...]) -> Any:  # noqa: ANN401
+    """Return a key that holds a list of some of the words in ``default``."""
+
+    def read(value: object, path: str, problems: list[str]) -> tuple[str, ...]:
+        if isinstance(value, list) and value and all(word in default for word in value):
+            return tuple(value)
+        refuse(value, path, f"a list of {', '.join(default)}", problems)
+        return default
+
+    return _field(default, read, None)
+
+
+def time_of_day(default: int, *, key: str) -> Any:  # noqa: ANN401
+    """Return a key, called ``key`` in YAML, that holds a time of day: minutes since midnight, 0..1440."""
+
+    def read(value: object, path: str, problems: list[str]) -> int:
+        if isinstance(value, str) and _TIME_OF_DAY.fullmatch(value):
+            hour, minute = value.split(":")
+            return int(hour) * 60 + int(minute)
+        refuse(value, path, "a time of day from 00:00 to 24:00", problems)
+        return default
+
     return _field(default, read, key)
 
 

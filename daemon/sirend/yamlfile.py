@@ -24,12 +24,12 @@ class _Loader(yaml.SafeLoader):
         self.problems: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)] if node.id == "mapping" else []
         seen = set()
-        for key, _ in node.value:
+        for key in keys:
             if key.value in seen:
                 self.problems.append(f"line {key.start_mark.line + 1}: `{key.value}` is there twice; keep one")
-            if isinstance(key.value, str):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float | str:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Connection:
     """One connection, from CONNECT to its end. It lives on the network thread."""
 
-    def __init__(self, client: Client) -> None:
-        """Follow ``client``, which is connected and waits for the broker's answer."""
+    def __init__(self, client: Client, wake: socket.socket) -> None:
+        """Follow ``client``, which is about to connect; bytes in ``wake`` mean that there is something to send."""
         self.answer: ReasonCode | None = None
         """What the broker said to CONNECT; None until it did."""
         self.end: str | None = None
@@ -34,6 +34,7 @@ class Connection:
         self.acknowledgements: list[tuple[Message, ReasonCode]] = []
         """What the broker said to messages, to be taken away by the owner."""
         self._client = client
+        self._wake = wake
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -56,8 +57,8 @@ class Connection:
         if message is not None:
             self.acknowledgements.append((message, code))
 
-    def turn(self, timeout_s: float, wake: socket.socket) -> None:
-        """Wait for the broker or for ``wake``, at most ``timeout_s``; read and write what is due."""
+    def turn(self, timeout_s: float) -> None:
+        """Wait for the broker or for something to send, at most ``timeout_s``; read and write what is due."""
         client = self._client
         sock = client.socket()
         if sock is None:
@@ -65,9 +66,9 @@ class Connection:
             return
         pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         writing = [sock] if client.want_write() else []
-        readable, writable, _ = select.select([sock, wake], writing, [], 0.0 if pending else timeout_s)
-        if wake in readable:
-            wake.recv(4096)
+        readable, writable, _ = select.select([sock, self._wake], writing, [], 0.0 if pending else timeout_s)
+        if self._wake in readable:
+            self._wake.recv(4096)
         if sock in readable or pending:
             client.loop_read()
         if writable:

@@ -96,6 +96,7 @@ class Mqtt:
             self._outbox.put(Message(topic, b"", retain=True))
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._unanswered = 0
+        self._speaks_5 = False
         self._connects = 0
         self._published = 0
         self._refused = 0
@@ -104,8 +105,8 @@ class Mqtt:
         self._said = ""
         self._closing = threading.Event()
         self._close_by = math.inf
-        self._thread = threading.Thread(target=self._run, name="sirend-mqtt", daemon=True)
-        self._wake, self._waker = socket.socketpair()
+        self._thread: threading.Thread | None = None
+        self._waker: socket.socket | None = None
         self._new_client()
 
     @property
@@ -128,6 +129,9 @@ class Mqtt:
 
     def __enter__(self) -> Self:
         """Start the network thread, which keeps trying until the end; a missing broker is no error."""
+        wake, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
+        self._thread = threading.Thread(target=self._run, args=(wake,), name="sirend-mqtt", daemon=True)
         self._thread.start()
         return self
 
@@ -136,11 +140,11 @@ class Mqtt:
         self._close_by = time.monotonic() + _CLOSE_S
         self._closing.set()
         self._stir()
+        if self._thread is None or self._waker is None:
+            return
         self._thread.join(_CLOSE_S + 2.0 * _FAREWELL_S)
         if self._thread.is_alive():
             _log.warning("%s: still waiting for the network; left to itself", self._place)
-            return
-        self._wake.close()
         self._waker.close()
         if len(self._outbox):
             _log.warning("%s: %d events were never delivered", self._place, len(self._outbox))
@@ -166,9 +170,10 @@ class Mqtt:
         return f"MQTT broker {self._config.host}:{self._config.port}"
 
     def _stir(self) -> None:
-        """Wake the network thread. A full pipe wakes it as well."""
-        with suppress(BlockingIOError):
-            self._waker.send(b"\0", socket.MSG_DONTWAIT)
+        """Wake the network thread; where the pipe is full, it will wake anyway."""
+        if self._waker is not None:
+            with suppress(BlockingIOError):
+                self._waker.send(b"\0")
 
     def _new_client(self) -> Client:
         """Return a client with our name, will and credentials; raise ``ConfigError`` when these cannot be read."""
@@ -201,30 +206,31 @@ class Mqtt:
             self._said = text
             _log.log(level, "%s: %s", self._place, text)
 
-    def _run(self) -> None:
+    def _run(self, wake: socket.socket) -> None:
         """Connect, talk, and after each failure wait and connect again: the network thread."""
         failures = 0
-        while not self._closing.is_set():
-            connected_at = math.inf
-            try:
-                connection = self._connect()
-                connected_at = time.monotonic()
-                self._talk(connection)
-            except (OSError, ValueError, SirendError) as error:
-                self._fail(f"cannot be reached: {_brief(error)}")
-            except Exception:  # noqa: BLE001  a bug must not end the reports
-                _log.exception("%s: the connection failed by a bug; trying again", self._place)
-            failures = 0 if time.monotonic() - connected_at > _STABLE_S else failures + 1
-            self._closing.wait(self._backoff.delay_s(failures))
+        with wake:
+            while not self._closing.is_set():
+                connected_at = math.inf
+                try:
+                    connection = self._connect(wake)
+                    connected_at = time.monotonic()
+                    self._talk(connection)
+                except (OSError, ValueError, SirendError) as error:
+                    self._fail(f"cannot be reached: {_brief(error)}")
+                except Exception:  # noqa: BLE001  a bug must not end the reports
+                    _log.exception("%s: the connection failed by a bug; trying again", self._place)
+                failures = 0 if time.monotonic() - connected_at > _STABLE_S else failures + 1
+                self._closing.wait(self._backoff.delay_s(failures))
 
     def _fail(self, problem: str) -> None:
         self._problem = problem
         self._say(logging.WARNING, f"{problem}; trying again until it works")
 
-    def _connect(self) -> Connection:
+    def _connect(self, wake: socket.socket) -> Connection:
         """Open a connection and send CONNECT; raise ``OSError`` or ``ValueError`` when there is no way."""
         client = self._new_client()
-        connection = Connection(client)
+        connection = Connection(client, wake)
         client.connect(self._config.host, self._config.port, self._config.keepalive_s)
         return connection
 
@@ -236,7 +242,7 @@ class Mqtt:
                 connection.drop()
                 self._fail("accepts connections but does not answer")
                 return
-            connection.turn(0.2, self._wake)
+            connection.turn(0.2)
         if not connection.is_accepted:
             self._rejected(connection)
             return
@@ -254,10 +260,14 @@ class Mqtt:
 
     def _accepted(self) -> None:
         """Begin with what must be known first."""
-        version = "5" if self._protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
-        self._say(logging.INFO, f"connected with MQTT {version}")
-        if version != "5":
-            _log.warning("%s: it refuses MQTT 5, so messages do not expire in it; update the broker", self._place)
+        if self._protocol is MQTTProtocolVersion.MQTTv5:
+            self._speaks_5 = True
+            self._say(logging.INFO, "connected with MQTT 5")
+        else:
+            self._say(
+                logging.WARNING,
+                "connected with MQTT 3.1.1, for it refuses MQTT 5: messages do not expire in it; update the broker",
+            )
         # After an outage, `online` goes first: the controller waits for it. A first connection clears what an earlier
         # run left before it says that this run is there to answer for it.
         opening = [self._availability, *self._states] if self._connects else [*self._states, self._availability]
@@ -275,7 +285,9 @@ class Mqtt:
             self._fail("closed the connection without an answer")
         else:
             self._fail(f"refused the connection: {answer}")
-        if (answer is None and self._unanswered % 2 == 0) or str(answer) == "Unsupported protocol version":
+        # Once it spoke MQTT 5, a broker that hangs up is in trouble, not old.
+        is_doubtful = answer is None and self._unanswered % 2 == 0 and not self._speaks_5
+        if is_doubtful or str(answer) == "Unsupported protocol version":
             is_new = self._protocol is MQTTProtocolVersion.MQTTv5
             self._protocol = MQTTProtocolVersion.MQTTv311 if is_new else MQTTProtocolVersion.MQTTv5
 
@@ -287,7 +299,7 @@ class Mqtt:
             if message is None:
                 break
             connection.send(message, now)
-        connection.turn(timeout_s, self._wake)
+        connection.turn(timeout_s)
         while connection.acknowledgements:
             message, code = connection.acknowledgements.pop()
             if code.is_failure:
@@ -308,7 +320,7 @@ class Mqtt:
         connection.send(offline, time.monotonic())
         until = time.monotonic() + _FAREWELL_S
         while offline in connection.unacknowledged.values() and connection.is_accepted and time.monotonic() < until:
-            connection.turn(0.05, self._wake)
+            connection.turn(0.05)
         if offline in connection.unacknowledged.values():
             connection.drop()
         else:

@@ -1,0 +1,182 @@
+"""What tests of several modules share: a real mosquitto of their own, and a subscriber that listens to it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from hypothesis import settings
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+settings.register_profile("sirend", deadline=None)  # a busy machine is no failure
+settings.load_profile("sirend")
+
+PATIENCE_S = 60.0
+"""How long anything may take on a slow machine before a test gives up."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message as a subscriber got it; ``retain`` is what the publisher asked for."""
+
+    topic: str
+    payload: str
+    qos: int
+    retain: bool
+    expiry_s: int | None
+
+
+class Subscriber:
+    """An MQTT 5 client that keeps every message of its topics in order."""
+
+    def __init__(self, port: int, *topics: str) -> None:
+        self._arrived: queue.Queue[Received] = queue.Queue()
+        self._topics = topics
+        self._client = Client(CallbackAPIVersion.VERSION2, f"test-{uuid.uuid4()}", protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.on_message = self._on_message
+        self._port = port
+
+    def __enter__(self) -> Self:
+        subscribed: queue.Queue[bool] = queue.Queue()
+        self._client.on_subscribe = lambda *_: subscribed.put(True)
+        self._client.on_connect = self._on_connect
+        self._client.connect("127.0.0.1", self._port)
+        self._client.loop_start()
+        subscribed.get(timeout=PATIENCE_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(
+        self, client: Client, _userdata: object, _flags: object, _code: object, _properties: object
+    ) -> None:
+        options = SubscribeOptions(qos=1, retainAsPublished=True)
+        client.subscribe([(topic, options) for topic in self._topics])
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        expiry_s = getattr(message.properties, "MessageExpiryInterval", None)
+        self._arrived.put(Received(message.topic, message.payload.decode(), message.qos, message.retain, expiry_s))
+
+    def publish(self, topic: str, payload: str, *, retain: bool = False) -> None:
+        """Publish something and wait until the broker has it."""
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
+
+    def next(self) -> Received:
+        """Return the next message."""
+        return self._arrived.get(timeout=PATIENCE_S)
+
+    def take(self, count: int) -> list[Received]:
+        """Return the next ``count`` messages."""
+        return [self.next() for _ in range(count)]
+
+    def until(self, topic: str, payload: str | None = None) -> list[Received]:
+        """Return the messages up to the first on ``topic``, with ``payload`` if given."""
+        received = [self.next()]
+        while received[-1].topic != topic or payload not in (None, received[-1].payload):
+            received.append(self.next())
+        return received
+
+
+class Broker:
+    """A mosquitto on a free loopback port, with its own configuration in a folder of its own."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        """Prepare a broker with further ``lines`` of configuration; start it later."""
+        with socket.socket() as probe:
+            probe.bind((self.host, 0))
+            self.port: int = probe.getsockname()[1]
+        self._configuration = folder / f"mosquitto-{self.port}.conf"
+        self._log = folder / f"mosquitto-{self.port}.log"
+        common = ("user root", "persistence false", "log_type all", f"listener {self.port} {self.host}")
+        self._configuration.write_text("\n".join((*common, *(lines or ("allow_anonymous true",)))) + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections."""
+        program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        if program is None:
+            pytest.fail("these tests need a real broker: apt-get install mosquitto")
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen([program, "-c", str(self._configuration)], stdout=log, stderr=log)
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                socket.create_connection((self.host, self.port), timeout=1.0).close()
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > until:
+                    pytest.fail(f"mosquitto did not start:\n{self.log}")
+                time.sleep(0.02)
+            else:
+                return
+
+    @property
+    def log(self) -> str:
+        """What the broker wrote."""
+        return self._log.read_text(errors="replace")
+
+    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
+        """End it in order, or with SIGKILL like a power cut."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(with_signal)
+            self._process.wait(PATIENCE_S)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it like a power cut."""
+        self.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop it and start it again on the same port; it forgets everything."""
+        self.stop()
+        self.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, such as SIGSTOP to freeze it."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def subscribe(self, *topics: str) -> Subscriber:
+        """Return a subscriber to ``topics``, all by default, to be entered."""
+        return Subscriber(self.port, *(topics or ("#",)))
+
+
+@pytest.fixture
+def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Return a function that prepares a broker with lines of configuration; each is stopped in the end."""
+    with ExitStack() as brokers:
+
+        def make(*lines: str) -> Broker:
+            broker = Broker(tmp_path, *lines)
+            brokers.callback(broker.stop)
+            return broker
+
+        yield make
+
+
+@pytest.fixture
+def broker(make_broker: Callable[..., Broker]) -> Broker:
+    """Return a running broker that takes anyone."""
+    broker = make_broker()
+    broker.start()
+    return broker

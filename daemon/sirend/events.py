@@ -193,9 +193,8 @@ class Scribe:
 
     def _event_id(self, approach: str) -> str:
         """Return an identifier that a replay of the same file gives again."""
-        return str(
-            uuid.uuid5(_EVENT_IDS, "/".join((self._site, approach, self._boot_id, str(self._seq), self._source or "")))
-        )
+        origin = {"site": self._site, "approach": approach, "boot_id": self._boot_id, "source": self._source}
+        return str(uuid.uuid5(_EVENT_IDS, canonical({**origin, "seq": self._seq})))
 
 
 def utc_text(moment: datetime) -> str:

@@ -1,0 +1,149 @@
+import math
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sirend.audio import Samples, Score
+from sirend.tracker import Motion, Track, Tracker
+
+HOP = Samples(4_000)
+probabilities = st.floats(0.0, 1.0)
+
+
+def _score(index: int, siren: float, level_dbfs: float = -40.0) -> Score:
+    return Score(Samples(32_000 + index * HOP), "main", siren, level_dbfs)
+
+
+def _follow(scores: Iterable[float], levels: Iterable[float] | None = None, *, enter: float = 0.5) -> list[Track]:
+    tracker = Tracker("main", HOP, enter=enter)
+    scores = list(scores)
+    levels = [-40.0] * len(scores) if levels is None else list(levels)
+    return [
+        tracker.update(_score(i, score, level)) for i, (score, level) in enumerate(zip(scores, levels, strict=True))
+    ]
+
+
+def _evidence(scores: Iterable[float]) -> list[float]:
+    return [track.evidence for track in _follow(scores)]
+
+
+def test_silence_gives_next_to_no_evidence() -> None:
+    assert max(_evidence([0.0] * 40)) == pytest.approx(0.0067, abs=1e-4)
+
+
+def test_a_clear_siren_is_believed_within_three_windows() -> None:
+    assert _evidence([0.0] * 8 + [1.0] * 5)[8:] == pytest.approx([0.256, 0.790, 0.941, 0.975, 0.986], abs=2e-3)
+
+
+def test_a_single_stray_window_makes_no_siren() -> None:
+    assert max(_evidence([0.0] * 8 + [1.0] + [0.0] * 8)) < 0.3
+
+
+def test_a_single_stray_window_breaks_no_siren() -> None:
+    assert min(_evidence([1.0] * 16 + [0.0] + [1.0] * 8)[16:]) > 0.7
+
+
+@pytest.mark.parametrize("hop_s", [0.05, 0.1, 0.5, 1.0])
+def test_the_memory_is_a_time_and_not_a_count_of_windows(hop_s: float) -> None:
+    hop = Samples(round(hop_s * 16_000))
+    tracker = Tracker("main", hop)
+    tracks = [
+        tracker.update(Score(Samples(32_000 + i * hop), "main", 1.0, -40.0)) for i in range(round(1.0 / hop_s) + 1)
+    ]
+    after_1_s = next(track for track in tracks if track.end >= 32_000 + 16_000 - hop)
+    assert after_1_s.evidence == pytest.approx(1 / (1 + math.exp(-(5 - 10 * math.exp(-2.0)))), abs=1e-6)
+
+
+@given(st.lists(probabilities, max_size=30), st.lists(st.tuples(probabilities, st.floats(0.0, 1.0)), max_size=30))
+def test_evidence_is_a_probability_and_grows_with_every_score(
+    before: list[float], raised: list[tuple[float, float]]
+) -> None:
+    low = _evidence([*before, *(score for score, _ in raised)])
+    high = _evidence([*before, *(score + share * (1.0 - score) for score, share in raised)])
+    assert all(0.0 < evidence < 1.0 for evidence in low)
+    assert all(more >= less - 1e-12 for less, more in zip(low, high, strict=True))
+
+
+@given(st.lists(probabilities, max_size=40), st.lists(probabilities, max_size=40))
+def test_what_lies_ten_seconds_back_is_forgotten(first: list[float], second: list[float]) -> None:
+    since = [0.5] * 40
+    assert _evidence(first + since)[-1] == pytest.approx(_evidence(second + since)[-1], abs=1e-6)
+
+
+@given(st.lists(probabilities, min_size=1, max_size=60), st.floats(0.05, 0.95))
+def test_the_onset_is_the_first_window_of_the_present_run(scores: list[float], enter: float) -> None:
+    tracks = _follow(scores, enter=enter)
+    run: Samples | None = None
+    for score, track in zip(scores, tracks, strict=True):
+        run = None if max(score, track.evidence) < enter else track.end if run is None else run
+        assert track.onset == (track.end if run is None else run)
+
+
+def test_the_onset_of_a_siren_is_its_first_high_window_though_belief_comes_later() -> None:
+    tracks = _follow([0.0] * 8 + [0.9] * 8)
+    assert [track.onset for track in tracks[8:]] == [tracks[8].end] * 8
+    assert tracks[8].evidence < 0.5
+
+
+def test_a_gap_in_the_windows_starts_the_run_anew() -> None:
+    tracker = Tracker("main", HOP)
+    for i in range(8):
+        before = tracker.update(_score(i, 1.0))
+    after = tracker.update(_score(16, 1.0))
+    assert before.onset == _score(0, 1.0).end
+    assert after.onset == after.end
+    assert after.evidence > 0.98
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_counts_as_no_siren_and_does_no_harm(score: float) -> None:
+    tracks = _follow([score] * 8 + [1.0] * 8)
+    assert tracks[7].evidence < 0.01
+    assert tracks[15].evidence > 0.98
+
+
+def test_reset_forgets_everything() -> None:
+    tracker = Tracker("main", HOP)
+    fresh = tracker.update(_score(0, 0.7, -30.0))
+    for i in range(30):
+        tracker.update(_score(i, 1.0, -60.0 + i))
+    tracker.reset()
+    assert tracker.update(_score(0, 0.7, -30.0)) == fresh
+
+
+def _motion(levels: Iterable[float], score: float = 1.0) -> list[Motion]:
+    levels = list(levels)
+    return [track.motion for track in _follow([score] * len(levels), levels)]
+
+
+def test_a_steadily_rising_level_is_an_approach_and_a_falling_one_a_departure() -> None:
+    rising = [-60.0 + 0.6 * i for i in range(24)]
+    assert _motion(rising)[-1] is Motion.APPROACHING
+    assert _motion(reversed(rising))[-1] is Motion.DEPARTING
+
+
+def test_motion_is_unknown_before_three_seconds_of_siren() -> None:
+    assert set(_motion([-60.0 + 3.0 * i for i in range(12)])) == {Motion.UNKNOWN}
+
+
+def test_motion_is_unknown_below_six_decibels() -> None:
+    assert set(_motion([-60.0 + 0.2 * i for i in range(28)])) == {Motion.UNKNOWN}
+
+
+def test_motion_is_unknown_when_the_level_swings_like_a_wail() -> None:
+    assert set(_motion([-50.0 + 6.0 * math.sin(i / 2.5) for i in range(60)])) == {Motion.UNKNOWN}
+
+
+def test_motion_is_unknown_without_a_siren() -> None:
+    assert set(_motion([-60.0 + 1.0 * i for i in range(24)], score=0.0)) == {Motion.UNKNOWN}
+
+
+@given(st.lists(st.floats(-120.0, 0.0), min_size=1, max_size=60))
+def test_motion_of_any_level_is_a_claim_backed_by_the_last_six_seconds(levels: list[float]) -> None:
+    for i, motion in enumerate(_motion(levels)):
+        recent = levels[max(0, i - 24) : i + 1]
+        if motion is not Motion.UNKNOWN:
+            assert len(recent) > 12
+            assert max(recent) - min(recent) > 3.4  # the spread that a line of 6 dB cannot do without

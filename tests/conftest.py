@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -29,6 +30,22 @@ settings.load_profile("sirend")
 
 PATIENCE_S = 60.0
 """How long anything may take on a slow machine before a test gives up."""
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that nobody uses.
+
+    It lies below the ports that outgoing connections take (from 32768): a client that keeps trying a closed port among
+    those sooner or later connects to itself.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)  # noqa: S311  nothing secret about it
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @dataclass(frozen=True)
@@ -102,9 +119,7 @@ class Broker:
 
     def __init__(self, folder: Path, *lines: str) -> None:
         """Prepare a broker with further ``lines`` of configuration; start it later."""
-        with socket.socket() as probe:
-            probe.bind((self.host, 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._configuration = folder / f"mosquitto-{self.port}.conf"
         self._log = folder / f"mosquitto-{self.port}.log"
         common = ("user root", "persistence false", "log_type all", f"listener {self.port} {self.host}")

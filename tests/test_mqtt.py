@@ -302,6 +302,31 @@ def test_an_event_without_acknowledgement_is_sent_again_after_the_outage(broker:
     assert json.loads(received[0].payload)["seq"] == 1
 
 
+def test_a_line_that_is_half_dead_is_given_up_before_its_keepalive(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sirend.mqtt._ANSWER_S", 0.3)
+    with broker.subscribe("sirend/s/main/event") as subscriber, _mqtt(broker.port) as sink:
+        _wait(lambda: sink.counts.published == 2)
+        broker.signal(signal.SIGSTOP)
+        sink.publish(_scribe(valid_for_s=60.0).write(_transition("clear")))
+        _wait(lambda: "accepts connections but does not answer" in caplog.text)
+        broker.signal(signal.SIGCONT)
+        assert _known(subscriber, 1) == [("sirend/s/main/event", "clear")]
+        _wait(lambda: sink.counts.connected and sink.counts.queued == 0)
+    assert "does not acknowledge messages; trying again until it works" in caplog.text
+
+
+def test_a_broker_that_does_not_hear_the_farewell_publishes_the_will(broker: Broker) -> None:
+    with broker.subscribe("sirend/s/availability") as subscriber:
+        with _mqtt(broker.port) as sink:
+            assert _known(subscriber, 1) == [ONLINE]
+            _wait(lambda: sink.counts.published == 2)
+            broker.signal(signal.SIGSTOP)
+        broker.signal(signal.SIGCONT)
+        assert _known(subscriber, 1) == [OFFLINE]
+
+
 def test_a_broker_that_lost_its_memory_is_told_everything_again(broker: Broker) -> None:
     with _mqtt(broker.port) as sink:
         sink.publish(_scribe(valid_for_s=60.0).write(_transition()))
@@ -400,13 +425,13 @@ def test_a_second_daemon_with_our_name_is_told_of(broker: Broker, caplog: pytest
         _wait(lambda: first.counts.connected)
         second = stack.enter_context(_mqtt(broker.port))
         _wait(lambda: first.counts.reconnects + second.counts.reconnects > 0)
-    assert "ended the connection: " in caplog.text
+    assert ": lost the connection; " in caplog.text or "ended the connection: Session taken over" in caplog.text
 
 
 def test_the_brokers_own_word_on_the_end_is_passed_on(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     with Link(broker.port) as link, _mqtt(link.port) as sink:
         _wait(lambda: sink.counts.connected)
-        link.say(b"\xe0\x02\x8b\x00")  # DISCONNECT
+        link.say(b"\xe0\x07\x8b\x05\x1f\x00\x02by")  # DISCONNECT
         _wait(lambda: sink.counts.reconnects == 1)
     assert "ended the connection: Server shutting down; trying again until it works" in caplog.text
 
@@ -460,9 +485,12 @@ def test_tls_with_client_certificates(make_broker: Callable[..., Broker], tmp_pa
         _mqtt(broker.port, tls=TlsConfig(tmp_path / "ca.pem", cert, tmp_path / "locked.key"))
 
 
-def test_a_missing_password_file_is_a_configuration_error(tmp_path: Path) -> None:
+def test_an_unusable_password_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the secret cannot be read"):
         _mqtt(1883, username="u", password_file=tmp_path / "none")
+    (tmp_path / "pw").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="the password is not UTF-8 text"):
+        _mqtt(1883, username="u", password_file=tmp_path / "pw")
 
 
 def test_the_back_off_is_jittered_bounded_and_grows() -> None:

@@ -13,22 +13,22 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion
 
-from sirend.config import secret
-from sirend.connection import Connection
+from sirend.connection import Connection, new_client
 from sirend.debounce import CallState
-from sirend.errors import ConfigError, SirendError
+from sirend.errors import SirendError
 from sirend.events import canonical, to_json
 from sirend.outbox import Message, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from paho.mqtt.client import Client
 
     from sirend.config import MqttConfig
     from sirend.events import Event
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CAPACITY = 256
-_WINDOW = 10
-"""Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""
 _ANSWER_S = 5.0
+"""A broker that says nothing for so long, to CONNECT or to a message, is tried anew: the line may be half dead."""
 _CLOSE_S = 1.5
 """How long a clean close waits for the last acknowledgements."""
 _FAREWELL_S = 0.4
@@ -92,6 +91,7 @@ class Mqtt:
         self._states = [f"{self._root}/{approach}/emergency" for approach in approaches]
         self._outbox = Outbox(_CAPACITY)
         self._outbox.put(Message(self._availability, b"online", retain=True))
+        self._will = Message(self._availability, b"offline", retain=True)
         for topic in self._states:  # until a state is known, nothing an earlier run left may stand
             self._outbox.put(Message(topic, b"", retain=True))
         self._protocol = MQTTProtocolVersion.MQTTv5
@@ -170,35 +170,13 @@ class Mqtt:
         return f"MQTT broker {self._config.host}:{self._config.port}"
 
     def _stir(self) -> None:
-        """Wake the network thread; where the pipe is full, it will wake anyway."""
+        """Wake the network thread; it wakes anyway where the pipe is full, and is gone where the pipe is closed."""
         if self._waker is not None:
-            with suppress(BlockingIOError):
+            with suppress(OSError):
                 self._waker.send(b"\0")
 
     def _new_client(self) -> Client:
-        """Return a client with our name, will and credentials; raise ``ConfigError`` when these cannot be read."""
-        config = self._config
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=config.client_id or f"sirend-{self._site}",
-            protocol=self._protocol,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = _ANSWER_S
-        client.max_inflight_messages_set(_WINDOW)
-        client.max_queued_messages_set(_WINDOW)
-        client.will_set(self._availability, b"offline", qos=1, retain=True)
-        if config.username is not None:
-            password = None if config.password_file is None else secret(config.password_file).decode()
-            client.username_pw_set(config.username, password)
-        if config.tls is not None:
-            ca, cert, key = (None if file is None else str(file) for file in astuple(config.tls))
-            try:
-                # The empty password keeps OpenSSL from asking for one on the terminal.
-                client.tls_set(ca_certs=ca, certfile=cert, keyfile=key, keyfile_password="")
-            except (OSError, ValueError) as error:
-                raise ConfigError("mqtt.tls", [f"the certificates cannot be used: {error}"]) from None
-        return client
+        return new_client(self._config, self._config.client_id or f"sirend-{self._site}", self._protocol, self._will)
 
     def _say(self, level: int, text: str) -> None:
         """Log a change of the connection's state once."""
@@ -239,9 +217,8 @@ class Mqtt:
         answer_by = time.monotonic() + _ANSWER_S
         while connection.answer is None and connection.end is None:
             if time.monotonic() > min(answer_by, self._close_by):
-                connection.drop()
-                self._fail("accepts connections but does not answer")
-                return
+                connection.drop("accepts connections but does not answer")
+                break
             connection.turn(0.2)
         if not connection.is_accepted:
             self._rejected(connection)
@@ -254,9 +231,9 @@ class Mqtt:
                 self._bid_farewell(connection)
         finally:
             self._connected = False
-            self._outbox.end(connection.unacknowledged.values())
+            self._outbox.end(connection.unacknowledged)
         if connection.end is not None and not self._closing.is_set():
-            self._fail(f"ended the connection: {connection.end}")
+            self._fail(connection.end)
 
     def _accepted(self) -> None:
         """Begin with what must be known first."""
@@ -280,12 +257,9 @@ class Mqtt:
     def _rejected(self, connection: Connection) -> None:
         """Tell why the broker did not take us, and try the older protocol if that may be the reason."""
         answer = connection.answer
-        if answer is None:  # RabbitMQ before 3.13 closes the connection on a CONNECT of MQTT 5 without an answer
-            self._unanswered += 1
-            self._fail("closed the connection without an answer")
-        else:
-            self._fail(f"refused the connection: {answer}")
-        # Once it spoke MQTT 5, a broker that hangs up is in trouble, not old.
+        self._fail(f"refused the connection: {answer}" if answer else connection.end or "did not answer")
+        self._unanswered += answer is None
+        # Some old brokers hang up on a CONNECT of MQTT 5; one that spoke it before and hangs up is in trouble, not old.
         is_doubtful = answer is None and self._unanswered % 2 == 0 and not self._speaks_5
         if is_doubtful or str(answer) == "Unsupported protocol version":
             is_new = self._protocol is MQTTProtocolVersion.MQTTv5
@@ -293,13 +267,15 @@ class Mqtt:
 
     def _exchange(self, connection: Connection, timeout_s: float) -> None:
         """Send what may be sent, then wait for the broker or the pipeline."""
-        while connection.is_accepted and len(connection.unacknowledged) < _WINDOW:
+        while connection.is_accepted and connection.has_room:
             now = time.monotonic()
             message = self._outbox.take(now)
             if message is None:
                 break
             connection.send(message, now)
         connection.turn(timeout_s)
+        if connection.waits_since < time.monotonic() - _ANSWER_S:
+            connection.drop("does not acknowledge messages")
         while connection.acknowledgements:
             message, code = connection.acknowledgements.pop()
             if code.is_failure:
@@ -316,13 +292,12 @@ class Mqtt:
 
     def _bid_farewell(self, connection: Connection) -> None:
         """Say ``offline`` and disconnect; where the broker does not acknowledge it, let it publish the will instead."""
-        offline = Message(self._availability, b"offline", retain=True)
-        connection.send(offline, time.monotonic())
+        connection.send(self._will, time.monotonic())
         until = time.monotonic() + _FAREWELL_S
-        while offline in connection.unacknowledged.values() and connection.is_accepted and time.monotonic() < until:
+        while self._will in connection.unacknowledged and connection.is_accepted and time.monotonic() < until:
             connection.turn(0.05)
-        if offline in connection.unacknowledged.values():
-            connection.drop()
+        if self._will in connection.unacknowledged:
+            connection.drop("did not acknowledge the farewell")
         else:
             connection.leave()
 

@@ -1,9 +1,7 @@
-"""Where events go: what every sink can do, and JSON Lines on a stream or in a file."""
+"""Where events go: what every sink can do, and JSON Lines on a stream."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from sirend.errors import DeviceError
@@ -33,25 +31,16 @@ class Sink(Protocol):
 class JsonLines:
     """A sink that writes each change of state as one line of JSON, at once."""
 
-    def __init__(self, target: Path | TextIO) -> None:
-        """Write to an open text stream, or to a file that is created anew."""
-        self._target = target
-        self._name = str(target) if isinstance(target, Path) else getattr(target, "name", "the stream")
-        self._stack = ExitStack()
-        self._stream: TextIO | None = None if isinstance(target, Path) else target
+    def __init__(self, stream: TextIO) -> None:
+        """Write to an open text stream, which stays open."""
+        self._stream = stream
 
     def __enter__(self) -> Self:
-        """Open the file, if it is one; raise ``DeviceError`` when that fails."""
-        if isinstance(self._target, Path):
-            try:
-                self._stream = self._stack.enter_context(self._target.open("w", encoding="utf-8", newline="\n"))
-            except OSError as error:
-                raise self._unusable(error) from None
+        """Nothing needs opening."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file, if it is one; a stream that was given stays open."""
-        self._stack.close()
+        """Nothing needs closing."""
 
     def publish(self, event: Event) -> None:
         """Write ``event`` unless it only repeats a standing state.
@@ -60,17 +49,12 @@ class JsonLines:
         """
         if event.refresh:
             return
-        if self._stream is None:
-            raise RuntimeError("publish() needs the sink to be entered")
         try:
             self._stream.write(to_json(event) + "\n")
             self._stream.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise self._unusable(error) from None
-
-    def _unusable(self, error: OSError) -> DeviceError:
-        return DeviceError(
-            f"events cannot be written to {self._name}: {error.strerror or error}; name another file or free some space"
-        )
+            name = getattr(self._stream, "name", "the output")
+            reason = error.strerror or error
+            raise DeviceError(f"{name}: events cannot be written: {reason}; free some space or name a file") from None

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from sirend.audio import Block, Window
     from sirend.bundle import Bundle
-    from sirend.config import Config
+    from sirend.config import Config, Inhibit
     from sirend.debounce import Transition
-    from sirend.events import Event, Scribe
+    from sirend.events import Clock, Event, Scribe
     from sirend.features import Features
 
 
@@ -115,6 +115,11 @@ class Stages:
         for watch in self.watches.values():
             if (transition := watch.learn(item)) is not None:
                 yield self.scribe.write(transition)
+
+
+def schedule(inhibit: Sequence[Inhibit], clock: Clock) -> Callable[[Samples], bool]:
+    """Return a function that tells whether ``inhibit``, in the host's local time, forbids calls at a sample."""
+    return lambda sample: any(entry.covers(clock.utc(sample).astimezone()) for entry in inhibit)
 
 
 def ignore(_score: Score, _track: Track) -> None:

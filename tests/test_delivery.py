@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sirend import delivery
+from sirend.audio import Samples
+from sirend.config import MqttConfig
+from sirend.debounce import CallState, Reason
+from sirend.delivery import Delivery
+from sirend.errors import DeviceError
+from sirend.events import Event
+from sirend.tracker import Motion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+pytestmark = pytest.mark.system
+START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def event(seq: int) -> Event:
+    return Event(
+        site="main-5th",
+        approach="main",
+        state=CallState.APPROACHING if seq % 2 else CallState.CLEAR,
+        event_id=str(seq),
+        boot_id="replay",
+        seq=seq,
+        at=START,
+        onset_at=START,
+        sample=Samples(0),
+        confidence=0.9,
+        motion=Motion.UNKNOWN,
+        level_dbfs=-30.0,
+        reason=Reason.SIREN if seq % 2 else Reason.QUIET,
+        valid_until=START + timedelta(seconds=60.0),
+        mode="replay",
+        model="siren-9.9.9@0123456789ab",
+    )
+
+
+def test_more_events_than_the_outbox_holds_all_arrive(broker: Any) -> None:  # noqa: ANN401
+    config = MqttConfig(port=broker.port)
+    with broker.subscribe("sirend/main-5th/main/event") as subscriber:
+        with Delivery(config, "main-5th", ["main"]) as sink:
+            for seq in range(1, 601):
+                sink.publish(event(seq))
+        received = subscriber.take(600)
+    assert [json.loads(message.payload)["seq"] for message in received] == list(range(1, 601))
+
+
+def test_a_replay_leaves_the_running_daemon_connected(broker: Any) -> None:  # noqa: ANN401
+    with (
+        Delivery(MqttConfig(port=broker.port, client_id="box-7"), "main-5th", ["main"]),
+        Delivery(MqttConfig(port=broker.port), "main-5th", ["main"]),
+    ):
+        pass
+    assert " as box-7-replay " in broker.log
+    assert " as sirend-main-5th-replay " in broker.log
+
+
+def test_an_absent_broker_is_told_at_the_start(make_broker: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "PATIENCE_S", 1.0)
+    port = make_broker().port
+    with pytest.raises(DeviceError) as caught, Delivery(MqttConfig(port=port), "main-5th", ["main"]):
+        pass
+    assert str(caught.value) == (
+        f"MQTT broker 127.0.0.1:{port}: cannot be reached: Connection refused; "
+        "start it, or correct mqtt in the configuration"
+    )
+
+
+def test_what_was_not_delivered_is_told_at_the_end(broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    monkeypatch.setattr(delivery, "PATIENCE_S", 1.0)
+    sink = Delivery(MqttConfig(port=broker.port), "main-5th", ["main"])
+    sink.__enter__()
+    broker.signal(signal.SIGSTOP)
+    for seq in range(1, 31):
+        sink.publish(event(seq))
+    with pytest.raises(DeviceError, match="messages were not delivered"):
+        sink.__exit__(None, None, None)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import struct
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sirend import picture
+from sirend.audio import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples, Score
+from sirend.debounce import CallState, Reason, Rules
+from sirend.errors import UsageError
+from sirend.events import Event
+from sirend.picture import Strip
+from sirend.tracker import Motion, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULES = Rules(
+    enter=0.6,
+    exit=0.4,
+    confirm=Samples(12_000),
+    release=Samples(48_000),
+    min_duration=Samples(80_000),
+    max_presence=Samples(960_000),
+    rearm_gap=Samples(80_000),
+    max_calls_per_hour=20,
+)
+
+
+def event(at_s: float, state: CallState, approach: str = "main", *, refresh: bool = False) -> Event:
+    moment = datetime(1970, 1, 1, tzinfo=UTC)
+    return Event(
+        site="main-5th",
+        approach=approach,
+        state=state,
+        event_id="1",
+        boot_id="replay",
+        seq=1,
+        at=moment,
+        onset_at=moment,
+        sample=Samples(round(at_s * SAMPLE_RATE_HZ)),
+        confidence=0.9,
+        motion=Motion.UNKNOWN,
+        level_dbfs=-30.0,
+        reason=Reason.SIREN if state is CallState.APPROACHING else Reason.QUIET,
+        valid_until=moment,
+        mode="replay",
+        model="siren-9.9.9@0123456789ab",
+        refresh=refresh,
+    )
+
+
+def tone(hz: float, seconds: int) -> Iterator[Block]:
+    at_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    pcm = np.sin(2.0 * np.pi * hz * at_s).astype(np.float32)[:, np.newaxis]
+    for second in range(seconds):
+        yield Block(Samples(second * SAMPLE_RATE_HZ), pcm)
+
+
+def strip_of(seconds: int, name: str = "a.wav") -> Strip:
+    strip = Strip(name, float(seconds), RULES)
+    assert sum(1 for _ in strip.listen(tone(1_000.0, seconds))) == seconds
+    for end_s in np.arange(2.0, seconds + 0.1, 0.25):
+        end = Samples(round(end_s * SAMPLE_RATE_HZ))
+        strip.observe(
+            Score(end, "main", 0.8, -20.0),
+            Track(end=end, approach="main", evidence=0.7, onset=end, level_dbfs=-20.0, motion=Motion.UNKNOWN),
+        )
+    return strip
+
+
+def test_listening_changes_nothing_and_finds_the_pitch() -> None:
+    strip = strip_of(10)
+    assert strip.end_s == 10.0
+    assert len(strip.columns) == 10 * SAMPLE_RATE_HZ // picture.FRAME
+    assert {int(np.argmax(column)) for column in strip.columns} == {1_000 * picture.FRAME // SAMPLE_RATE_HZ}
+
+
+def test_a_gap_passes_through() -> None:
+    gap = Gap(Samples(0), GapReason.OVERFLOW)
+    assert list(Strip("a.wav", 1.0, RULES).listen([gap])) == [gap]
+
+
+def test_a_long_recording_takes_no_more_columns_than_a_short_one() -> None:
+    day = Strip("a.wav", 86_400.0, RULES)
+    assert 86_400.0 * SAMPLE_RATE_HZ / day.column_samples <= picture.COLUMNS
+    assert day.column_samples % picture.FRAME == 0
+
+
+def test_calls_are_paired_by_approach_and_an_open_one_lasts_to_the_end() -> None:
+    strip = strip_of(30)
+    strip.events = [
+        event(5.0, CallState.APPROACHING, "north"),
+        event(6.0, CallState.APPROACHING, "north", refresh=True),
+        event(7.0, CallState.APPROACHING, "south"),
+        event(12.0, CallState.CLEAR, "north"),
+    ]
+    calls = [(start_s, end_s, start.approach, end is None) for start_s, end_s, start, end in strip.calls()]
+    assert calls == [(5.0, 12.0, "north", False), (7.0, 30.0, "south", True)]
+
+
+@pytest.mark.parametrize("name", ["a.wav", "$x^{$.wav", "中\udcff.wav"])
+def test_the_picture_is_a_png_of_the_expected_size(name: str) -> None:
+    strip = strip_of(150, name)
+    strip.events = [event(20.0, CallState.APPROACHING), event(140.0, CallState.CLEAR)]
+    one, two = picture.png([strip], "siren-9.9.9"), picture.png([strip, strip_of(3)], "siren-9.9.9")
+    assert one[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", one[16:24]) == (1_430, 792)
+    assert struct.unpack(">II", two[16:24]) == (1_430, 1_496)
+
+
+def test_a_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"--plot needs matplotlib: pip install 'sirend\[plot\]'"):
+        picture.check()

@@ -1,0 +1,85 @@
+"""``sirend check``: everything about a configuration and its model that can be known before the first sample."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirend import bundle, config
+from sirend.audio import to_seconds
+from sirend.classifier import Classifier
+from sirend.debounce import Rules
+from sirend.errors import ConfigError
+from sirend.features import log_spectrogram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sirend.bundle import Bundle
+
+FEATURES_TOLERANCE = 1e-3
+"""Largest difference of a log-mel value between this machine and the one that trained."""
+SCORE_TOLERANCE = 1e-3
+"""Largest difference of a score: processors add in different orders."""
+GOLDEN_FILE = "golden.npz"
+
+
+def check(path: Path) -> list[str]:
+    """Return what the configuration in ``path`` amounts to, in lines; raise ``ConfigError`` with all its problems."""
+    loaded = config.load(path)
+    problems: list[str] = []
+    for file in (loaded.mqtt.password_file, loaded.mqtt.sign_key_file):
+        try:
+            if file is not None:
+                config.secret(file)
+        except ConfigError as error:
+            problems.append(str(error))
+    approaches = ", ".join(f"{approach.name} (channel {approach.channel})" for approach in loaded.approaches)
+    lines = [
+        f"site {loaded.site}: {approaches} of the input {loaded.audio.device!r}",
+        (
+            f"broker {loaded.mqtt.host}:{loaded.mqtt.port}, {'TLS' if loaded.mqtt.tls else 'not encrypted'}, "
+            f"{'signed' if loaded.mqtt.sign_key_file else 'not signed'}, topics {loaded.mqtt.prefix}/{loaded.site}/..."
+        ),
+    ]
+    try:
+        model = bundle.load(bundle.find(loaded.detect.model))
+        rules = Rules.of(loaded.detect, loaded.call, model.operating)
+        lines += [
+            _verified(model),
+            (
+                f"a siren is heard from {rules.enter:g} and gone below {rules.exit:g}; confirmed after "
+                f"{to_seconds(rules.confirm):g} s, released after {to_seconds(rules.release):g} s"
+            ),
+        ]
+    except ConfigError as error:
+        problems += [f"{error.where}: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(str(path), problems)
+    return lines
+
+
+def _verified(model: Bundle) -> str:
+    """Return what was found right about ``model``; raise ``ConfigError`` when it computes something else here."""
+    golden = model.path / GOLDEN_FILE
+    if not golden.is_file():
+        Classifier(model)
+        return f"model {model.name}: digests verified"
+    try:
+        with np.load(golden, allow_pickle=False) as saved:
+            pcm = saved["pcm"].astype(np.float32) / np.float32(32_768)
+            features, logits = saved["features"], saved["logit"].astype(np.float64)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(str(golden), [f"the golden windows cannot be read: {error}"]) from error
+    expected = 1.0 / (1.0 + np.exp(-(model.calibration.scale * logits + model.calibration.offset)))
+    here = log_spectrogram(model.feature_spec, pcm)
+    off = float(np.abs(here - features).max())
+    if off > FEATURES_TOLERANCE:
+        raise ConfigError(
+            str(golden), [f"features differ by {off:.2g} from those of the training; report this machine"]
+        )
+    off = float(np.abs(Classifier(model, len(here)).score(here) - expected).max())
+    if off > SCORE_TOLERANCE:
+        raise ConfigError(str(golden), [f"scores differ by {off:.2g} from those of the training; report this machine"])
+    return f"model {model.name}: digests verified, {len(here)} golden windows give the same scores here"

@@ -1,0 +1,187 @@
+"""What each command does. Every function imports what it needs itself, for start-up time."""
+# ruff: noqa: PLC0415, T201
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirend.errors import ConfigError, DeviceError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from sirend.config import Config
+    from sirend.replay import Wishes
+
+TRAINING = {
+    "train": "make a model bundle from a folder of recordings",
+    "evaluate": "measure a model bundle on a folder of recordings",
+}
+"""The commands of the extra ``train``; each has a module in ``sirend.training``."""
+REALTIME_BLOCK_S = 0.05
+
+
+def run(args: argparse.Namespace) -> int:
+    """Listen until told to stop."""
+    from sirend import bundle, config, service
+
+    loaded = config.load(args.config)
+    stop = threading.Event()
+    with service.stopping(stop):
+        service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop).run()
+    return 0
+
+
+def replay(args: argparse.Namespace) -> int:
+    """Send recordings through the pipeline."""
+    from sirend import config
+    from sirend.replay import Wishes
+
+    wishes = Wishes(
+        events=None if args.events == "-" else Path(args.events),
+        scores=args.scores,
+        plot=args.plot,
+        is_mqtt=args.mqtt,
+        start=args.start,
+        is_realtime=args.speed == "realtime",
+        block_s=REALTIME_BLOCK_S if args.speed == "realtime" else 1.0,
+    )
+    _check_outputs(wishes, args.wavs)
+    _replay(config.load(args.config), args.model, wishes, args.wavs)
+    return 0
+
+
+def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[str]) -> None:
+    from sirend import bundle
+    from sirend.classifier import Classifier
+    from sirend.config import secret
+    from sirend.replay import Replay
+
+    loaded = bundle.load(bundle.find(model or config.detect.model))
+    key_file = config.mqtt.sign_key_file
+    key = None if key_file is None else secret(key_file)
+    Replay(config, loaded, Classifier(loaded, len(config.approaches)), wishes, key).run(names)
+
+
+def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
+    """Raise ``UsageError`` where an output would replace a recording or another output."""
+    outputs = [path for path in (wishes.events, wishes.scores, wishes.plot) if path is not None]
+    for index, path in enumerate(outputs):
+        others = [*outputs[:index], *map(Path, names)]
+        if (path.is_file() or not path.exists()) and path.resolve() in [other.resolve() for other in others]:
+            raise UsageError(f"{path} is named twice: writing it would destroy what else it is for")
+
+
+def simulate(args: argparse.Namespace) -> int:
+    """Write a simulated drive-by and the truth about it."""
+    from sirend.simulate import Scene, write
+
+    scene = Scene(
+        siren=args.siren,
+        profile=args.profile,
+        start_m=args.start_m,
+        speed_kmh=args.speed_kmh,
+        pass_m=args.pass_m,
+        snr_db=args.snr_db,
+        seed=args.seed,
+        background=args.background,
+    )
+    write(scene, args.out)
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Tell every problem of a configuration and its model, or what it amounts to."""
+    from sirend.checkup import check as check_file
+
+    print("\n".join(["ok", *check_file(args.config)]))
+    return 0
+
+
+def devices(_args: argparse.Namespace) -> int:
+    """List the audio inputs."""
+    from sirend import portaudio
+
+    for each in portaudio.inputs():
+        print(f"{each.name!r}: {each.channels} channels, {each.rate_hz} Hz")
+    return 0
+
+
+def listen(args: argparse.Namespace) -> int:
+    """Print what a signal controller would act on."""
+    from sirend import config, service
+    from sirend.listen import Consumer
+    from sirend.listen import listen as follow
+
+    loaded = config.load(args.config)
+    key_file = loaded.mqtt.sign_key_file
+    if args.verify and key_file is None:
+        raise ConfigError(str(args.config), ["--verify needs a key: set mqtt.sign_key_file"])
+    key = config.secret(key_file) if args.verify and key_file is not None else None
+    approaches = [approach.name for approach in loaded.approaches]
+    stop = threading.Event()
+    with service.stopping(stop):
+        consumer = Consumer(f"{loaded.mqtt.prefix}/{loaded.site}", approaches, key)
+        follow(loaded.mqtt, consumer, lambda line: print(line, flush=True), stop)
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Simulate a drive-by, replay it and draw it."""
+    from sirend.config import Config
+    from sirend.replay import Wishes
+    from sirend.simulate import Scene, write
+
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(f"{args.out}: cannot be made: {error.strerror}; name another folder with --out") from error
+    wav, plot, scores = (args.out / f"drive-by{suffix}" for suffix in (".wav", ".png", ".csv"))
+    print("An ambulance drives past a microphone at 60 km/h, 300 m away at first. What sirend says:", flush=True)
+    write(Scene(), wav)
+    _replay(Config(), args.model, Wishes(scores=scores, plot=plot), [str(wav)])
+    print(f"The sound is in {wav}, the scores are in {scores}, the picture is in {plot}")
+    return 0
+
+
+def schema(args: argparse.Namespace) -> int:
+    """Print a JSON Schema."""
+    import json
+
+    from sirend import events
+
+    chosen = events.health_schema() if args.what == "health" else events.schema()
+    print(json.dumps(chosen, indent=2))
+    return 0
+
+
+def training_module(name: str) -> Any:  # noqa: ANN401  a module with ``add_arguments`` and ``main``
+    """Return the module of a training command; raise ``UsageError`` when its dependencies are missing."""
+    try:
+        return importlib.import_module({"train": "sirend.training.commands"}.get(name, f"sirend.training.{name}"))
+    except ModuleNotFoundError as error:
+        raise _needs_training(name) from error
+
+
+def training(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return the function of a training command."""
+
+    def command(args: argparse.Namespace) -> int:
+        try:
+            return int(training_module(name).main(args))
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("tensorflow", "keras"):
+                raise _needs_training(name) from error
+            raise
+
+    return command
+
+
+def _needs_training(name: str) -> UsageError:
+    version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    return UsageError(f"`sirend {name}` needs TensorFlow, which {version} may lack: pip install 'sirend[train]'")

@@ -1,0 +1,159 @@
+"""What the daemon knows about itself: the ``sirend/health/1`` message."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sirend
+from sirend.audio import SILENCE_DBFS, Gap, to_samples
+from sirend.events import HEALTH_SCHEMA, utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sirend.audio import Block, GapReason, Samples, Score
+    from sirend.mqtt import Counts
+    from sirend.pipeline import Watch
+    from sirend.tracker import Track
+
+SILENT_S = 60.0
+"""Digital silence of this length is no quiet night: a microphone hears its own noise."""
+RECENT_S = 60.0
+"""How long an overflow is worth a word."""
+STEP_S = 0.5
+"""A difference between wall clock and monotonic clock that changes by this much was a jump, no drift."""
+THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
+STATM = Path("/proc/self/statm")
+
+
+@dataclass(slots=True)
+class Vitals:
+    """CPU, memory and temperature of the process and its host."""
+
+    cpu_s: float = field(default_factory=time.process_time)
+    at_s: float = field(default_factory=time.monotonic)
+
+    def read(self) -> dict[str, float | None]:
+        """Return the fields of the health message; CPU in percent of one core since the call before."""
+        cpu_s, at_s = time.process_time(), time.monotonic()
+        spent_s, passed_s = cpu_s - self.cpu_s, at_s - self.at_s
+        self.cpu_s, self.at_s = cpu_s, at_s
+        pages, milli = _number(STATM, 1), _number(THERMAL, 0)
+        return {
+            "cpu_percent": round(100.0 * spent_s / passed_s, 1) if passed_s > 0.0 else None,
+            "rss_mb": None if pages is None else round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1),
+            "temperature_c": None if milli is None else round(milli / 1000.0, 1),
+        }
+
+
+def _number(path: Path, column: int) -> int | None:
+    """Return a whole number in a file of the kernel, or None where the host has no such file."""
+    try:
+        return int(path.read_text(encoding="ascii").split()[column])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+class Health:
+    """Watches the stream and its scores, and sums up how the daemon is. Lives on the worker's thread."""
+
+    def __init__(self, *, site: str, boot_id: str, model: str, watches: Mapping[str, Watch]) -> None:
+        """Watch over the approaches of ``watches``."""
+        self._fixed = {
+            "schema": HEALTH_SCHEMA,
+            "site": site,
+            "boot_id": boot_id,
+            "model": model,
+            "version": sirend.__version__,
+        }
+        self._watches = watches
+        self._levels: dict[str, float | None] = dict.fromkeys(watches)
+        self._ends: dict[str, Samples] = {}
+        self._sounded: dict[str, Samples] = {}
+        self._windows = 0
+        self._gaps = 0
+        self._lost: GapReason | None = None
+        self._overflowed_at = -math.inf
+        self._clock_steps = 0
+        self._clock_offset_s = time.time() - time.monotonic()
+        self._vitals = Vitals()
+        self._began_at = time.monotonic()
+        self.failure: str | None = None
+        """Why the daemon has to end, or ended; None while it works."""
+
+    @property
+    def windows_scored(self) -> int:
+        """Windows since the start."""
+        return self._windows
+
+    def learn(self, item: Block | Gap) -> None:
+        """Take notice of what the source yields."""
+        if not isinstance(item, Gap):
+            return
+        self._gaps += 1
+        if item.is_fault:
+            self._lost = item.reason
+        else:
+            self._overflowed_at = time.monotonic()
+
+    def observe(self, score: Score, _track: Track) -> None:
+        """Take notice of a score."""
+        if score.approach == next(iter(self._watches)):
+            self._windows += 1
+        self._lost = None
+        self._levels[score.approach] = round(score.level_dbfs, 1)
+        self._ends[score.approach] = score.end
+        if score.level_dbfs > SILENCE_DBFS or score.approach not in self._sounded:
+            self._sounded[score.approach] = score.end
+
+    def check_clock(self) -> None:
+        """Count a jump of the wall clock since the call before."""
+        offset_s = time.time() - time.monotonic()
+        if abs(offset_s - self._clock_offset_s) > STEP_S:
+            self._clock_steps += 1
+        self._clock_offset_s = offset_s
+
+    def summary(self, broker: str | None, journal: str | None) -> tuple[str, list[str]]:
+        """Return the state, ``ok``, ``degraded`` or ``failed``, and the reasons; two are problems of the sinks."""
+        failed = [] if self.failure is None else [self.failure]
+        if self._lost is not None:
+            failed.append(f"input lost: {self._lost}")
+        degraded = [] if self._windows else ["no window scored yet"]
+        if time.monotonic() - self._overflowed_at < RECENT_S:
+            degraded.append("samples were dropped within the last minute")
+        for name, watch in self._watches.items():
+            if self._ends.get(name, 0) - self._sounded.get(name, 0) >= to_samples(SILENT_S):
+                degraded.append(f"{name}: digital silence, the microphone is dead or off")
+            if watch.state.limited:
+                degraded.append(f"{name}: calls are held back, max_calls_per_hour is reached")
+            if not watch.state.armed:
+                degraded.append(f"{name}: a siren outlasted max_presence_s; waiting for it to end")
+        degraded += [problem for problem in (broker, journal) if problem is not None]
+        state = "failed" if failed else "degraded" if degraded else "ok"
+        return state, failed + degraded
+
+    def payload(
+        self, *, dropped: int, outbox: Counts, journal_failures: int, state: str, reasons: list[str]
+    ) -> dict[str, Any]:
+        """Return the message, JSON values: ``state`` and ``reasons`` of ``summary``, and the counts of others."""
+        return {
+            **self._fixed,
+            **self._vitals.read(),
+            "at": utc_text(datetime.now(UTC)),
+            "state": state,
+            "reasons": reasons,
+            "levels_dbfs": self._levels,
+            "dropped_samples": dropped,
+            "gaps": self._gaps,
+            "windows_scored": self._windows,
+            "clock_steps": self._clock_steps,
+            "outbox": asdict(outbox),
+            "journal_failures": journal_failures,
+            "uptime_s": round(time.monotonic() - self._began_at, 1),
+        }

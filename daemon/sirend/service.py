@@ -1,0 +1,158 @@
+"""``sirend run``: the supervisor of the live daemon.
+
+It opens what the pipeline needs in order and closes it in reverse: whatever ends the daemon, standing calls are cleared
+before the broker is told ``offline``, and where nothing can be told any more, the broker's will speaks.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from sirend.classifier import Classifier
+from sirend.config import secret
+from sirend.events import LiveClock, Scribe
+from sirend.health import Health
+from sirend.journal import Journal
+from sirend.microphone import Microphone
+from sirend.mqtt import Mqtt
+from sirend.notify import Notifier
+from sirend.pipeline import Stages, detect, schedule
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from sirend.audio import Block, Gap, Score
+    from sirend.bundle import Bundle
+    from sirend.config import Config
+    from sirend.events import Event
+    from sirend.tracker import Track
+
+HEALTH_S = 30.0
+"""How often health is published when nothing changes."""
+BYTES_A_MB = 1_000_000
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """One run of the daemon."""
+
+    def __init__(self, config: Config, bundle: Bundle, stop: threading.Event) -> None:
+        """Prepare to run until ``stop`` is set; nothing is opened yet.
+
+        Raises ``ConfigError`` when the parts of ``config`` and ``bundle`` do not fit, or a secret cannot be read.
+        """
+        self._notifier = Notifier()
+        approaches = [approach.name for approach in config.approaches]
+        journal = config.journal
+        self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
+        self._mqtt = Mqtt(config.mqtt, config.site, approaches)
+        self._microphone = Microphone(config.audio, stop)
+        clock = LiveClock(self._microphone.arrived)
+        key_file = config.mqtt.sign_key_file
+        boot_id = str(uuid.uuid4())
+        scribe = Scribe(
+            site=config.site,
+            boot_id=boot_id,
+            mode="live",
+            model=bundle.name,
+            clock=clock,
+            valid_for_s=config.call.valid_for_s,
+            advisory=config.call.advisory,
+            sign_key=None if key_file is None else secret(key_file),
+        )
+        self._stages = Stages.of(
+            config,
+            bundle,
+            Classifier(bundle, len(approaches)),
+            scribe,
+            channels=[approach.channel for approach in config.approaches],
+            is_inhibited=schedule(config.call.inhibit, clock),
+        )
+        self._health = Health(site=config.site, boot_id=boot_id, model=bundle.name, watches=self._stages.watches)
+        self._said: tuple[str, list[str]] = ("", [])
+        self._due_at = 0.0
+
+    def run(self) -> None:
+        """Work until ``stop`` is set.
+
+        Raises ``DeviceError`` when there is no input at the start. An input that is lost later is waited for.
+        """
+        with ExitStack() as opened:
+            if self._journal is not None:
+                opened.enter_context(self._journal)
+            opened.enter_context(self._mqtt)
+            try:
+                opened.enter_context(self._microphone)
+                self._notifier.send("READY=1", "STATUS=listening")
+                for event in detect(self._attended(), self._stages, self._on_score):
+                    self._publish(event)
+                self._health.failure = "stopped"
+            except Exception as error:
+                self._health.failure = str(error) or type(error).__name__
+                raise
+            finally:
+                self._notifier.send("STOPPING=1")
+                self._report()
+
+    def _attended(self) -> Iterator[Block | Gap]:
+        """Yield what the microphone does; between two items, see to health."""
+        for item in self._microphone:
+            self._health.learn(item)
+            yield item
+            self._health.check_clock()
+            if time.monotonic() >= self._due_at or self._summary() != self._said:
+                self._report()
+
+    def _on_score(self, score: Score, track: Track) -> None:
+        """Attend to a window: the only sign of life that counts."""
+        if not self._health.windows_scored:
+            for name in self._stages.watches:
+                self._mqtt.publish(self._stages.scribe.initial(name))
+            _log.info("listening: the first window is scored")
+        self._health.observe(score, track)
+        self._notifier.send("WATCHDOG=1")
+
+    def _publish(self, event: Event) -> None:
+        """Send ``event`` everywhere: first to those who wait, then to the disk."""
+        self._mqtt.publish(event)
+        if self._journal is not None:
+            self._journal.publish(event)
+        if not event.refresh:
+            _log.info("%s %s: %s, confidence %.3f", event.approach, event.state, event.reason, event.confidence)
+
+    def _summary(self) -> tuple[str, list[str]]:
+        journal = None if self._journal is None else self._journal.problem
+        return self._health.summary(broker=self._mqtt.problem, journal=journal)
+
+    def _report(self) -> None:
+        """Publish health."""
+        state, reasons = self._said = self._summary()
+        self._due_at = time.monotonic() + HEALTH_S
+        self._notifier.send(f"STATUS={'; '.join([state, *reasons])}")
+        payload = self._health.payload(
+            state=state,
+            reasons=reasons,
+            dropped=self._microphone.dropped,
+            outbox=self._mqtt.counts,
+            journal_failures=0 if self._journal is None else self._journal.failures,
+        )
+        self._mqtt.health(payload)
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """Set ``stop`` when the process is told to end, by systemd or from the terminal."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,140 @@
+"""Speed and memory of sirend and of YAMNet on the same audio, in one run on one core: ``make bench``.
+
+Rounds alternate between the two and medians are printed, for machines are noisy. YAMNet is the file that SIREND_PEER
+names, or ../shared/peers/yamnet.tflite beside the checkout; without it sirend is measured alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from sirend import bundle as bundles
+from sirend.audio import SAMPLE_RATE_HZ, Block, Pcm, Samples
+from sirend.classifier import Classifier
+from sirend.config import Config
+from sirend.events import ReplayClock, Scribe
+from sirend.features import Extractor
+from sirend.pipeline import Stages, detect
+from sirend.simulate import Scene, render
+from sirend.windows import Windows
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = 5
+
+
+def street(minutes: int) -> Pcm:
+    """Return drive-bys one after the other, float32[n]: a busy street, the same in every run."""
+    parts: list[Pcm] = []
+    while sum(map(len, parts)) < minutes * 60 * SAMPLE_RATE_HZ:
+        parts.append(render(Scene(siren="hilo", profile="de", snr_db=10.0, seed=len(parts))).pcm)
+    return np.concatenate(parts)[: minutes * 60 * SAMPLE_RATE_HZ]
+
+
+def blocks(pcm: Pcm) -> list[Block]:
+    """Cut float32[n] into blocks of 0.1 s, as a microphone delivers them."""
+    size = SAMPLE_RATE_HZ // 10
+    return [Block(Samples(start), pcm[start : start + size, np.newaxis]) for start in range(0, len(pcm), size)]
+
+
+def pipeline_s(pcm: Pcm, bundle: bundles.Bundle) -> float:
+    """Return the processor time of the whole pipeline over ``pcm``."""
+    classifier = Classifier(bundle)
+    clock = ReplayClock(datetime(1970, 1, 1, tzinfo=UTC))
+    scribe = Scribe(site="bench", boot_id="replay", mode="replay", model=bundle.name, clock=clock, valid_for_s=5.0)
+    stages = Stages.of(Config(), bundle, classifier, scribe, channels=[0])
+    began = time.process_time()
+    for _ in detect(blocks(pcm), stages):
+        pass
+    return time.process_time() - began
+
+
+def stages_ms(pcm: Pcm, bundle: bundles.Bundle) -> tuple[float, float]:
+    """Return milliseconds a window of features and of inference."""
+    sliding, extractor = Windows(window=32_000, hop=4_000, channels=[0]), Extractor(bundle.feature_spec)
+    classifier = Classifier(bundle)
+    windows = [window for block in blocks(pcm) for window in sliding.push(block)]
+    began = time.process_time()
+    features = [extractor.features(window) for window in windows]
+    between = time.process_time()
+    for each in features:
+        classifier.score(each)
+    ended = time.process_time()
+    return 1e3 * (between - began) / len(windows), 1e3 * (ended - between) / len(windows)
+
+
+def peer_s(pcm: Pcm, path: Path) -> float:
+    """Return the processor time of YAMNet over ``pcm``, sliding by 0.48 s."""
+    from sirend.training.peer import Peer  # noqa: PLC0415  only where there is a peer
+
+    peer = Peer(path)
+    began = time.process_time()
+    peer.scores(pcm)
+    return time.process_time() - began
+
+
+def peak_mb(*command: str) -> float:
+    """Return the peak resident memory of a command; measured from a small process, since a fork inherits its parent's."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code, *command], check=True, capture_output=True, text=True)  # noqa: S603
+    return int(done.stdout) / 1024
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=int, default=5, help="audio in a round")
+    parser.add_argument("--model", type=Path, action="append", help="bundle to measure (default: all that ship)")
+    args = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    peer = Path(os.environ.get("SIREND_PEER", ROOT.parent / "shared" / "peers" / "yamnet.tflite"))
+    pcm = street(args.minutes)
+    seconds = len(pcm) / SAMPLE_RATE_HZ
+    models = [bundles.load(path) for path in args.model or sorted((ROOT / "models").glob("siren-*"))]
+    print(f"{seconds:.0f} s of audio, one core, median of {ROUNDS} rounds, hop 0.25 s")
+    ours: dict[str, list[float]] = {model.name: [] for model in models}
+    theirs: list[float] = []
+    for _ in range(ROUNDS):
+        for model in models:
+            ours[model.name].append(pipeline_s(pcm, model) / seconds)
+        if peer.is_file():
+            theirs.append(peer_s(pcm, peer) / seconds)
+    peer_ms = 1e3 * statistics.median(theirs) if theirs else None
+    for model in models:
+        cost = statistics.median(ours[model.name])
+        features_ms, inference_ms = stages_ms(pcm[: 60 * SAMPLE_RATE_HZ], model)
+        print(f"{model.name}")
+        print(f"  throughput               {1 / cost:8.0f} times real time")
+        print(f"  CPU per second of audio  {1e3 * cost:8.2f} ms")
+        print(f"  a window                 {features_ms:8.2f} ms features, {inference_ms:.2f} ms inference")
+        if peer_ms is not None:
+            print(f"  against YAMNet           {1e3 * cost / peer_ms:8.2f} of its CPU")
+    if peer_ms is None:
+        print(f"YAMNet: {peer} is not there; give it with SIREND_PEER")
+    else:
+        print(f"YAMNet, 0.48 s hop\n  throughput               {1e3 / peer_ms:8.0f} times real time")
+        print(f"  CPU per second of audio  {peer_ms:8.2f} ms")
+    with tempfile.TemporaryDirectory() as folder:
+        import soundfile  # noqa: PLC0415  only here
+
+        wav = Path(folder) / "street.wav"
+        soundfile.write(wav, pcm, SAMPLE_RATE_HZ, subtype="PCM_16")
+        for model in models:
+            replay = (sys.executable, "-m", "sirend", "replay", "--model", str(model.path), str(wav))
+            print(f"peak memory of replay with {model.name}: {peak_mb(*replay):.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

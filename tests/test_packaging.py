@@ -33,7 +33,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 def test_only_the_agreed_names_stand_at_the_top() -> None:
     agreed = {
-        "daemon", "models", "conf", "systemd", "tests", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md",
-        "CONTRIBUTING.md", "Makefile", "build", "dist", "demo-out",
+        "daemon", "models", "conf", "systemd", "tests", "pyproject.toml", "README.md", "LICENSE", "NOTICE",
+        "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "build", "dist", "demo-out",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} <= agreed

@@ -6,8 +6,8 @@
 ├── ``DeviceError``   69  the microphone, its library, the broker or an output cannot be used
 └── ``ConfigError``   78  the configuration or the model bundle is wrong
 
-Each message says what is wrong, where, and what to do. Anything else that reaches the command line is a bug: exit code 70
-and a traceback. The numbers are those of BSD's sysexits.h, which systemd's ``RestartPreventExitStatus=`` can act on.
+Each message says what is wrong, where, and what to do. Anything else that reaches the command line is a bug: exit code
+70 and a traceback. The numbers are those of BSD's sysexits.h, which systemd's ``RestartPreventExitStatus=`` can act on.
 """
 
 from __future__ import annotations

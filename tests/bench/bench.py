@@ -83,12 +83,12 @@ def peer_s(pcm: Pcm, path: Path) -> float:
 
 
 def peak_mb(*command: str) -> float:
-    """Return the peak resident memory of a command; measured from a small process, since a fork inherits its parent's."""
+    """Return the peak resident memory of a command, MB; from a small process, since a fork inherits its parent's."""
     code = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    done = subprocess.run([sys.executable, "-S", "-c", code, *command], check=True, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-S", "-c", code, *command], check=True, capture_output=True, text=True)
     return int(done.stdout) / 1024
 
 

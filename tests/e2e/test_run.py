@@ -1,0 +1,205 @@
+"""The live daemon: PulseAudio plays, PortAudio records, mosquitto delivers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from sirend import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from tests.conftest import Broker, Received
+    from tests.e2e.conftest import Command, Daemon, PulseAudio
+
+    Run: TypeAlias = Callable[[str, Mapping[str, str]], Daemon]
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+HOP = 4_000
+ROOT = "sirend/main-5th"
+
+
+def configuration(port: int, stall_s: float = 5.0) -> str:
+    return f"audio: {{stall_s: {stall_s}}}\nmqtt: {{port: {port}}}\njournal: {{path: journal.jsonl}}\n"
+
+
+def payloads(received: list[Received], topic: str) -> list[dict[str, Any]]:
+    return [json.loads(message.payload) for message in received if message.topic == topic and message.payload]
+
+
+def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(
+    sirend: Command, run: Run, pulse: PulseAudio, broker: Broker, drive_by: Path
+) -> None:
+    replayed = [json.loads(line) for line in sirend("replay", drive_by).stdout.splitlines()]
+    assert [event["state"] for event in replayed] == ["approaching", "clear"]
+    with broker.subscribe() as subscriber:
+        daemon = run(configuration(broker.port), pulse.environment)
+        opening = subscriber.until(f"{ROOT}/main/emergency")
+        while not opening[-1].payload:
+            opening += subscriber.until(f"{ROOT}/main/emergency")
+        assert json.loads(opening[-1].payload)["state"] == "clear"
+        pulse.play(drive_by)
+        received = subscriber.until(f"{ROOT}/main/event")
+        received += subscriber.until(f"{ROOT}/main/event")
+        assert daemon.stop() == 0
+        ending = subscriber.until(f"{ROOT}/availability", "offline")
+    live = payloads(received, f"{ROOT}/main/event")
+    assert [event["state"] for event in live] == ["approaching", "clear"]
+    assert live[1]["reason"] in ("quiet", "departed")
+    offsets = [heard["sample"] - said["sample"] for heard, said in zip(live, replayed, strict=True)]
+    assert max(offsets) - min(offsets) <= HOP
+    for event in live:
+        jsonschema.validate(event, events.schema())
+        assert event["mode"] == "live"
+    states = payloads(received, f"{ROOT}/main/emergency")
+    assert [state["state"] for state in states] == ["approaching"] * (len(states) - 1) + ["clear"]
+    assert len(states) - 1 == pytest.approx((live[1]["sample"] - live[0]["sample"]) / 16_000, abs=1.0)
+    health = payloads(opening + received + ending, f"{ROOT}/health")
+    for report in health:
+        jsonschema.validate(report, events.health_schema())
+    assert "ok" in {report["state"] for report in health}
+    assert (health[-1]["state"], health[-1]["reasons"]) == ("failed", ["stopped"])
+    assert [json.loads(line) for line in (sirend.folder / "journal.jsonl").read_text().splitlines()] == live
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_clears_the_standing_call_and_says_offline(
+    run: Run, pulse: PulseAudio, broker: Broker, drive_by: Path, number: signal.Signals
+) -> None:
+    with broker.subscribe() as subscriber:
+        daemon = run(configuration(broker.port), pulse.environment)
+        daemon.until_logged("the first window is scored")
+        pulse.play(drive_by)
+        assert json.loads(subscriber.until(f"{ROOT}/main/event")[-1].payload)["state"] == "approaching"
+        assert daemon.stop(number) == 0
+        received = subscriber.until(f"{ROOT}/availability", "offline")
+    (cleared,) = payloads(received, f"{ROOT}/main/event")
+    assert (cleared["state"], cleared["reason"]) == ("clear", "shutdown")
+    assert payloads(received, f"{ROOT}/main/emergency")[-1]["event_id"] == cleared["event_id"]
+
+
+def test_a_stalled_input_clears_the_call_and_comes_back(
+    run: Run, pulse: PulseAudio, broker: Broker, drive_by: Path
+) -> None:
+    with broker.subscribe() as subscriber:
+        daemon = run(configuration(broker.port, stall_s=3.0), pulse.environment)
+        daemon.until_logged("the first window is scored")
+        pulse.play(drive_by)
+        assert json.loads(subscriber.until(f"{ROOT}/main/event")[-1].payload)["state"] == "approaching"
+        pulse.suspend(yes=True)
+        received = subscriber.until(f"{ROOT}/main/event")
+        cleared = json.loads(received[-1].payload)
+        assert (cleared["state"], cleared["reason"]) == ("clear", "input_lost")
+        report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
+        while report["state"] != "failed":
+            report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
+        assert report["reasons"] == ["input lost: stalled"]
+        pulse.hush()
+        pulse.suspend(yes=False)
+        while report["state"] != "ok":
+            report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
+        assert report["gaps"] >= 1
+        assert daemon.stop() == 0
+
+
+def test_a_sound_server_that_dies_is_waited_for(run: Run, pulse: PulseAudio, broker: Broker) -> None:
+    with broker.subscribe() as subscriber:
+        daemon = run(configuration(broker.port), pulse.environment)
+        daemon.until_logged("the first window is scored")
+        pulse.stop()
+        daemon.until_logged("still lost: there is no audio input")
+        pulse.start()
+        daemon.until_logged("microphone: opened again")
+        report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
+        while report["state"] != "ok" or not report["gaps"]:
+            report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
+        assert daemon.stop() == 0
+
+
+def test_a_broker_that_comes_late_is_waited_for(run: Run, pulse: PulseAudio, make_broker: Callable[[], Broker]) -> None:
+    broker = make_broker()
+    daemon = run(configuration(broker.port), pulse.environment)
+    daemon.until_logged(
+        f"sirend: warning: MQTT broker 127.0.0.1:{broker.port}: cannot be reached: Connection refused; "
+        "trying again until it works"
+    )
+    daemon.until_logged("the first window is scored")
+    broker.start()
+    with broker.subscribe() as subscriber:
+        report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
+        while report["state"] != "ok":
+            report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
+        assert daemon.stop() == 0
+        subscriber.until(f"{ROOT}/availability", "offline")
+
+
+def test_systemd_is_told_of_readiness_life_and_the_end(
+    run: Run, pulse: PulseAudio, broker: Broker, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(120.0)
+        environment = {**pulse.environment, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        daemon = run(configuration(broker.port), environment)
+        said = [manager.recv(4_096).decode()]
+        while said[-1] != "WATCHDOG=1":
+            said.append(manager.recv(4_096).decode())
+        assert said[0] == "READY=1\nSTATUS=listening"
+        assert daemon.stop() == 0
+        while said[-1] != "STOPPING=1":
+            said.append(manager.recv(4_096).decode())
+        assert manager.recv(4_096).decode() == "STATUS=failed; stopped"
+    assert any(status.startswith("STATUS=degraded; no window scored yet") for status in said)
+
+
+def test_without_an_input_the_daemon_says_so_and_leaves_health_behind(
+    run: Run, broker: Broker, tmp_path: Path, pulse: PulseAudio
+) -> None:
+    nowhere = {**pulse.environment, "PULSE_SERVER": f"unix:{tmp_path / 'nowhere'}"}
+    with broker.subscribe() as subscriber:
+        daemon = run(configuration(broker.port), nowhere)
+        assert daemon.wait() == 69
+        report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
+    problem = "there is no audio input; PortAudio finds no device at all: connect a microphone, see `arecord -l`"
+    assert daemon.log.read_text().splitlines()[-1] == f"sirend: error: {problem}"
+    assert (report["state"], report["reasons"][0]) == ("failed", problem)
+
+
+def test_devices_are_listed_with_their_names(sirend: Command, pulse: PulseAudio) -> None:
+    listed = replace(sirend, environment=pulse.environment)("devices")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert listed.stdout == "'default': 32 channels, 44100 Hz\n"
+
+
+def test_an_unknown_device_is_answered_with_those_there_are(run: Run, pulse: PulseAudio, broker: Broker) -> None:
+    daemon = run(f"audio: {{device: webcam}}\nmqtt: {{port: {broker.port}}}\n", pulse.environment)
+    assert daemon.wait() == 78
+    assert daemon.log.read_text().splitlines()[-1] == (
+        "sirend: error: audio.device: 'webcam' fits no input; choose one of 'default'"
+    )
+
+
+def test_a_missing_portaudio_is_told_by_run_and_not_needed_by_replay(
+    sirend: Command, run: Run, broker: Broker, drive_by: Path
+) -> None:
+    fake = sirend.folder / "fake"
+    fake.mkdir()
+    (fake / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
+    without = {"PYTHONPATH": str(fake)}
+    daemon = run(configuration(broker.port), without)
+    assert daemon.wait() == 69
+    assert daemon.log.read_text().splitlines()[-1] == (
+        "sirend: error: cannot load PortAudio (PortAudio library not found); install it: sudo apt install libportaudio2"
+    )
+    replayed = replace(sirend, environment=without)("replay", drive_by)
+    assert (replayed.returncode, replayed.stderr) == (0, "")
+    assert len(replayed.stdout.splitlines()) == 2

@@ -1,0 +1,121 @@
+"""``sirend train``: a recipe and a folder of recordings become a model bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirend.errors import InputError, UsageError
+from sirend.training import corpus, pool, recipe
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sirend.training.corpus import Clip, Corpus
+    from sirend.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+SMOKE = {"windows": 500, "teacher": None}
+SMOKE_STEPS = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``sirend train``."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with clips.csv and the audio")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="bundle to write, e.g. models/siren-1.0.0"
+    )
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="recipe (default: a small network with no teacher)")
+    parser.add_argument("--teacher", type=Path, metavar="DIR", help="folder with the teacher's published weights")
+    parser.add_argument("--without", metavar="SET", default="", help="leave this data set out, to test on it")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="where unfinished work is kept (default: OUT.work)")
+    parser.add_argument("--smoke", action="store_true", help="a few steps only: proves that everything runs")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train; return the exit code. A stopped run goes on where it was when started again with the same words."""
+    plan = recipe.load(args.recipe) if args.recipe else recipe.Recipe(name="siren-0.0.0")
+    if args.smoke:
+        plan = replace(plan, **SMOKE, fit=replace(plan.fit, steps=SMOKE_STEPS))
+    if plan.teacher is not None and args.teacher is None:
+        raise UsageError(f"the recipe has a teacher: give --teacher DIR; it is published as {plan.teacher.published}")
+    recordings = corpus.load(corpus.read_clips(args.data / "clips.csv"), args.data)
+    sets = sorted({clip.set for clip in recordings.clips})
+    if args.without and args.without not in sets:
+        raise UsageError(f"--without {args.without}: the recordings have the sets {', '.join(sets)}")
+    train(
+        plan, recordings, args.out, args.work or args.out.with_name(args.out.name + ".work"), args.teacher, args.without
+    )
+    print(f"wrote {args.out}")  # noqa: T201  the command's result
+    return 0
+
+
+def train(  # noqa: PLR0913
+    plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path | None, without: str = ""
+) -> None:
+    """Draw windows, ask the teacher, fit, calibrate on recordings kept back, and write the bundle ``out``."""
+    from sirend.training import backbone, export, fit, network, teacher  # noqa: PLC0415  TensorFlow takes seconds to import
+
+    weights = None
+    patches = work / "teacher.tflite"
+    if plan.teacher is not None and published is not None:
+        weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
+        if not patches.exists():
+            teacher.convert(weights, plan.features.bands, patches)
+    drawn = _pool(plan, recordings, work, "train", patches if weights else None, lambda clip: not kept_back(clip, plan))
+    tested = _pool(plan, recordings, work, "calibrate", None, lambda clip: kept_back(clip, plan))
+    known = drawn.without(without)
+    if not drawn.siren[known].any() or drawn.siren[known].all():
+        raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
+    lesson = taught = None
+    if plan.teacher is not None and weights is not None and drawn.embedding is not None:
+        taught, lesson = teacher.teach(drawn.embedding, drawn.siren, known, weights, plan.teacher, plan.seed)
+    folder = work / ("fit" + ("-without-" + without if without else ""))
+    model = fit.fit(drawn, known, lesson, plan.student, plan.fit, seed=plan.seed, folder=folder)
+    if plan.fused is not None and taught is not None and weights is not None:
+        model = network.fused(model, backbone.assembled(plan.features.bands, weights), taught, plan.fused)
+    held = tested.without(without)
+    logit = _logits(model, tested.features[held])
+    calibration = teacher.calibrate(logit, tested.siren[held])
+    agreeing = float(np.mean((logit > 0) == tested.siren[held]))
+    metrics = {
+        "windows": len(known),
+        "windows_kept_back": len(held),
+        "right_of_kept_back": round(agreeing, 4),
+        "without": without,
+        "sets": sorted({clip.set for clip in recordings.clips} - {without}),
+        "recipe": asdict(plan),
+    }
+    log.info("right in %.2f %% of %d windows of recordings kept back", 100 * agreeing, len(held))
+    export.write(out, plan, model, calibration, metrics)
+
+
+def kept_back(clip: Clip, plan: Recipe) -> bool:
+    """Whether a clip's whole recording is kept back from training; decided by its name, so always alike."""
+    number = int.from_bytes(hashlib.sha256(clip.group.encode()).digest()[:4], "big")
+    return number < plan.held_out * 2**32
+
+
+def _pool(plan, recordings, work, purpose, network, keep) -> pool.Pool:
+    windows = plan.windows if purpose == "train" else max(pool.SHARD, int(plan.windows * plan.held_out))
+    spec = pool.PoolSpec(plan.scenes, plan.features, windows, plan.seed, purpose, network)
+    described = json.dumps(
+        [asdict(plan.scenes), plan.features.digest, plan.seed, plan.held_out, bool(network), len(recordings)]
+    )
+    name = f"{purpose}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
+    return pool.make(recordings, spec, keep, work / name)
+
+
+def _logits(model, features: np.ndarray) -> np.ndarray:
+    parts = [
+        model(features[start : start + 256].astype(np.float32), training=False)["logit"].numpy()[:, 0]
+        for start in range(0, len(features), 256)
+    ]
+    return np.concatenate(parts)

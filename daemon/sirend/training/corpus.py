@@ -1,0 +1,129 @@
+"""The labelled recordings: ``clips.csv`` and the audio it names. All data access of training and evaluation goes here."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirend.audio import SAMPLE_RATE_HZ, Samples
+from sirend.errors import InputError
+from sirend.sources import WavFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from sirend.audio import Pcm
+
+log = logging.getLogger(__name__)
+
+
+class Kind(StrEnum):
+    """What a clip is to the detector."""
+
+    EMERGENCY = "emergency"
+    """A vehicle's siren: positive."""
+    CIVIL_SIREN = "civil_siren"
+    """Air-raid, tornado, tsunami: negative; it must not stop traffic."""
+    OTHER = "other"
+    IMPULSE_RESPONSE = "impulse_response"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One row of ``clips.csv``."""
+
+    path: str
+    """Relative to the folder of ``clips.csv``."""
+    set: str
+    """The data set it came with; the unit that evaluation leaves out."""
+    kind: Kind
+    label: str
+    group: str
+    """The recording that it was cut from; never split between training and testing."""
+    licence: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips and their decoded audio at 16 kHz, in the order of ``clips.csv``."""
+
+    clips: tuple[Clip, ...]
+    pcm: tuple[np.ndarray, ...]
+    """int16[n] each: half the memory of float32, and the recordings hold no more."""
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.clips)
+
+    def audio(self, index: int) -> Pcm:
+        """Return the samples of one clip, float32[n] in [-1, 1]."""
+        return self.pcm[index].astype(np.float32) / np.float32(32768.0)
+
+    def where(self, keep: Callable[[Clip], bool]) -> list[int]:
+        """Return the indices of the clips that ``keep`` accepts."""
+        return [index for index, clip in enumerate(self.clips) if keep(clip)]
+
+
+COLUMNS = ("path", "set", "class", "label", "group", "licence", "seconds")
+
+
+def read_clips(table: Path) -> tuple[Clip, ...]:
+    """Read ``clips.csv``.
+
+    Raises ``InputError`` when the file or a column is missing, or a row names an unknown class.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+            if missing:
+                raise InputError(f"{table}: no column {', '.join(missing)}; the header must name {', '.join(COLUMNS)}")
+            return tuple(_clip(table, number, row) for number, row in enumerate(reader, start=2))
+    except OSError as error:
+        raise InputError(f"{table}: {error.strerror}; --data must name a folder that holds clips.csv") from error
+
+
+def _clip(table: Path, line: int, row: dict[str, str]) -> Clip:
+    try:
+        return Clip(
+            path=row["path"],
+            set=row["set"],
+            kind=Kind(row["class"]),
+            label=row["label"],
+            group=f"{row['set']}/{row['group'] or row['path']}",
+            licence=row["licence"],
+            seconds=float(row["seconds"]),
+        )
+    except (ValueError, TypeError) as error:
+        kinds = ", ".join(Kind)
+        raise InputError(f"{table}, line {line}: {error}; class is one of {kinds}, seconds a number") from error
+
+
+def load(clips: Iterable[Clip], folder: Path) -> Corpus:
+    """Decode ``clips`` from ``folder``; one that cannot be read is left out and named in the log.
+
+    Raises ``InputError`` when none can be read.
+    """
+    kept: list[Clip] = []
+    pcm: list[np.ndarray] = []
+    for clip in clips:
+        try:
+            with WavFile(folder / clip.path, mono=True, at_least=Samples(0)) as source:
+                samples = np.concatenate([block.pcm[:, 0] for block in source])
+        except InputError as error:
+            log.warning("left out: %s", error)
+            continue
+        kept.append(clip)
+        pcm.append(np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16))
+    if not kept:
+        raise InputError(f"{folder}: none of the clips in clips.csv could be read")
+    hours = sum(map(len, pcm)) / SAMPLE_RATE_HZ / 3600
+    log.info("%d clips, %.2f hours", len(kept), hours)
+    return Corpus(tuple(kept), tuple(pcm))

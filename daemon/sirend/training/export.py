@@ -1,0 +1,84 @@
+"""From a trained network to a bundle: TFLite file, manifest, golden vectors. Nothing half-written ever has its name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+import sirend
+from sirend.bundle import MANIFEST_FILE, MODEL_FILE, SCHEMA
+from sirend.features import log_spectrogram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sirend.training.recipe import Recipe
+
+GOLDEN_FILE = "golden.npz"
+
+
+def to_tflite(model: tf.keras.Model) -> bytes:
+    """Return the network's logit as a TFLite flatbuffer: float32[n, frames, bands] -> float32[n, 1], n 1 unless resized."""
+    serving = tf.keras.Model(model.input, model.output["logit"])
+    return bytes(tf.lite.TFLiteConverter.from_keras_model(serving).convert())
+
+
+def golden(recipe: Recipe, model: tf.keras.Model) -> dict[str, np.ndarray]:
+    """Return windows that the project made itself, their features and the network's logits, for tests to compare.
+
+    ``pcm`` int16[n, samples], ``features`` float32[n, frames, bands], ``logit`` float32[n].
+    """
+    rng = np.random.default_rng(0)
+    samples = recipe.features.window_samples
+    seconds = np.arange(samples) / recipe.features.sample_rate_hz
+    wail = np.sin(
+        2 * np.pi * np.cumsum(1100 + 400 * np.sin(2 * np.pi * 0.4 * seconds)) / recipe.features.sample_rate_hz
+    )
+    tone = np.sin(2 * np.pi * 1000 * seconds)
+    noise = rng.standard_normal(samples)
+    mixed = np.stack([noise * 0.05, 0.3 * wail + 0.02 * noise, 0.3 * tone + 0.02 * noise, 0.02 * wail + 0.05 * noise])
+    pcm = np.round(np.clip(mixed, -1, 1) * 32767).astype(np.int16)
+    features = log_spectrogram(recipe.features, pcm.astype(np.float32) / np.float32(32768))
+    return {"pcm": pcm, "features": features, "logit": model(features, training=False)["logit"].numpy()[:, 0]}
+
+
+def write(
+    out: Path, recipe: Recipe, model: tf.keras.Model, calibration: tuple[float, float], metrics: dict[str, object]
+) -> None:
+    """Write the bundle ``out``; an older one of the same name is replaced only when the new one is complete."""
+    unfinished = out.with_name(out.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    network = to_tflite(model)
+    (unfinished / MODEL_FILE).write_bytes(network)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **golden(recipe, model))
+    (unfinished / GOLDEN_FILE).write_bytes(buffer.getvalue())
+    manifest = {
+        "schema": SCHEMA,
+        "name": recipe.name,
+        "features": asdict(recipe.features),
+        "features_digest": recipe.features.digest,
+        "model_sha256": hashlib.sha256(network).hexdigest(),
+        "output": "logit",
+        "calibration": {"scale": round(calibration[0], 6), "offset": round(calibration[1], 6)},
+        "operating_point": asdict(recipe.operating_point),
+        "hop_s": recipe.hop_s,
+        "recipe_sha256": recipe.digest,
+        "min_sirend": sirend.__version__,
+        "golden": GOLDEN_FILE,
+    }
+    (unfinished / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    (unfinished / "training.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
+    for kept in ("MODEL_CARD.md", "demo.png"):
+        if (out / kept).exists():
+            shutil.copy2(out / kept, unfinished / kept)
+    shutil.rmtree(out, ignore_errors=True)
+    unfinished.rename(out)

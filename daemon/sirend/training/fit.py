@@ -1,0 +1,126 @@
+"""Train the small network on a pool, with a checkpoint every few hundred steps, so that a stop loses nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from sirend.training import network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sirend.training.pool import Pool
+    from sirend.training.specs import FitSpec, StudentSpec
+    from sirend.training.teacher import Lesson
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.npz"
+EVERY = 250
+"""Steps between checkpoints and lines of the log."""
+
+
+def targets(siren: np.ndarray, lesson: Lesson | None, spec: FitSpec) -> np.ndarray:
+    """Return the probabilities float32[windows] to learn: labels, softened by the teacher's opinion."""
+    hard = np.where(siren, 1.0 - spec.label_smoothing, spec.label_smoothing / 2)
+    if lesson is None:
+        return hard.astype(np.float32)
+    soft = 1.0 / (1.0 + np.exp(-lesson.logit))
+    share = np.where(siren, spec.hard_positive, spec.hard_negative)
+    # A teacher that is sure of a siren in a window of unknown street may be right; it never overrules a label.
+    soft = np.where(siren, np.maximum(soft, 0.5), np.minimum(soft, 0.5))
+    return np.asarray(share * hard + (1.0 - share) * soft, dtype=np.float32)
+
+
+def fit(
+    pool: Pool,
+    known: np.ndarray,
+    lesson: Lesson | None,
+    student: StudentSpec,
+    spec: FitSpec,
+    *,
+    seed: int,
+    folder: Path,
+) -> tf.keras.Model:
+    """Train on the windows ``known`` (indices); go on from the checkpoint in ``folder`` if there is one.
+
+    Writes a line of metrics to ``folder/log.jsonl`` every ``EVERY`` steps.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tf.keras.utils.set_random_seed(seed)
+    frames, bands = pool.features.shape[1:]
+    model = network.student(frames, bands, student)
+    schedule = tf.keras.optimizers.schedules.CosineDecay(
+        spec.learning_rate / 20, max(1, spec.steps - EVERY), warmup_target=spec.learning_rate, warmup_steps=EVERY
+    )
+    losses = {"logit": tf.keras.losses.BinaryCrossentropy(from_logits=True)}
+    weights = {"logit": 1.0}
+    if student.auxiliary:
+        losses["auxiliary"], weights["auxiliary"] = tf.keras.losses.MeanSquaredError(), spec.auxiliary
+    model.compile(tf.keras.optimizers.AdamW(schedule, weight_decay=spec.weight_decay), losses, loss_weights=weights)
+    identity: dict[str, object] = {"seed": seed, **asdict(spec), **asdict(student)}
+    done = _resume(model, folder, identity)
+    wanted = targets(pool.siren, lesson, spec)
+    running: list[float] = []
+    for step in tqdm(range(done, spec.steps), initial=done, total=spec.steps, desc="training", unit="step"):
+        # Each step draws from a generator of its own: a resumed run sees what an unbroken one would have seen.
+        rng = np.random.default_rng((seed, step))
+        drawn = rng.choice(known, spec.batch)
+        labels = {"logit": wanted[drawn, np.newaxis]}
+        if student.auxiliary:
+            labels["auxiliary"] = lesson.components[drawn] if lesson else np.zeros((spec.batch, student.auxiliary))
+        running.append(float(model.train_on_batch(_masked(rng, pool.features[drawn], spec), labels)[0]))
+        if (step + 1) % EVERY == 0 or step + 1 == spec.steps:
+            _checkpoint(model, folder, step + 1, identity)
+            with (folder / "log.jsonl").open("a") as stream:
+                stream.write(json.dumps({"step": step + 1, "loss": round(float(np.mean(running)), 4)}) + "\n")
+            running.clear()
+    return model
+
+
+def _masked(rng: np.random.Generator, features: np.ndarray, spec: FitSpec) -> np.ndarray:
+    out = features.astype(np.float32)
+    for window in out:
+        frames, bands = rng.integers(0, spec.mask_frames + 1), rng.integers(0, spec.mask_bands + 1)
+        frame, band = rng.integers(0, window.shape[0] - frames), rng.integers(0, window.shape[1] - bands)
+        blank = window.mean()
+        window[frame : frame + frames] = blank
+        window[:, band : band + bands] = blank
+    return np.asarray(out)
+
+
+def _resume(model: tf.keras.Model, folder: Path, identity: dict[str, object]) -> int:
+    """Load the checkpoint and return its step; 0 when there is none or it belongs to another recipe."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    try:
+        with np.load(folder / CHECKPOINT, allow_pickle=False) as saved:
+            if str(saved["identity"]) != text:
+                return 0
+            model.optimizer.build(model.trainable_variables)
+            for number, variable in enumerate(_variables(model)):
+                variable.assign(saved[f"v{number}"])
+            step = int(saved["step"])
+    except FileNotFoundError:
+        return 0
+    log.info("going on from step %d", step)
+    return step
+
+
+def _checkpoint(model: tf.keras.Model, folder: Path, step: int, identity: dict[str, object]) -> None:
+    values = {f"v{number}": variable.numpy() for number, variable in enumerate(_variables(model))}
+    unfinished = folder / (CHECKPOINT + ".part")
+    with unfinished.open("wb") as stream:
+        text = json.dumps(identity, sort_keys=True, default=str)
+        np.savez(stream, allow_pickle=False, step=step, identity=text, **values)
+    unfinished.replace(folder / CHECKPOINT)
+
+
+def _variables(model: tf.keras.Model) -> list[tf.Variable]:
+    return [*model.variables, *model.optimizer.variables]

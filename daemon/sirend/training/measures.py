@@ -1,0 +1,62 @@
+"""Figures of merit: pure functions of scores, labels and times."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Flags = npt.NDArray[np.bool_]
+
+
+def area_under_roc(score: Floats, siren: Flags) -> float:
+    """Return the probability that a siren scores above another sound (ties count half); nan without both."""
+    positives, negatives = int(siren.sum()), int((~siren).sum())
+    if not positives or not negatives:
+        return float("nan")
+    ranks = stats.rankdata(score)
+    return float((ranks[siren].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def f1(decided: Flags, siren: Flags) -> float:
+    """Return the harmonic mean of precision and recall; 0 when nothing is right."""
+    right = int((decided & siren).sum())
+    return 2 * right / max(1, int(decided.sum()) + int(siren.sum()))
+
+
+def bursts(end_s: Floats, score: Floats, threshold: float, merge_s: float = 10.0) -> int:
+    """Count runs of scores above ``threshold``; runs closer than ``merge_s`` are one false alarm, not many."""
+    above = np.sort(end_s[score > threshold])
+    return int(len(above) > 0) + int((np.diff(above) > merge_s).sum())
+
+
+def threshold_for(end_s: Floats, score: Floats, most: int, merge_s: float = 10.0) -> float:
+    """Return the lowest threshold with at most ``most`` bursts, by bisection over the scores that occur."""
+    levels = np.unique(score)
+    low, high = 0, len(levels) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if bursts(end_s, score, float(levels[middle]), merge_s) <= most:
+            high = middle
+        else:
+            low = middle + 1
+    return float(levels[low])
+
+
+def poisson_upper(count: int, confidence: float = 0.95) -> float:
+    """Return the exact one-sided upper bound of a Poisson mean after ``count`` events (Garwood 1936)."""
+    return float(stats.chi2.ppf(confidence, 2 * (count + 1)) / 2)
+
+
+def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the 95 % interval of a proportion (Wilson 1927); (0, 1) without trials."""
+    if not trials:
+        return 0.0, 1.0
+    centre = (successes + z * z / 2) / (trials + z * z)
+    half = z / (trials + z * z) * float(np.sqrt(successes * (trials - successes) / trials + z * z / 4))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,82 @@
+"""The networks: a small CNN of our own, a siren head on YAMNet's network, and the two together.
+
+Small and fused take float32[batch, frames, bands] and give one logit, float32[batch, 1]; calibration turns it into a probability.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from sirend.training.backbone import EMBEDDING, EMERGENCY
+from sirend.training.pool import PATCHES
+
+if TYPE_CHECKING:
+    from sirend.training.specs import HeadSpec, StudentSpec
+    from sirend.training.teacher import Teacher
+
+layers = tf.keras.layers
+
+STRIDES = ((3, 2), (2, 2), (2, 2), (2, 2), (1, 2))
+"""Of time and frequency, a pair a convolution: steps of 0.24 s by 2 bands remain."""
+
+
+def student(frames: int, bands: int, spec: StudentSpec) -> tf.keras.Model:
+    """Return the small CNN with outputs ``logit`` [batch, 1] and, when asked for, ``auxiliary`` [batch, n]."""
+    inputs = tf.keras.Input((frames, bands), name="log_mel")
+    net = tf.keras.ops.reshape(inputs, (-1, frames, bands, 1))  # the exported network takes any number of windows
+    net = layers.Rescaling(0.4, 0.8)(net)  # log-mel of normalised windows: about mean -2, deviation 2.5
+    for place, (filters, strides) in enumerate(zip(spec.filters, STRIDES, strict=True)):
+        net = layers.Conv2D(filters, 5 if place == 0 else 3, strides=strides, padding="same", use_bias=False)(net)
+        net = layers.BatchNormalization()(net)
+        net = layers.ReLU()(net)
+    net = tf.keras.ops.reshape(net, (-1, net.shape[1], net.shape[2] * net.shape[3]))
+    net = layers.Dropout(spec.dropout)(net)
+    net = layers.Dense(128, activation="relu")(net)
+    pooled = layers.Concatenate()([layers.GlobalAveragePooling1D()(net), layers.GlobalMaxPooling1D()(net)])
+    pooled = layers.Dropout(spec.dropout)(pooled)
+    outputs = {"logit": layers.Dense(1, name="logit")(pooled)}
+    if spec.auxiliary:
+        outputs["auxiliary"] = layers.Dense(spec.auxiliary, name="auxiliary")(pooled)
+    return tf.keras.Model(inputs, outputs, name="student")
+
+
+def head(spec: HeadSpec, number: int) -> tf.keras.Model:
+    """Return the siren head: float32[batch, patches, embedding] -> logit float32[batch, 1]."""
+    regular = tf.keras.regularizers.l2(spec.l2)
+    inputs = tf.keras.Input((PATCHES, EMBEDDING), name="embedding")
+    net = layers.Dropout(spec.dropout)(inputs)
+    net = layers.Dense(spec.units, activation="relu", kernel_regularizer=regular)(net)
+    pooled = layers.Concatenate()([layers.GlobalAveragePooling1D()(net), layers.GlobalMaxPooling1D()(net)])
+    pooled = layers.Dropout(spec.dropout)(pooled)
+    logit = layers.Dense(1, kernel_regularizer=regular, name="logit")(pooled)
+    return tf.keras.Model(inputs, logit, name=f"head_{number}")
+
+
+def evidence(embedding: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the backbone's own opinion: the largest log-odds of an emergency class in any patch.
+
+    ``embedding`` is [windows, patches, 1024], ``kernel`` and ``bias`` the class layer; the result float32[windows].
+    """
+    emergency = list(EMERGENCY)
+    return np.asarray((embedding.astype(np.float32) @ kernel[:, emergency] + bias[emergency]).max(axis=(1, 2)))
+
+
+def fused(small: tf.keras.Model, backbone: tf.keras.Model, teacher: Teacher, share: float) -> tf.keras.Model:
+    """Return small network and teacher as one: float32[batch, frames, bands] -> ``logit``, ``share`` of it the small's."""
+    frames, bands = small.input_shape[1:]
+    patch = backbone.input_shape[1]
+    starts = np.linspace(0, frames - patch, PATCHES).astype(int)
+    inputs = tf.keras.Input((frames, bands), name="log_mel")
+    patches = tf.keras.ops.stack([inputs[:, start : start + patch] for start in starts], axis=1)
+    embedding = backbone(tf.keras.ops.reshape(patches, (-1, patch, bands)))
+    embedding = tf.keras.ops.reshape(embedding, (-1, PATCHES, EMBEDDING))
+    classes = layers.Dense(len(EMERGENCY), name="classes")
+    evidence = tf.keras.ops.max(classes(embedding), axis=(1, 2))[:, None]
+    classes.set_weights([teacher.kernel[:, list(EMERGENCY)], teacher.bias[list(EMERGENCY)]])
+    opinions = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
+    judged = teacher.share * (teacher.scale * evidence + teacher.offset) + (1.0 - teacher.share) * opinions
+    logit = share * small(inputs)["logit"] + (1.0 - share) * judged
+    return tf.keras.Model(inputs, {"logit": logit}, name="fused")

@@ -1,0 +1,45 @@
+"""YAMNet as most people would use it: the published TFLite file, slid by 0.48 s, its largest siren class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirend.audio import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sirend.audio import Pcm
+
+FRAME = 15_600
+"""Samples of one frame: 0.975 s."""
+HOP = 7_680
+EMERGENCY = (316, 317, 318, 319, 390)
+"""Emergency vehicle, police car, ambulance, fire engine (sirens), siren; civil defence sirens (391) are not asked."""
+
+
+class Peer:
+    """Scores of the published network, on one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the TFLite file."""
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415  only where there is a peer
+
+        self._interpreter = Interpreter(str(path), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def scores(self, pcm: Pcm) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends in seconds and the scores, float64[frames] each, over float32[n]; short sound is padded."""
+        if len(pcm) < FRAME:
+            pcm = np.concatenate((pcm, np.zeros(FRAME - len(pcm), dtype=np.float32)))
+        starts = np.arange(0, len(pcm) - FRAME + 1, HOP)
+        return (starts + FRAME) / SAMPLE_RATE_HZ, np.array([self._score(pcm[s : s + FRAME]) for s in starts])
+
+    def _score(self, frame: Pcm) -> float:
+        self._interpreter.set_tensor(self._input, np.ascontiguousarray(frame))
+        self._interpreter.invoke()
+        return float(self._interpreter.get_tensor(self._output)[0, list(EMERGENCY)].max())

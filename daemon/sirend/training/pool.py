@@ -1,0 +1,141 @@
+"""A pool of drawn windows on disk: features, labels, what went in, and what the teacher makes of them.
+
+Written in shards, each seeded by its own number: a stopped run goes on where it was, and the number of workers does not
+change what is drawn.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from sirend.features import log_spectrogram
+from sirend.training.scenes import Scenes, SceneSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sirend.features import FeatureSpec
+    from sirend.training.corpus import Clip, Corpus
+
+SHARD = 500
+PATCHES = 3
+"""Places in a window where the teacher listens, half overlapping: start, middle, end."""
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """What a pool is made of; part of a recipe."""
+
+    scenes: SceneSpec
+    features: FeatureSpec
+    windows: int
+    seed: int
+    purpose: str
+    """Windows for another purpose are drawn from another seed."""
+    teacher: Path | None = None
+    """TFLite file: float32[1, patch frames, bands] -> float32[1, embedding]; None for no teacher."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Windows in the order drawn."""
+
+    features: np.ndarray
+    """float16[windows, frames, bands]."""
+    siren: np.ndarray
+    """bool[windows]."""
+    snr_db: np.ndarray
+    """float32[windows]; see ``Scene.snr_db``."""
+    sets: np.ndarray
+    """str[windows], the sets that went in, joined by ``+``."""
+    kind: np.ndarray
+    """str[windows]."""
+    embedding: np.ndarray | None
+    """float16[windows, patches, embedding] of the teacher."""
+
+    def without(self, left_out: str) -> np.ndarray:
+        """Return the indices of the windows in which ``left_out`` had no part."""
+        return np.flatnonzero([left_out not in sets.split("+") for sets in self.sets])
+
+
+def make(corpus: Corpus, spec: PoolSpec, keep: Callable[[Clip], bool], folder: Path) -> Pool:
+    """Draw what ``folder`` does not hold yet from the clips that ``keep`` accepts, on all cores; return the whole pool."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = -(-spec.windows // SHARD)
+    missing = [n for n in range(shards) if not (folder / f"{n:05d}.npz").exists()]
+    if missing:
+        context = multiprocessing.get_context("fork")
+        with context.Pool(os.cpu_count(), _Worker.start, (corpus, spec, keep, folder)) as processes:
+            done = processes.imap_unordered(_Worker.write, missing)
+            for _ in tqdm(done, total=len(missing), desc="drawing windows", unit="shard"):
+                pass
+    return _read(folder, shards)
+
+
+def _read(folder: Path, shards: int) -> Pool:
+    parts: dict[str, list[np.ndarray]] = {}
+    for number in range(shards):
+        with np.load(folder / f"{number:05d}.npz") as shard:
+            for name in shard.files:
+                parts.setdefault(name, []).append(shard[name])
+    whole = {}
+    for name in list(parts):
+        whole[name] = np.concatenate(parts.pop(name))
+    return Pool(embedding=whole.pop("embedding", None), **whole)
+
+
+class _Worker:
+    """State of one worker process: the corpus it inherited and its own interpreter."""
+
+    scenes: Scenes
+    spec: PoolSpec
+    folder: Path
+
+    @classmethod
+    def start(cls, corpus: Corpus, spec: PoolSpec, keep: Callable[[Clip], bool], folder: Path) -> None:
+        cls.scenes = Scenes(corpus, spec.scenes, spec.features.window_samples, keep)
+        cls.spec, cls.folder = spec, folder
+
+    @classmethod
+    def write(cls, number: int) -> None:
+        rng = np.random.default_rng((cls.spec.seed, *cls.spec.purpose.encode(), number))
+        drawn = [cls.scenes.draw(rng) for _ in range(SHARD)]
+        features = np.stack([log_spectrogram(cls.spec.features, scene.pcm) for scene in drawn])
+        arrays = {
+            "features": features.astype(np.float16),
+            "siren": np.array([scene.siren for scene in drawn]),
+            "snr_db": np.array([scene.snr_db for scene in drawn], dtype=np.float32),
+            "sets": np.array(["+".join(sorted(scene.sets)) for scene in drawn], dtype="U64"),
+            "kind": np.array([scene.kind for scene in drawn], dtype="U32"),
+        }
+        if cls.spec.teacher is not None:
+            arrays["embedding"] = embeddings(cls.spec.teacher, features)
+        unfinished = cls.folder / f"{number:05d}.part"
+        with unfinished.open("wb") as stream:
+            np.savez(stream, **arrays)
+        unfinished.rename(cls.folder / f"{number:05d}.npz")
+
+
+def embeddings(teacher: Path, features: np.ndarray) -> np.ndarray:
+    """Return the teacher's float16[windows, patches, embedding] of float32[windows, frames, bands]."""
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - not needed where a pool has no teacher
+
+    interpreter = Interpreter(str(teacher), num_threads=1)
+    interpreter.allocate_tensors()
+    entry, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    patch = entry["shape"][1]
+    starts = np.linspace(0, features.shape[1] - patch, PATCHES).astype(int)
+    out = np.empty((len(features), PATCHES, exit_["shape"][1]), dtype=np.float16)
+    for window, embedding in zip(features, out, strict=True):
+        for place, start in enumerate(starts):
+            interpreter.set_tensor(entry["index"], np.ascontiguousarray(window[np.newaxis, start : start + patch]))
+            interpreter.invoke()
+            embedding[place] = interpreter.get_tensor(exit_["index"])[0]
+    return out

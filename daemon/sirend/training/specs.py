@@ -1,0 +1,63 @@
+"""What a recipe says of networks and their training. Free of TensorFlow: reading a recipe does not need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StudentSpec:
+    """The small CNN; part of a recipe."""
+
+    filters: tuple[int, ...] = (24, 32, 64, 96, 128)
+    dropout: float = 0.3
+    auxiliary: int = 96
+    """Principal components of the teacher's embedding that it also learns to predict while training; 0 for none."""
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """The siren head on the backbone; part of a recipe."""
+
+    units: int = 128
+    dropout: float = 0.5
+    l2: float = 1e-4
+    evidence: float = 0.5
+    """Share of the backbone's own class evidence in the logit, 0..1."""
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """Where the published weights are and how the head is fitted; part of a recipe."""
+
+    variables: str
+    """File with the variables of the SavedModel, relative to ``--teacher``."""
+    sha256: str
+    published: str
+    """Where a user gets it."""
+    head: HeadSpec = field(default_factory=HeadSpec)
+    heads: int = 3
+    """Heads fitted from different starts and averaged."""
+    epochs: int = 8
+    components: int = 96
+    """Principal components of the embedding that the small network also learns."""
+
+
+@dataclass(frozen=True)
+class FitSpec:
+    """How the small network is trained; part of a recipe."""
+
+    steps: int = 6000
+    batch: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    label_smoothing: float = 0.03
+    hard_positive: float = 0.7
+    """Weight of the label against the teacher's opinion where there is a siren; the teacher misses faint ones."""
+    hard_negative: float = 0.5
+    """The same where there is none; the teacher knows which everyday sounds are close to one."""
+    auxiliary: float = 0.3
+    """Weight of predicting the teacher's embedding."""
+    mask_frames: int = 30
+    mask_bands: int = 8
+    """Longest run of frames and of bands that is blanked in a training window (SpecAugment)."""

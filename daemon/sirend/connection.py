@@ -32,13 +32,14 @@ _WINDOW = 10
 _CONNECT_S = 5.0
 
 
-def new_client(config: MqttConfig, name: str, protocol: MQTTProtocolVersion, will: Message) -> Client:
+def new_client(config: MqttConfig, name: str, protocol: MQTTProtocolVersion, will: Message | None = None) -> Client:
     """Return a client called ``name`` that is ready to connect; raise ``ConfigError`` when it lacks a secret or key."""
     client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol, reconnect_on_failure=False)
     client.connect_timeout = _CONNECT_S
     client.max_inflight_messages_set(_WINDOW)
     client.max_queued_messages_set(_WINDOW)
-    client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+    if will is not None:
+        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
     if config.username is not None:
         client.username_pw_set(config.username, _password(config.password_file))
     if config.tls is not None:

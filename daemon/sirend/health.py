@@ -134,7 +134,10 @@ class Health:
                 degraded.append(f"{name}: calls are held back, max_calls_per_hour is reached")
             if not watch.state.armed:
                 degraded.append(f"{name}: a siren outlasted max_presence_s; waiting for it to end")
-        degraded += [problem for problem in (broker, journal) if problem is not None]
+        if broker is not None:
+            degraded.append(f"broker: {broker}")
+        if journal is not None:
+            degraded.append(journal)
         state = "failed" if failed else "degraded" if degraded else "ok"
         return state, failed + degraded
 

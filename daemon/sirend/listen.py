@@ -19,13 +19,14 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from sirend.connection import new_client
 from sirend.events import canonical, is_authentic, utc_text
 from sirend.mqtt import Backoff
-from sirend.outbox import Message
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
-    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
 
     from sirend.config import MqttConfig
 
@@ -117,16 +118,15 @@ def listen(config: MqttConfig, consumer: Consumer, say: Callable[[str], None], s
         if refusal is not None:
             log.warning("refused %s", refusal)
 
-    def on_connect(client: Client, *_: object) -> None:
+    def on_connect(client: Client, _u: object, _f: ConnectFlags, code: ReasonCode, _p: Properties | None) -> None:
+        if code.is_failure:
+            log.warning("MQTT broker %s:%d: %s; trying again", config.host, config.port, code)
         client.subscribe([(f"{consumer.root}/availability", 1), (f"{consumer.root}/+/emergency", 1)])
 
     said: dict[str, tuple[str, str]] = {}
     failures = 0
     while not stop.is_set():
-        client = new_client(
-            config, f"sirend-listen-{uuid.uuid4()}", MQTTProtocolVersion.MQTTv5, Message("", b"", retain=False)
-        )
-        client.will_clear()
+        client = new_client(config, f"sirend-listen-{uuid.uuid4()}", MQTTProtocolVersion.MQTTv5)
         client.on_message, client.on_connect = on_message, on_connect
         try:
             client.connect(config.host, config.port, config.keepalive_s)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sirend import bundle
+from sirend.checkup import check
+from sirend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a copy of the bundle that ships."""
+    return shutil.copytree(bundle.find(None), tmp_path / "model")
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "c.yaml").write_text(text)
+    return folder / "c.yaml"
+
+
+def test_a_sound_configuration_is_summed_up(tmp_path: Path) -> None:
+    lines = check(
+        write(
+            tmp_path,
+            "site: elm-st\naudio: {device: USB, channels: 2}\n"
+            "approaches: [{name: north, channel: 1}, {name: south, channel: 0}]\n"
+            "detect: {enter: 0.7, exit: 0.3, confirm_s: 1.5, release_s: 4}\nmqtt: {prefix: city}\n",
+        )
+    )
+    assert lines == [
+        "site elm-st: north (channel 1), south (channel 0) of the input 'USB'",
+        "broker 127.0.0.1:1883, not encrypted, not signed, topics city/elm-st/...",
+        f"model {bundle.load(bundle.find(None)).name}: digests verified, 4 golden windows give the same scores here",
+        "a siren is heard from 0.7 and gone below 0.3; confirmed after 1.5 s, released after 4 s",
+    ]
+
+
+def test_problems_of_secrets_thresholds_and_model_are_told_together(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "key").touch()
+    file = write(tmp_path, "detect: {model: model, enter: 0.2, exit: null}\nmqtt: {sign_key_file: key}\n")
+    with pytest.raises(ConfigError) as caught:
+        check(file)
+    assert caught.value.where == str(file)
+    secret, thresholds = caught.value.problems
+    assert secret == f"{tmp_path / 'key'}: the secret's first line is empty"
+    assert thresholds.startswith("detect: exit ")
+    (model / "manifest.json").unlink()
+    with pytest.raises(ConfigError) as caught:
+        check(file)
+    assert caught.value.problems[1] == f"{model}: this is no model bundle: it has no file manifest.json"
+
+
+@pytest.mark.parametrize("what", ["features", "logit"])
+def test_a_machine_that_computes_something_else_is_noticed(tmp_path: Path, model: Path, what: str) -> None:
+    with np.load(model / "golden.npz") as saved:
+        golden = dict(saved)
+    golden[what] = golden[what] + 0.5
+    np.savez_compressed(model / "golden.npz", **golden)
+    with pytest.raises(ConfigError) as caught:
+        check(write(tmp_path, "detect: {model: model}\n"))
+    name = {"features": "features", "logit": "scores"}[what]
+    assert f"golden.npz: {name} differ by " in caught.value.problems[0]
+
+
+def test_golden_windows_that_cannot_be_read_are_told(tmp_path: Path, model: Path) -> None:
+    (model / "golden.npz").write_text("gold")
+    with pytest.raises(ConfigError) as caught:
+        check(write(tmp_path, "detect: {model: model}\n"))
+    assert "golden.npz: the golden windows cannot be read: " in caught.value.problems[0]
+
+
+def test_a_model_without_golden_windows_is_tried_all_the_same(tmp_path: Path, model: Path) -> None:
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest.pop("golden", None)
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    (model / "golden.npz").unlink()
+    lines = check(write(tmp_path, "detect: {model: model}\n"))
+    assert lines[2] == f"model {bundle.load(model).name}: digests verified"

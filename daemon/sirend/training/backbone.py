@@ -12,13 +12,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import tensorflow as tf
 
 from sirend.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
 EMBEDDING = 1024
 CLASSES = 521

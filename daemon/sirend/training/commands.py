@@ -16,13 +16,16 @@ from sirend.training import corpus, pool, recipe
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
+
+    import tensorflow as tf
 
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-SMOKE = {"windows": 500, "teacher": None}
+SMOKE_WINDOWS = 500
 SMOKE_STEPS = 40
 
 
@@ -43,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
     """Train; return the exit code. A stopped run goes on where it was when started again with the same words."""
     plan = recipe.load(args.recipe) if args.recipe else recipe.Recipe(name="siren-0.0.0")
     if args.smoke:
-        plan = replace(plan, **SMOKE, fit=replace(plan.fit, steps=SMOKE_STEPS))
+        plan = replace(plan, windows=SMOKE_WINDOWS, teacher=None, fused=None, fit=replace(plan.fit, steps=SMOKE_STEPS))
     if plan.teacher is not None and args.teacher is None:
         raise UsageError(f"the recipe has a teacher: give --teacher DIR; it is published as {plan.teacher.published}")
     recordings = corpus.load(corpus.read_clips(args.data / "clips.csv"), args.data)
@@ -57,9 +60,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def train(  # noqa: PLR0913
-    plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path | None, without: str = ""
-) -> None:
+def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path | None, without: str = "") -> None:
     """Draw windows, ask the teacher, fit, calibrate on recordings kept back, and write the bundle ``out``."""
     from sirend.training import backbone, export, fit, network, teacher  # noqa: PLC0415  TensorFlow takes seconds to import
 
@@ -103,7 +104,9 @@ def kept_back(clip: Clip, plan: Recipe) -> bool:
     return number < plan.held_out * 2**32
 
 
-def _pool(plan, recordings, work, purpose, network, keep) -> pool.Pool:
+def _pool(
+    plan: Recipe, recordings: Corpus, work: Path, purpose: str, network: Path | None, keep: Callable[[Clip], bool]
+) -> pool.Pool:
     windows = plan.windows if purpose == "train" else max(pool.SHARD, int(plan.windows * plan.held_out))
     spec = pool.PoolSpec(plan.scenes, plan.features, windows, plan.seed, purpose, network)
     described = json.dumps(
@@ -113,7 +116,7 @@ def _pool(plan, recordings, work, purpose, network, keep) -> pool.Pool:
     return pool.make(recordings, spec, keep, work / name)
 
 
-def _logits(model, features: np.ndarray) -> np.ndarray:
+def _logits(model: tf.keras.Model, features: np.ndarray) -> np.ndarray:
     parts = [
         model(features[start : start + 256].astype(np.float32), training=False)["logit"].numpy()[:, 0]
         for start in range(0, len(features), 256)

@@ -1,8 +1,8 @@
-"""Sounds that are no siren and are easily taken for one, drawn at random: beepers, bells, chimes, horns, sweeps, air raid."""
+"""Sounds that are easily taken for a siren, drawn at random: beepers, bells, chimes, horns, sweeps, air raid."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from sirend.audio import Pcm
 
-Wave = np.ndarray
+Wave = Any
+"""float64[n]; numpy's own types say no more of arithmetic on arrays."""
 
 
 def draw(rng: np.random.Generator, samples: int) -> Pcm:
@@ -57,7 +58,7 @@ def beeper(rng: np.random.Generator, seconds: Wave) -> Wave:
 
 
 def _strikes(rng: np.random.Generator, seconds: Wave, spacing_s: float, decay_s: float) -> list[tuple[int, Wave]]:
-    out = []
+    out: list[tuple[int, Wave]] = []
     start_s = -rng.random() * spacing_s
     while start_s < seconds[-1]:
         age = seconds - start_s
@@ -97,7 +98,7 @@ def horn(rng: np.random.Generator, seconds: Wave) -> Wave:
 
 
 def sweep(rng: np.random.Generator, seconds: Wave) -> Wave:
-    """A measurement's sine sweep, up or down, slower than any siren or one-way."""
+    """Make a measurement's sine sweep, up or down, slower than any siren or one-way."""
     low, high = _log_uniform(rng, 40, 400), _log_uniform(rng, 1500, 7500)
     length_s = _log_uniform(rng, 4, 30)
     place = np.clip((seconds + rng.uniform(0, length_s)) / length_s % 1.0, 0, 1)
@@ -129,7 +130,7 @@ def whistle(rng: np.random.Generator, seconds: Wave) -> Wave:
 
 
 def motor(rng: np.random.Generator, seconds: Wave) -> Wave:
-    """An engine, tram or tool that revs: a low pitch wandering slowly under many harmonics."""
+    """Rev an engine, tram or tool: a low pitch wandering slowly under many harmonics."""
     knots = np.cumsum(rng.normal(0, 0.12, 8))
     hz = _log_uniform(rng, 40, 250) * np.exp(np.interp(seconds, np.linspace(0, seconds[-1], 8), knots))
     return _tone(rng, hz, 24) + 0.05 * rng.standard_normal(len(seconds))

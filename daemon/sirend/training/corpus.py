@@ -1,4 +1,4 @@
-"""The labelled recordings: ``clips.csv`` and the audio it names. All data access of training and evaluation goes here."""
+"""The labelled recordings: ``clips.csv`` and the audio it names. Training and evaluation read nothing else."""
 
 from __future__ import annotations
 

@@ -92,9 +92,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def listen(
-    recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path | None, folder: Path
-) -> list[Heard]:
+def listen(recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path | None, folder: Path) -> list[Heard]:
     """Return what is heard in each trial, on all cores; what ``folder`` holds already is not computed again."""
     identity = json.dumps([bundle.digest, str(peer), [asdict(trial) for trial in planned], asdict(bundle.calibration)])
     folder = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -124,9 +122,7 @@ class _Worker:
     folder: Path
 
     @classmethod
-    def start(
-        cls, recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path | None, folder: Path
-    ) -> None:
+    def start(cls, recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path | None, folder: Path) -> None:
         cls.recordings, cls.planned, cls.bundle, cls.folder = recordings, planned, bundle, folder
         cls.classifier = Classifier(bundle)
         cls.peer = None if peer is None else Peer(peer)
@@ -138,9 +134,7 @@ class _Worker:
         peer_end_s, peer_score = (np.zeros(0), np.zeros(0)) if cls.peer is None else cls.peer.scores(pcm)
         unfinished = cls.folder / f"{number}.part"
         with unfinished.open("wb") as stream:
-            np.savez(
-                stream, end_s=end_s, score=score, call_s=call_s, peer_end_s=peer_end_s, peer_score=peer_score
-            )
+            np.savez(stream, end_s=end_s, score=score, call_s=call_s, peer_end_s=peer_end_s, peer_score=peer_score)
         unfinished.rename(cls.folder / f"{number}.npz")
 
 

@@ -1,6 +1,7 @@
 """The networks: a small CNN of our own, a siren head on YAMNet's network, and the two together.
 
-Small and fused take float32[batch, frames, bands] and give one logit, float32[batch, 1]; calibration turns it into a probability.
+Small and fused take float32[batch, frames, bands] and give one logit, float32[batch, 1]; calibration turns it into a
+probability.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def evidence(embedding: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.
 
 
 def fused(small: tf.keras.Model, backbone: tf.keras.Model, teacher: Teacher, share: float) -> tf.keras.Model:
-    """Return small network and teacher as one: float32[batch, frames, bands] -> ``logit``, ``share`` of it the small's."""
+    """Return small network and teacher as one; ``share``, 0..1, is the small one's part in the logit."""
     frames, bands = small.input_shape[1:]
     patch = backbone.input_shape[1]
     starts = np.linspace(0, frames - patch, PATCHES).astype(int)

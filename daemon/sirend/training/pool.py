@@ -66,7 +66,7 @@ class Pool:
 
 
 def make(corpus: Corpus, spec: PoolSpec, keep: Callable[[Clip], bool], folder: Path) -> Pool:
-    """Draw what ``folder`` does not hold yet from the clips that ``keep`` accepts, on all cores; return the whole pool."""
+    """Draw what ``folder`` lacks from the clips that ``keep`` accepts, on all cores; return the whole pool."""
     folder.mkdir(parents=True, exist_ok=True)
     shards = -(-spec.windows // SHARD)
     missing = [n for n in range(shards) if not (folder / f"{n:05d}.npz").exists()]
@@ -119,7 +119,7 @@ class _Worker:
             arrays["embedding"] = embeddings(cls.spec.teacher, features)
         unfinished = cls.folder / f"{number:05d}.part"
         with unfinished.open("wb") as stream:
-            np.savez(stream, **arrays)
+            np.savez(stream, allow_pickle=False, **arrays)
         unfinished.rename(cls.folder / f"{number:05d}.npz")
 
 

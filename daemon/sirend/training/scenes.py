@@ -140,7 +140,9 @@ class Scenes:
         cut /= np.float32(32768.0)
         if not pitch:
             return cut[: self._window]
-        return np.interp(np.arange(self._window) * ratio, np.arange(need), cut).astype(np.float32)
+        return np.asarray(
+            np.interp(np.arange(self._window) * ratio, np.arange(need), cut).astype(np.float32), dtype=np.float32
+        )
 
     def _channel(self, rng: np.random.Generator, pcm: Pcm) -> Pcm:
         """Send it down a street: distance dulls it, walls return it."""

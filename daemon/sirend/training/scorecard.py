@@ -41,8 +41,9 @@ class Judged:
 def measure(recordings: Corpus, planned: list[Trial], heard: list[Heard], enter: float) -> dict[str, Any]:
     """Return all figures; ``enter`` is the shipped threshold."""
     ours = _judge(recordings, planned, heard, ours=True)
-    hours = sum(len(recordings.pcm[clip]) for trial in planned if trial.kind == "other" for clip in trial.clips)
-    hours /= SAMPLE_RATE_HZ * 3600
+    streams = [trial for trial in planned if trial.kind == "other"]
+    samples = sum(len(recordings.pcm[clip]) for trial in streams for clip in trial.clips)
+    hours = samples / SAMPLE_RATE_HZ / 3600
     false_calls = sum(len(each.call_s) for trial, each in zip(planned, heard, strict=True) if trial.kind == "other")
     card: dict[str, Any] = {
         "clips": {"siren": int(ours.siren.sum()), "other": int((~ours.siren).sum())},
@@ -133,7 +134,11 @@ def _calls_by_snr(planned: list[Trial], heard: list[Heard]) -> dict[str, dict[st
     out: dict[str, dict[str, Any]] = {}
     for snr_db in SNRS_DB:
         pairs = zip(planned, heard, strict=True)
-        starts = [each.call_s[each.call_s > LEAD_S] for trial, each in pairs if (trial.kind, trial.snr_db) == ("mixture", snr_db)]
+        starts = [
+            each.call_s[each.call_s > LEAD_S]
+            for trial, each in pairs
+            if (trial.kind, trial.snr_db) == ("mixture", snr_db)
+        ]
         if not starts:
             continue
         waits = np.array([each[0] - LEAD_S for each in starts if len(each)])
@@ -162,8 +167,10 @@ def markdown(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     lines = [
         f"# {described['model']} on {', '.join(described['sets'])}",
         "",
-        f"{card['clips']['siren']} siren clips, {card['clips']['other']} others, "
-        f"{card['hours_of_other_sounds']} h of other sounds. Made {described['made']}.",
+        (
+            f"{card['clips']['siren']} siren clips, {card['clips']['other']} others, "
+            f"{card['hours_of_other_sounds']} h of other sounds. Made {described['made']}."
+        ),
         "",
         f"| | {' | '.join(names)} |",
         "|---|" + "---|" * len(names),
@@ -173,7 +180,9 @@ def markdown(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         "threshold": "threshold", "false bursts an hour at the threshold": "bursts_per_hour",
         "clip recall at 1 false burst an hour": "matched_recall",
     }  # fmt: skip
-    lines += [f"| {title} | " + " | ".join(str(card[name][key]) for name in names) + " |" for title, key in rows.items()]
+    lines += [
+        f"| {title} | " + " | ".join(str(card[name][key]) for name in names) + " |" for title, key in rows.items()
+    ]
     lines += [
         f"| recall at {snr_db} dB, 1 false burst an hour | "
         + " | ".join(str(card[name]["matched_recall_by_snr"][snr_db]) for name in names)
@@ -183,13 +192,18 @@ def markdown(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     called = card["calls_in_siren_clips"]
     lines += [
         "",
-        f"Calls, at the shipped operating point: {card['false_calls']} false in {card['hours_of_other_sounds']} h "
-        f"({card['false_calls_per_hour']} an hour, 95 % upper bound {card['false_calls_per_hour_upper_95']}); "
-        f"{called['share']} of {called['of']} siren clips called.",
+        (
+            f"Calls, at the shipped operating point: {card['false_calls']} false in {card['hours_of_other_sounds']} h "
+            f"({card['false_calls_per_hour']} an hour, 95 % upper bound {card['false_calls_per_hour_upper_95']}); "
+            f"{called['share']} of {called['of']} siren clips called."
+        ),
         "",
         "| SNR, dB | called | p50, s | p95, s |",
         "|---|---|---|---|",
-        *[f"| {snr} | {row['recall']} | {row['p50_s']} | {row['p95_s']} |" for snr, row in card["calls_by_snr"].items()],
+        *[
+            f"| {snr} | {row['recall']} | {row['p50_s']} | {row['p95_s']} |"
+            for snr, row in card["calls_by_snr"].items()
+        ],
         "",
         "Most often taken for a siren (clips with a window over the threshold): "
         + (", ".join(f"{label} {text}" for label, text in card["false_by_label"].items()) or "none"),

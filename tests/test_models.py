@@ -1,0 +1,38 @@
+"""Every bundle in the repository is what its manifest, its recipe and its golden vectors say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sirend import bundle as bundles
+from sirend.classifier import Classifier
+from sirend.features import log_spectrogram
+from sirend.training import recipe
+
+MODELS = Path(__file__).parent.parent / "models"
+BUNDLES = sorted(MODELS.glob("siren-*"))
+
+
+def test_a_model_ships() -> None:
+    assert BUNDLES
+
+
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: folder.name)
+def test_a_bundle_gives_its_golden_features_and_scores(folder: Path) -> None:
+    bundle = bundles.load(folder)
+    with np.load(folder / "golden.npz", allow_pickle=False) as golden:
+        features = log_spectrogram(bundle.feature_spec, golden["pcm"].astype(np.float32) / np.float32(32768))
+        np.testing.assert_allclose(features, golden["features"], atol=1e-4)
+        scores = Classifier(bundle, approaches=len(features)).score(features)
+        exponent = bundle.calibration.scale * golden["logit"] + bundle.calibration.offset
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-exponent)), atol=1e-3)
+
+
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: folder.name)
+def test_a_bundle_names_its_recipe_and_has_its_card(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    digests = [recipe.load(path).digest for path in MODELS.glob("*.yaml")]
+    assert manifest["recipe_sha256"] in digests
+    assert bundles.load(folder).name in (folder / "MODEL_CARD.md").read_text()

@@ -1,0 +1,65 @@
+"""``sirend train --smoke`` and ``sirend evaluate`` on a corpus that the test makes itself."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sirend import bundle as bundles
+from sirend.sirens import random_tone, synthesise
+from sirend.training import confusers
+
+RATE_HZ = 16_000
+
+
+def make_corpus(folder: Path, clips: int = 16) -> None:
+    rng = np.random.default_rng(0)
+    with (folder / "clips.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["path", "set", "class", "label", "group", "licence", "seconds"])
+        for number in range(clips):
+            is_siren = number % 2 == 0
+            tone = random_tone(rng)
+            pcm = synthesise(tone, 3 * RATE_HZ, RATE_HZ, rng) if is_siren else confusers.draw(rng, 3 * RATE_HZ)
+            soundfile.write(folder / f"{number}.wav", 0.3 * pcm, RATE_HZ)
+            kind, label = ("emergency", "siren") if is_siren else ("other", "confuser")
+            table.writerow([f"{number}.wav", "made", kind, label, f"g{number}", "CC0", 3.0])
+
+
+def sirend(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sirend", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=220, check=False)
+
+
+@pytest.mark.training
+@pytest.mark.timeout(600)
+def test_a_folder_of_clips_becomes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
+    make_corpus(tmp_path)
+    out = tmp_path / "siren-0.0.0"
+    trained = sirend("train", "--data", tmp_path, "--out", out, "--smoke")
+    assert trained.returncode == 0, trained.stderr
+    first = bundles.load(out)
+    log = [json.loads(line) for line in (tmp_path / "siren-0.0.0.work" / "fit" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == 40
+
+    again = sirend("train", "--data", tmp_path, "--out", out, "--smoke")
+    assert again.returncode == 0, again.stderr
+    assert bundles.load(out).digest == first.digest, "a finished training that is started again changes nothing"
+
+    report = tmp_path / "report"
+    judged = sirend("evaluate", "--data", tmp_path, "--model", out, "--mixtures", "2", "--report", report)
+    assert judged.returncode == 0, judged.stderr
+    card = json.loads((report / "report.json").read_text())
+    assert card["clips"] == {"siren": 8, "other": 8}
+    assert card["hours_of_other_sounds"] == pytest.approx(8 * 3 / 3600, abs=1e-3)
+
+
+def test_a_folder_without_clips_is_named(tmp_path: Path) -> None:
+    done = sirend("train", "--data", tmp_path, "--out", tmp_path / "siren-0.0.0")
+    assert done.returncode == 66
+    assert "clips.csv" in done.stderr

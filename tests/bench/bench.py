@@ -134,6 +134,12 @@ def main() -> None:
         for model in models:
             replay = (sys.executable, "-m", "sirend", "replay", "--model", str(model.path), str(wav))
             print(f"peak memory of replay with {model.name}: {peak_mb(*replay):.0f} MB")
+        if peer.is_file():
+            code = (
+                "import sys, pathlib, soundfile; from sirend.training.peer import Peer; "
+                "Peer(pathlib.Path(sys.argv[1])).scores(soundfile.read(sys.argv[2], dtype='float32')[0])"
+            )
+            print(f"peak memory of YAMNet: {peak_mb(sys.executable, '-c', code, str(peer), str(wav)):.0f} MB")
 
 
 if __name__ == "__main__":

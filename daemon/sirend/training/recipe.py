@@ -47,8 +47,9 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the recipe in canonical JSON, hex."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the recipe in canonical JSON, hex; what is None is left out, so that a new option renames nothing."""
+        said = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def load(path: Path) -> Recipe:

@@ -18,7 +18,7 @@ Wave = Any
 
 
 def draw(rng: np.random.Generator, samples: int) -> Pcm:
-    """Return one random confuser, float32[samples] with peak 1."""
+    """Return one random confuser, float32[samples] with peak 1; one shorter than 2 s may be all pause."""
     kinds: tuple[Callable[[np.random.Generator, Wave], Wave], ...] = (
         steady, beeper, bell, chimes, horn, sweep, glissando, civil_siren, whistle, motor,
     )  # fmt: skip
@@ -57,12 +57,13 @@ def beeper(rng: np.random.Generator, seconds: Wave) -> Wave:
     return soft * _tone(rng, np.full_like(seconds, _log_uniform(rng, 500, 4000)))
 
 
-def _strikes(rng: np.random.Generator, seconds: Wave, spacing_s: float, decay_s: float) -> list[tuple[int, Wave]]:
-    out: list[tuple[int, Wave]] = []
+def _strikes(rng: np.random.Generator, seconds: Wave, spacing_s: float, decay_s: float) -> list[Wave]:
+    """Return an envelope for each stroke, about ``spacing_s`` apart."""
+    out: list[Wave] = []
     start_s = -rng.random() * spacing_s
     while start_s < seconds[-1]:
         age = seconds - start_s
-        out.append((len(out), np.where(age > 0, np.exp(-np.maximum(age, 0) / decay_s), 0.0)))
+        out.append(np.where(age > 0, np.exp(-np.maximum(age, 0) / decay_s), 0.0))
         start_s += spacing_s * rng.uniform(0.9, 1.1)
     return out
 
@@ -71,9 +72,7 @@ def bell(rng: np.random.Generator, seconds: Wave) -> Wave:
     """Church or crossing bell: inharmonic partials that ring out."""
     base = _log_uniform(rng, 200, 1500)
     ratios = np.array([0.5, 1.0, 1.19, 1.5, 2.0, 2.52, 3.01, 4.1]) * rng.uniform(0.98, 1.02, 8)
-    envelope = np.sum(
-        [e for _, e in _strikes(rng, seconds, _log_uniform(rng, 0.25, 3.0), rng.uniform(0.2, 2.5))], axis=0
-    )
+    envelope = np.sum(_strikes(rng, seconds, _log_uniform(rng, 0.25, 3.0), rng.uniform(0.2, 2.5)), axis=0)
     waves = [rng.uniform(0.1, 1) * np.sin(2 * np.pi * base * r * seconds + 6 * rng.random()) for r in ratios]
     return envelope * np.sum(waves, axis=0)
 
@@ -82,7 +81,7 @@ def chimes(rng: np.random.Generator, seconds: Wave) -> Wave:
     """Ice-cream van, ringtone, melody: notes of a scale, never the same two in turn."""
     scale = np.array([0, 2, 4, 5, 7, 9, 11, 12, 14, 16])
     base, out = _log_uniform(rng, 250, 1200), np.zeros_like(seconds)
-    for _, envelope in _strikes(rng, seconds, _log_uniform(rng, 0.12, 0.6), rng.uniform(0.1, 0.8)):
+    for envelope in _strikes(rng, seconds, _log_uniform(rng, 0.12, 0.6), rng.uniform(0.1, 0.8)):
         pitch = base * 2 ** (rng.choice(scale) / 12)
         out += envelope * _tone(rng, np.full_like(seconds, pitch), 3)
     return out

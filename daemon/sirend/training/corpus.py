@@ -77,7 +77,7 @@ COLUMNS = ("path", "set", "class", "label", "group", "licence", "seconds")
 def read_clips(table: Path) -> tuple[Clip, ...]:
     """Read ``clips.csv``.
 
-    Raises ``InputError`` when the file or a column is missing, or a row names an unknown class.
+    Raises ``InputError`` when the file or a column is missing or unreadable, or a row names an unknown class.
     """
     try:
         with table.open(newline="", encoding="utf-8") as stream:
@@ -86,6 +86,8 @@ def read_clips(table: Path) -> tuple[Clip, ...]:
             if missing:
                 raise InputError(f"{table}: no column {', '.join(missing)}; the header must name {', '.join(COLUMNS)}")
             return tuple(_clip(table, number, row) for number, row in enumerate(reader, start=2))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: is not a CSV file in UTF-8: {error}") from error
     except OSError as error:
         raise InputError(f"{table}: {error.strerror}; --data must name a folder that holds clips.csv") from error
 

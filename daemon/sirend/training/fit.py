@@ -76,7 +76,8 @@ def fit(
         labels = {"logit": wanted[drawn, np.newaxis]}
         if student.auxiliary:
             labels["auxiliary"] = lesson.components[drawn] if lesson else np.zeros((spec.batch, student.auxiliary))
-        running.append(float(model.train_on_batch(_masked(rng, pool.features[drawn], spec), labels)[0]))
+        loss = model.train_on_batch(_masked(rng, pool.features[drawn], spec), labels)
+        running.append(float(np.ravel(loss)[0]))  # a list with the sum first, or the only loss alone
         if (step + 1) % EVERY == 0 or step + 1 == spec.steps:
             _checkpoint(model, folder, step + 1, identity)
             with (folder / "log.jsonl").open("a") as stream:

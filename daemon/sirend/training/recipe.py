@@ -63,17 +63,19 @@ def load(path: Path) -> Recipe:
 
 def _read(kind: type[_T], value: object, where: str, problems: list[str]) -> _T | None:
     if not isinstance(value, dict):
-        problems.append(f"{where or 'the file'} must hold keys and values")
+        problems.append(f"{where.removesuffix('.') or 'the file'} must hold keys and values")
         return None
     hints = typing.get_type_hints(kind)
     known = {each.name: each for each in dataclasses.fields(typing.cast("Any", kind))}
     problems += [f"unknown key {where}{key}; known: {', '.join(known)}" for key in value if key not in known]
     given = {key: _value(hints[key], value[key], f"{where}{key}", problems) for key in value if key in known}
-    try:
-        return kind(**given)
-    except TypeError as error:
-        problems.append(f"{where or 'the file'}: {error}")
-        return None
+    missing = [name for name, each in known.items() if name not in given and _is_required(each)]
+    problems += [f"{where}{name} is missing" for name in missing]
+    return None if missing else kind(**given)
+
+
+def _is_required(each: dataclasses.Field[Any]) -> bool:
+    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
 
 
 def _value(hint: Any, value: object, where: str, problems: list[str]) -> object:  # noqa: ANN401  any type hint
@@ -84,10 +86,15 @@ def _value(hint: Any, value: object, where: str, problems: list[str]) -> object:
         return _read(typing.cast("type[object]", hint), value, f"{where}.", problems)
     origin = typing.get_origin(hint)
     if origin is tuple and isinstance(value, list):
-        return tuple(value)
-    if origin is not None and isinstance(value, dict):
-        return dict(value)
+        if options[-1] is not Ellipsis and len(value) != len(options):
+            problems.append(f"{where} is {value!r}; it must have {len(options)} values")
+        return tuple(_value(options[0], each, f"{where}[{place}]", problems) for place, each in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: _value(options[1], each, f"{where}.{key}", problems) for key, each in value.items()}
     wanted: tuple[type, ...] = (int, float) if hint is float else (hint,) if origin is None else ()
     if not isinstance(value, wanted) or isinstance(value, bool):
-        problems.append(f"{where} is {value!r}; it must be {getattr(hint, '__name__', hint)}")
+        problems.append(f"{where} is {value!r}; it must be {_IN_WORDS[origin or hint]}")
     return value
+
+
+_IN_WORDS = {str: "text", int: "a whole number", float: "a number", tuple: "a list", dict: "keys and values"}

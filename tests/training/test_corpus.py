@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+
+from sirend.errors import InputError
+from sirend.training.corpus import COLUMNS, Clip, Kind, load, read_clips
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADER = ",".join(COLUMNS)
+
+
+def _table(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    table = folder / "clips.csv"
+    table.write_text("\n".join((header, *rows)) + "\n", encoding="utf-8")
+    return table
+
+
+def _clip(path: str) -> Clip:
+    return Clip(path, "made", Kind.OTHER, "rain", f"made/{path}", "CC0", 1.0)
+
+
+def _refusal(table: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_clips(table)
+    return str(caught.value)
+
+
+def test_a_row_becomes_a_clip(tmp_path: Path) -> None:
+    table = _table(tmp_path, "a/b.wav,us8k,emergency,siren,100032,CC-BY-4.0,2.5")
+    assert read_clips(table) == (
+        Clip("a/b.wav", "us8k", Kind.EMERGENCY, "siren", "us8k/100032", "CC-BY-4.0", 2.5),
+    )  # fmt: skip
+
+
+def test_a_group_belongs_to_its_set_and_a_clip_without_one_is_its_own(tmp_path: Path) -> None:
+    table = _table(tmp_path, "1.wav,a,other,x,7,CC0,1", "2.wav,b,other,x,7,CC0,1", "3.wav,b,other,x,,CC0,1")
+    assert [clip.group for clip in read_clips(table)] == ["a/7", "b/7", "b/3.wav"]
+
+
+def test_columns_may_stand_in_any_order_beside_others(tmp_path: Path) -> None:
+    table = _table(
+        tmp_path, "1,g,s,CC0,x,civil_siren,1.wav,note", header="seconds,group,set,licence,label,class,path,more"
+    )
+    (clip,) = read_clips(table)
+    assert (clip.path, clip.kind, clip.group) == ("1.wav", Kind.CIVIL_SIREN, "s/g")
+
+
+def test_a_folder_without_a_table_is_told_to_have_one(tmp_path: Path) -> None:
+    assert _refusal(tmp_path / "clips.csv") == (
+        f"{tmp_path / 'clips.csv'}: No such file or directory; --data must name a folder that holds clips.csv"
+    )
+
+
+@pytest.mark.parametrize("missing", COLUMNS)
+def test_a_missing_column_is_named(tmp_path: Path, missing: str) -> None:
+    table = _table(tmp_path, header=",".join(name for name in COLUMNS if name != missing))
+    assert _refusal(table) == f"{table}: no column {missing}; the header must name {', '.join(COLUMNS)}"
+
+
+def test_an_empty_table_has_no_columns(tmp_path: Path) -> None:
+    table = tmp_path / "clips.csv"
+    table.write_text("")
+    assert _refusal(table).startswith(f"{table}: no column path, set, class")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("2.wav,a,ambulance,x,7,CC0,1", "'ambulance' is not a valid Kind"),
+        ("2.wav,a,other,x,7,CC0,long", "could not convert string to float: 'long'"),
+        ("2.wav,a", "None is not a valid Kind"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named_with_its_line(tmp_path: Path, row: str, reason: str) -> None:
+    table = _table(tmp_path, "1.wav,a,other,x,7,CC0,1", row)
+    assert _refusal(table) == (
+        f"{table}, line 3: {reason}; class is one of emergency, civil_siren, other, impulse_response, seconds a number"
+    )
+
+
+def test_a_table_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "clips.csv"
+    table.write_bytes(HEADER.encode() + b"\n\xfc.wav,a,other,x,7,CC0,1\n")
+    assert _refusal(table).startswith(f"{table}: is not a CSV file in UTF-8: ")
+
+
+def test_a_clip_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    soundfile.write(tmp_path / "good.wav", np.full(16_000, 0.25), 16_000)
+    (tmp_path / "bad.wav").write_bytes(b"this is no audio")
+    with caplog.at_level(logging.WARNING, logger="sirend"):
+        corpus = load([_clip("bad.wav"), _clip("gone.wav"), _clip("good.wav")], tmp_path)
+    assert [clip.path for clip in corpus.clips] == ["good.wav"]
+    assert len(corpus) == len(corpus.pcm) == 1
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
+        str(tmp_path / "bad.wav"),
+        str(tmp_path / "gone.wav"),
+    ]
+
+
+def test_nothing_that_can_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none of the clips in clips\.csv could be read"):
+        load([_clip("gone.wav")], tmp_path)
+
+
+def test_audio_is_mono_at_16_khz_and_exact_to_16_bits(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    left = rng.integers(-32768, 32768, 16_000).astype(np.int16)
+    soundfile.write(tmp_path / "mono.wav", left, 16_000, subtype="PCM_16")
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left // 2, left // 2], axis=1), 16_000, subtype="PCM_16")
+    soundfile.write(tmp_path / "slow.wav", np.zeros(8_000, dtype=np.int16), 8_000)
+    corpus = load([_clip("mono.wav"), _clip("stereo.wav"), _clip("slow.wav")], tmp_path)
+    assert np.array_equal(corpus.pcm[0], left)
+    assert np.array_equal(corpus.pcm[1], left // 2)
+    assert len(corpus.pcm[2]) == 16_000
+    assert corpus.audio(0).dtype == np.float32
+    assert np.array_equal(corpus.audio(0), left / 32768)
+
+
+def test_a_clip_shorter_than_a_window_gets_no_silence(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "short.wav", np.full(800, 0.5), 16_000)
+    assert len(load([_clip("short.wav")], tmp_path).pcm[0]) == 800
+
+
+def test_where_gives_the_indices_of_what_is_wanted(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        soundfile.write(tmp_path / name, np.zeros(160), 16_000)
+    corpus = load([_clip("a.wav"), _clip("b.wav"), _clip("c.wav")], tmp_path)
+    assert corpus.where(lambda clip: clip.path != "b.wav") == [0, 2]

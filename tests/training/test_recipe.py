@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sirend.bundle import OperatingPoint
+from sirend.errors import ConfigError
+from sirend.features import FeatureSpec
+from sirend.training.recipe import Recipe, load
+from sirend.training.scenes import SceneSpec
+from sirend.training.specs import FitSpec, HeadSpec, StudentSpec, TeacherSpec
+
+RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
+TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
+WHOLE = Recipe(name="siren-1.2.3", teacher=TEACHER, fused=0.5, scenes=SceneSpec(set_weights={"a": 2.0}))
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def _problems(folder: Path, text: str) -> tuple[str, ...]:
+    path = _file(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert caught.value.where == str(path)
+    return caught.value.problems
+
+
+def _changed(value: object) -> object:
+    """Return another value of the same type."""
+    if dataclasses.is_dataclass(value):
+        first = fields(value)[0].name
+        return replace(value, **{first: _changed(getattr(value, first))})  # type: ignore[type-var]
+    if isinstance(value, tuple):
+        return (*value[:-1], value[-1] + 1)
+    if isinstance(value, dict):
+        return value | {"another": 1.0}
+    return value + "0" if isinstance(value, str) else value + 1  # type: ignore[operator]
+
+
+def test_recipes_ship() -> None:
+    assert RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_shipped_recipe_is_read_whole(path: Path) -> None:
+    recipe = load(path)
+    assert recipe.name.startswith("siren-")
+    assert recipe.teacher is not None
+    assert len(recipe.teacher.sha256) == 64
+    assert isinstance(recipe.student.filters, tuple)
+    assert isinstance(recipe.scenes.snr_db, tuple)
+    assert recipe.scenes.set_weights
+
+
+def test_a_name_is_all_that_a_recipe_must_say(tmp_path: Path) -> None:
+    recipe = load(_file(tmp_path, "name: siren-1.2.3\n"))
+    assert recipe == Recipe(name="siren-1.2.3")
+    assert (recipe.features, recipe.fit, recipe.teacher) == (FeatureSpec(), FitSpec(), None)
+
+
+def test_every_section_is_read_into_its_own_type(tmp_path: Path) -> None:
+    text = """
+name: siren-1.2.3
+seed: 7
+hop_s: 1
+features: {bands: 80}
+scenes: {snr_db: [-5, 5], set_weights: {us8k: 2}}
+student: {filters: [1, 2, 3, 4, 5]}
+fit: {steps: 9}
+teacher: {variables: v, sha256: s, published: p, head: {units: 3}}
+fused: null
+operating_point: {enter: 0.9, exit: 0.5, confirm_s: 1, release_s: 2}
+"""
+    assert load(_file(tmp_path, text)) == Recipe(
+        name="siren-1.2.3",
+        seed=7,
+        hop_s=1,
+        features=FeatureSpec(bands=80),
+        scenes=SceneSpec(snr_db=(-5, 5), set_weights={"us8k": 2}),
+        student=StudentSpec(filters=(1, 2, 3, 4, 5)),
+        fit=FitSpec(steps=9),
+        teacher=TeacherSpec("v", "s", "p", head=HeadSpec(units=3)),
+        operating_point=OperatingPoint(0.9, 0.5, 1, 2),
+    )
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    text = """
+seed: one
+stages: 3
+fit: {stps: 9, steps: 1.5, batch: true}
+student: {filters: 24}
+teacher: {variables: v, published: [1]}
+scenes: small
+"""
+    assert set(_problems(tmp_path, text)) == {
+        "name is missing",
+        "seed is 'one'; it must be a whole number",
+        "unknown key stages; known: " + ", ".join(field.name for field in fields(Recipe)),
+        "unknown key fit.stps; known: " + ", ".join(field.name for field in fields(FitSpec)),
+        "fit.steps is 1.5; it must be a whole number",
+        "fit.batch is True; it must be a whole number",
+        "student.filters is 24; it must be a list",
+        "teacher.sha256 is missing",
+        "teacher.published is [1]; it must be text",
+        "scenes must hold keys and values",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("student: {filters: [24, wide]}", "student.filters[1] is 'wide'; it must be a whole number"),
+        ("scenes: {snr_db: [1, 2, 3]}", "scenes.snr_db is [1, 2, 3]; it must have 2 values"),
+        ("scenes: {snr_db: [low, 2]}", "scenes.snr_db[0] is 'low'; it must be a number"),
+        ("scenes: {set_weights: {us8k: much}}", "scenes.set_weights.us8k is 'much'; it must be a number"),
+        ("scenes: {set_weights: [1]}", "scenes.set_weights is [1]; it must be keys and values"),
+        ("operating_point: {enter: 0.9}", "operating_point.exit is missing"),
+        ("seed: null", "seed is None; it must be a whole number"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(tmp_path: Path, line: str, problem: str) -> None:
+    assert problem in _problems(tmp_path, f"name: siren-1.2.3\n{line}\n")
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]\n", "siren\n"])
+def test_a_file_without_keys_is_no_recipe(tmp_path: Path, text: str) -> None:
+    assert _problems(tmp_path, text) == ("the file must hold keys and values",)
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Recipe)])
+def test_the_digest_changes_with_every_field(field: str) -> None:
+    changes: dict[str, Any] = {field: _changed(getattr(WHOLE, field))}
+    assert replace(WHOLE, **changes).digest != WHOLE.digest
+
+
+@pytest.mark.parametrize("section", ["features", "scenes", "student", "fit", "teacher", "operating_point"])
+def test_the_digest_changes_with_every_field_of_a_section(section: str) -> None:
+    value = getattr(WHOLE, section)
+    variants = [replace(value, **{each.name: _changed(getattr(value, each.name))}) for each in fields(value)]
+    changes: list[dict[str, Any]] = [{section: variant} for variant in variants]
+    digests = {replace(WHOLE, **change).digest for change in changes}
+    assert len(digests | {WHOLE.digest}) == len(variants) + 1
+
+
+def test_the_digest_is_of_what_is_said_not_of_how_it_is_written(tmp_path: Path) -> None:
+    one = load(_file(tmp_path, "name: siren-1.2.3\nseed: 1\n"))
+    two = load(_file(tmp_path, "# the same\nseed: 1\nfused: null\nname: 'siren-1.2.3'\n"))
+    assert one.digest == two.digest

@@ -93,6 +93,14 @@ def test_the_checkpoint_of_another_recipe_is_not_used(fit: ModuleType, tmp_path:
     assert not (tmp_path / "checkpoint.npz.part").exists()
 
 
+def test_the_checkpoint_of_other_windows_or_weights_is_not_used(fit: ModuleType, tmp_path: Path) -> None:
+    brief = replace(SPEC, steps=1)
+    _fit(fit, tmp_path, brief)
+    fit.fit(_pool(), np.arange(WINDOWS // 2), None, STUDENT, brief, seed=1, folder=tmp_path)
+    fit.fit(_pool(), np.arange(WINDOWS // 2), None, STUDENT, replace(brief, auxiliary=0.9), seed=1, folder=tmp_path)
+    assert [line["step"] for line in _log(tmp_path)] == [1, 1, 1]
+
+
 def test_labels_are_softened_by_a_teacher_that_never_overrules_them(fit: ModuleType) -> None:
     from sirend.training.teacher import Lesson  # noqa: PLC0415
 

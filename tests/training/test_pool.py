@@ -108,3 +108,4 @@ def test_without_a_set_no_window_is_left_in_which_it_had_a_part() -> None:
     assert made.without("a").tolist() == [0, 3, 4, 5]
     assert made.without("b").tolist() == [0, 1, 4]
     assert made.without("z").tolist() == [0, 1, 2, 3, 4, 5]
+    assert made.without("").tolist() == [0, 1, 2, 3, 4, 5]

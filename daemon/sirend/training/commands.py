@@ -79,7 +79,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     if plan.teacher is not None and weights is not None and drawn.embedding is not None:
         taught, lesson = teacher.teach(drawn.embedding, drawn.siren, known, weights, plan.teacher, plan.seed)
     folder = work / ("fit" + ("-without-" + without if without else ""))
-    model = fit.fit(drawn, known, lesson, plan.student, plan.fit, seed=plan.seed, folder=folder)
+    model = fit.fit(drawn, known, lesson, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher)
     if plan.fused is not None and taught is not None and weights is not None:
         model = network.fused(model, backbone.assembled(plan.features.bands, weights), taught, plan.fused)
     held = tested.without(without)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import asdict
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.training.pool import Pool
-    from sirend.training.specs import FitSpec, StudentSpec
+    from sirend.training.specs import FitSpec, StudentSpec, TeacherSpec
     from sirend.training.teacher import Lesson
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,12 @@ def fit(
     *,
     seed: int,
     folder: Path,
+    teacher: TeacherSpec | None = None,
 ) -> tf.keras.Model:
     """Train on the windows ``known`` (indices); go on from the checkpoint in ``folder`` if there is one.
 
-    Writes a line of metrics to ``folder/log.jsonl`` every ``EVERY`` steps.
+    A checkpoint counts only for the same windows, labels, specs and ``teacher``; its lesson itself is not compared, for
+    it is fitted anew after a stop and may differ in the last digit. Writes a line of metrics to ``folder/log.jsonl`` every ``EVERY`` steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tf.keras.utils.set_random_seed(seed)
@@ -65,7 +68,13 @@ def fit(
     if student.auxiliary:
         losses["auxiliary"], weights["auxiliary"] = tf.keras.losses.MeanSquaredError(), spec.auxiliary
     model.compile(tf.keras.optimizers.AdamW(schedule, weight_decay=spec.weight_decay), losses, loss_weights=weights)
-    identity: dict[str, object] = {"seed": seed, **asdict(spec), **asdict(student)}
+    identity: dict[str, object] = {
+        "seed": seed,
+        "fit": asdict(spec),
+        "student": asdict(student),
+        "teacher": None if teacher is None else asdict(teacher),
+        "windows": _digest(pool.features, pool.siren, known),
+    }
     done = _resume(model, folder, identity)
     wanted = targets(pool.siren, lesson, spec)
     running: list[float] = []
@@ -95,6 +104,14 @@ def _masked(rng: np.random.Generator, features: np.ndarray, spec: FitSpec) -> np
         window[frame : frame + frames] = blank
         window[:, band : band + bands] = blank
     return np.asarray(out)
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    """Return the SHA-256 of what is trained on, hex."""
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(np.ascontiguousarray(array).data)
+    return whole.hexdigest()
 
 
 def _resume(model: tf.keras.Model, folder: Path, identity: dict[str, object]) -> int:

@@ -61,7 +61,9 @@ class Pool:
     """float16[windows, patches, embedding] of the teacher."""
 
     def without(self, left_out: str) -> np.ndarray:
-        """Return the indices of the windows in which ``left_out`` had no part."""
+        """Return the indices of the windows in which ``left_out`` had no part; all of them when it is empty."""
+        if not left_out:
+            return np.arange(len(self.sets))
         return np.flatnonzero([left_out not in sets.split("+") for sets in self.sets])
 
 

@@ -132,7 +132,9 @@ class Microphone:
 
     def _begin(self) -> None:
         """Start a continuous stretch of samples: after opening and after each gap."""
-        self._resampler = Resampler(self._rate_hz, self.channels) if self._rate_hz != SAMPLE_RATE_HZ else None
+        quantum = round(CALLBACK_S * SAMPLE_RATE_HZ)
+        is_own = self._rate_hz == SAMPLE_RATE_HZ
+        self._resampler = None if is_own else Resampler(self._rate_hz, self.channels, quantum)
         self._given_before = self._given
         self._taken_before = self._taken
 

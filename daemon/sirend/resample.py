@@ -26,9 +26,6 @@ TRANSITION = 1.0 / 16.0
 bands of the features."""
 DENSE_LIMIT = 2_000_000
 """Entries (8 MB) up to which one period of the filter is kept as a matrix, 5 times faster than gathering."""
-QUANTUM = 1_600
-"""Outputs computed at a time, roughly. It must not depend on the caller's blocks, for rounding in a product of matrices
-depends on their shape."""
 
 
 class Resampler:
@@ -37,13 +34,17 @@ class Resampler:
     Output ``k`` is the signal at ``k / 16000`` s: the delay of the filter is compensated, so times stay true.
     """
 
-    def __init__(self, rate_hz: int, channels: int) -> None:
-        """Convert float32[n, channels] at ``rate_hz`` (``LOWEST_HZ``..``HIGHEST_HZ``; ``ValueError`` outside)."""
+    def __init__(self, rate_hz: int, channels: int, quantum: int = 1_600) -> None:
+        """Convert float32[n, channels] at ``rate_hz`` (``LOWEST_HZ``..``HIGHEST_HZ``; ``ValueError`` outside).
+
+        About ``quantum`` outputs are computed at a time, and so late they may come: 100 ms, which suits files. Their
+        number does not depend on the caller's blocks, for rounding in a product of matrices depends on its shape.
+        """
         if not LOWEST_HZ <= rate_hz <= HIGHEST_HZ:
             raise ValueError(f"a sample rate lies in {LOWEST_HZ}..{HIGHEST_HZ} Hz, not {rate_hz}")
         common = gcd(rate_hz, SAMPLE_RATE_HZ)
         self._up, self._down = SAMPLE_RATE_HZ // common, rate_hz // common
-        periods = max(1, QUANTUM // self._up)
+        periods = max(1, quantum // self._up)
         self._outputs, self._inputs = self._up * periods, self._down * periods
         bank = _filter_bank(rate_hz, self._up, self._down)
         self._taps = bank.shape[1]

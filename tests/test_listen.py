@@ -11,10 +11,12 @@ from sirend.audio import Samples
 from sirend.debounce import CallState, Reason, Transition
 from sirend.events import ReplayClock, Scribe, to_json
 from sirend.listen import Consumer
+from sirend.topics import Topics
 from sirend.tracker import Motion
 
 NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)
-ROOT = "sirend/main-5th"
+TOPICS = Topics("sirend", "main-5th")
+ROOT = TOPICS.root
 TOPIC = f"{ROOT}/main/emergency"
 KEY = b"secret"
 CALL = Transition(
@@ -48,7 +50,7 @@ def payload(transition: Transition, by: Scribe | None = None) -> bytes:
 
 
 def consumer(key: bytes | None = None, *, online: bool = True) -> Consumer:
-    made = Consumer(ROOT, ["main"], key)
+    made = Consumer(TOPICS, ["main"], key)
     if online:
         assert made.take(f"{ROOT}/availability", b"online", NOW) is None
     return made

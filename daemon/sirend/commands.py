@@ -117,6 +117,7 @@ def listen(args: argparse.Namespace) -> int:
     from sirend import config, service
     from sirend.listen import Consumer
     from sirend.listen import listen as follow
+    from sirend.topics import Topics
 
     loaded = config.load(args.config)
     key_file = loaded.mqtt.sign_key_file
@@ -126,7 +127,7 @@ def listen(args: argparse.Namespace) -> int:
     approaches = [approach.name for approach in loaded.approaches]
     stop = threading.Event()
     with service.stopping(stop):
-        consumer = Consumer(f"{loaded.mqtt.prefix}/{loaded.site}", approaches, key)
+        consumer = Consumer(Topics(loaded.mqtt.prefix, loaded.site), approaches, key)
         follow(loaded.mqtt, consumer, lambda line: print(line, flush=True), stop)
     return 0
 

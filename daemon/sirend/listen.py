@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
     from sirend.config import MqttConfig
+    from sirend.topics import Topics
 
 LONGEST_VALIDITY = timedelta(seconds=65.0)
 """A state that claims to be valid for longer than ``call.valid_for_s`` can be (60 s) is no state of ours; 5 s are for
@@ -40,8 +41,7 @@ POLL_S = 0.2
 class Consumer:
     """The rules by which a controller reads the topics of a site. Pure but for its memory."""
 
-    root: str
-    """The topics' common beginning, ``{prefix}/{site}``."""
+    topics: Topics
     approaches: Sequence[str]
     key: bytes | None = None
     """HMAC key; with one, only what it signed counts, and nothing that was said before."""
@@ -52,11 +52,11 @@ class Consumer:
 
     def take(self, topic: str, payload: bytes, now: datetime) -> str | None:
         """Take a message; return why it was refused, if it was."""
-        if topic == f"{self.root}/availability":
+        if topic == self.topics.availability:
             self._is_online = payload == b"online"
             return None
-        approach = topic.removeprefix(f"{self.root}/").removesuffix("/emergency")
-        if approach not in self.approaches:
+        approach = self.topics.approach_of(topic)
+        if approach is None or approach not in self.approaches:
             return None
         if not payload:
             self._states.pop(approach, None)
@@ -111,7 +111,7 @@ class Consumer:
 def listen(config: MqttConfig, consumer: Consumer, say: Callable[[str], None], stop: threading.Event) -> None:
     """Connect and ``say`` each change of what a controller acts on, as a line of JSON, until ``stop`` is set."""
     log = logging.getLogger(__name__)
-    site = consumer.root.rpartition("/")[2]
+    topics = consumer.topics
 
     def on_message(_client: Client, _userdata: object, message: MQTTMessage) -> None:
         refusal = consumer.take(message.topic, bytes(message.payload), datetime.now(UTC))
@@ -121,7 +121,7 @@ def listen(config: MqttConfig, consumer: Consumer, say: Callable[[str], None], s
     def on_connect(client: Client, _u: object, _f: ConnectFlags, code: ReasonCode, _p: Properties | None) -> None:
         if code.is_failure:
             log.warning("MQTT broker %s:%d: %s; trying again", config.host, config.port, code)
-        client.subscribe([(f"{consumer.root}/availability", 1), (f"{consumer.root}/+/emergency", 1)])
+        client.subscribe([(topics.availability, 1), (topics.states, 1)])
 
     said: dict[str, tuple[str, str]] = {}
     failures = 0
@@ -132,19 +132,19 @@ def listen(config: MqttConfig, consumer: Consumer, say: Callable[[str], None], s
             client.connect(config.host, config.port, config.keepalive_s)
             failures = 0
             while not stop.is_set() and client.loop(POLL_S) == MQTT_ERR_SUCCESS:
-                _tell(consumer, site, said, say)
+                _tell(consumer, said, say)
             client.disconnect()
         except OSError as error:
             log.warning("MQTT broker %s:%d: %s; trying again", config.host, config.port, error.strerror or error)
         failures += 1
         until = time.monotonic() + Backoff().delay_s(failures)
         while time.monotonic() < until and not stop.wait(POLL_S):
-            _tell(consumer, site, said, say)
+            _tell(consumer, said, say)
 
 
-def _tell(consumer: Consumer, site: str, said: dict[str, tuple[str, str]], say: Callable[[str], None]) -> None:
+def _tell(consumer: Consumer, said: dict[str, tuple[str, str]], say: Callable[[str], None]) -> None:
     """Say what changed since it was ``said``."""
-    now = datetime.now(UTC)
+    now, site = datetime.now(UTC), consumer.topics.site
     for approach, state, reason in consumer.effective(now):
         if said.get(approach, ("",))[0] != state:
             say(canonical({"at": utc_text(now), "site": site, "approach": approach, "state": state, "reason": reason}))

@@ -24,6 +24,7 @@ from sirend.debounce import CallState
 from sirend.errors import SirendError
 from sirend.events import canonical, to_json
 from sirend.outbox import Message, Outbox
+from sirend.topics import Topics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,12 +87,11 @@ class Mqtt:
         self._config = config
         self._site = site
         self._backoff = backoff or Backoff()
-        self._root = f"{config.prefix}/{site}"
-        self._availability = f"{self._root}/availability"
-        self._states = [f"{self._root}/{approach}/emergency" for approach in approaches]
+        self._topics = Topics(config.prefix, site)
+        self._states = [self._topics.state(approach) for approach in approaches]
         self._outbox = Outbox(_CAPACITY)
-        self._outbox.put(Message(self._availability, b"online", retain=True))
-        self._will = Message(self._availability, b"offline", retain=True)
+        self._outbox.put(Message(self._topics.availability, b"online", retain=True))
+        self._will = Message(self._topics.availability, b"offline", retain=True)
         for topic in self._states:  # until a state is known, nothing an earlier run left may stand
             self._outbox.put(Message(topic, b"", retain=True))
         self._protocol = MQTTProtocolVersion.MQTTv5
@@ -153,16 +153,15 @@ class Mqtt:
         """Queue the approach's state and, unless ``event`` only repeats it, the event; return at once."""
         payload = to_json(event).encode()
         deadline = time.monotonic() + _remaining_s(event)
-        root = f"{self._root}/{event.approach}"
         standing = deadline if event.state is CallState.APPROACHING else None
-        self._outbox.put(Message(f"{root}/emergency", payload, retain=True, deadline=standing))
+        self._outbox.put(Message(self._topics.state(event.approach), payload, retain=True, deadline=standing))
         if not event.refresh:
-            self._outbox.put(Message(f"{root}/event", payload, retain=False, deadline=deadline))
+            self._outbox.put(Message(self._topics.event(event.approach), payload, retain=False, deadline=deadline))
         self._stir()
 
     def health(self, payload: dict[str, Any]) -> None:
         """Queue the health message, JSON values of ``sirend/health/1``; return at once."""
-        self._outbox.put(Message(f"{self._root}/health", canonical(payload).encode(), retain=True))
+        self._outbox.put(Message(self._topics.health, canonical(payload).encode(), retain=True))
         self._stir()
 
     @property
@@ -247,8 +246,9 @@ class Mqtt:
             )
         # After an outage, `online` goes first: the controller waits for it. A first connection clears what an earlier
         # run left before it says that this run is there to answer for it.
-        opening = [self._availability, *self._states] if self._connects else [*self._states, self._availability]
-        self._outbox.begin([*opening, f"{self._root}/health"], time.monotonic())
+        present = self._topics.availability
+        opening = [present, *self._states] if self._connects else [*self._states, present]
+        self._outbox.begin([*opening, self._topics.health], time.monotonic())
         self._connects += 1
         self._unanswered = 0
         self._problem = None

@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend import config, keys
-from sirend.config import Approach, Config, Inhibit, MqttConfig, TlsConfig, load, secret
+from sirend import keys, settings
+from sirend.config import load, secret
 from sirend.errors import ConfigError
+from sirend.settings import Approach, Config, DetectConfig, Inhibit, MqttConfig, TlsConfig
 
 SHIPPED = Path(__file__).parents[1] / "conf" / "sirend.yaml"
 
@@ -29,7 +30,7 @@ def _problems(tmp_path: Path, text: str) -> list[str]:
 
 
 def _all_keys() -> set[str]:
-    kinds = [kind for kind in vars(config).values() if dataclasses.is_dataclass(kind)]
+    kinds = [kind for kind in vars(settings).values() if dataclasses.is_dataclass(kind)]
     return {name for kind in kinds if isinstance(kind, type) for name in keys.names(kind)}
 
 
@@ -78,7 +79,7 @@ def test_every_value_is_read(tmp_path: Path) -> None:
     )
     assert (loaded.site, loaded.audio.device, loaded.audio.rate) == ("a-1", "USB mic: front", 48_000)
     assert loaded.approaches == (Approach("north", 3, 12.5, 2), Approach("south", 1))
-    assert loaded.detect == config.DetectConfig(tmp_path / "models/x", 0.5, 0.8, 0.3, None, 1.0)
+    assert loaded.detect == DetectConfig(tmp_path / "models/x", 0.5, 0.8, 0.3, None, 1.0)
     assert loaded.call.inhibit == (Inhibit(("sat",), 22 * 60, 6 * 60 + 30), Inhibit())
     assert dataclasses.astuple(loaded.call)[:-1] == (1.0, 30.0, 9.0, 3, 4.0, True)
     assert loaded.mqtt == MqttConfig(

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.audio import Gap, GapReason, Samples, to_samples
-from sirend.config import CallConfig, DetectConfig
 from sirend.debounce import CallState, Input, Reason, Rules, State, Stop, Transition, step
 from sirend.errors import ConfigError
+from sirend.settings import CallConfig, DetectConfig
 from sirend.tracker import Motion, Track
 
 HOP = to_samples(0.25)

@@ -9,11 +9,11 @@ import pytest
 
 from sirend import delivery
 from sirend.audio import Samples
-from sirend.config import MqttConfig
 from sirend.debounce import CallState, Reason
 from sirend.delivery import Delivery
 from sirend.errors import DeviceError
 from sirend.events import Event
+from sirend.settings import MqttConfig
 from sirend.tracker import Motion
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pytest
 
 from sirend import microphone
 from sirend.audio import Block, Gap, GapReason
-from sirend.config import AudioConfig
 from sirend.errors import ConfigError, DeviceError
 from sirend.microphone import Microphone
+from sirend.settings import AudioConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from sirend.audio import Samples
-from sirend.config import MqttConfig, TlsConfig
 from sirend.debounce import CallState, Reason, Transition
 from sirend.errors import ConfigError
 from sirend.events import Event, LiveClock, Scribe
 from sirend.mqtt import Backoff, Counts, Mqtt
+from sirend.settings import MqttConfig, TlsConfig
 from sirend.tracker import Motion
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def test_everything_published_before_a_clean_close_arrives_in_order_before_offli
 
 def test_a_killed_daemon_is_declared_offline_by_its_will(broker: Broker) -> None:
     program = (
-        "import sys, time; from sirend.config import MqttConfig; from sirend.mqtt import Mqtt\n"
+        "import sys, time; from sirend.settings import MqttConfig; from sirend.mqtt import Mqtt\n"
         "with Mqtt(MqttConfig(port=int(sys.argv[1])), 's', ['main']): time.sleep(600)"
     )
     with broker.subscribe("sirend/s/availability") as subscriber:

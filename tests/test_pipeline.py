@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from sirend.audio import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
-from sirend.config import Approach, AudioConfig, CallConfig, Config, DetectConfig
 from sirend.errors import InputError
 from sirend.events import Event, ReplayClock, Scribe
 from sirend.features import Features, FeatureSpec
 from sirend.pipeline import Stages, detect
+from sirend.settings import Approach, AudioConfig, CallConfig, Config, DetectConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from sirend.bundle import Bundle, Calibration, OperatingPoint
-from sirend.config import Approach, AudioConfig, Config, Inhibit
 from sirend.errors import InputError, UsageError
 from sirend.features import Features, FeatureSpec
 from sirend.replay import Replay, Wishes
+from sirend.settings import Approach, AudioConfig, Config, Inhibit
 
 if TYPE_CHECKING:
     from typing import Any

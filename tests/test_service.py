@@ -16,10 +16,10 @@ import pytest
 from sirend import service
 from sirend.audio import Block, Gap, GapReason, Samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
-from sirend.config import Config, MqttConfig
 from sirend.errors import ConfigError, DeviceError
 from sirend.features import Features, FeatureSpec
 from sirend.service import Service, stopping
+from sirend.settings import Config, MqttConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from sirend.config import Config
     from sirend.replay import Wishes
+    from sirend.settings import Config
 
 TRAINING = {
     "train": "make a model bundle from a folder of recordings",
@@ -134,8 +134,8 @@ def listen(args: argparse.Namespace) -> int:
 
 def demo(args: argparse.Namespace) -> int:
     """Simulate a drive-by, replay it and draw it."""
-    from sirend.config import Config
     from sirend.replay import Wishes
+    from sirend.settings import Config
     from sirend.simulate import Scene, write
 
     try:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from paho.mqtt.client import ConnectFlags, DisconnectFlags
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from sirend.config import MqttConfig
     from sirend.outbox import Message
+    from sirend.settings import MqttConfig
 
 _WINDOW = 10
 """Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""

@@ -15,7 +15,7 @@ from sirend.errors import ConfigError
 from sirend.tracker import Motion, Track
 
 if TYPE_CHECKING:
-    from sirend.config import CallConfig, DetectConfig
+    from sirend.settings import CallConfig, DetectConfig
 
 _REFRESH = to_samples(1.0)
 _HOUR = to_samples(3600.0)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from sirend.config import MqttConfig
     from sirend.events import Event
+    from sirend.settings import MqttConfig
 
 PATIENCE_S = 10.0
 """How long the broker is waited for: at the start for a connection, later for the backlog."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from sirend.config import MqttConfig
+    from sirend.settings import MqttConfig
     from sirend.topics import Topics
 
 LONGEST_VALIDITY = timedelta(seconds=65.0)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from sirend.audio import Pcm
-    from sirend.config import AudioConfig
+    from sirend.settings import AudioConfig
 
 RING_S = 4.0
 """How late the worker may be before samples are dropped."""

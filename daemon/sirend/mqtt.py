@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from paho.mqtt.client import Client
 
-    from sirend.config import MqttConfig
     from sirend.events import Event
+    from sirend.settings import MqttConfig
 
 _log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from sirend.audio import Block, Window
     from sirend.bundle import Bundle
-    from sirend.config import Config, Inhibit
     from sirend.debounce import Transition
     from sirend.events import Clock, Event, Scribe
     from sirend.features import Features
+    from sirend.settings import Config, Inhibit
 
 
 class Scorer(Protocol):

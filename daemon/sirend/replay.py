@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from sirend.audio import Block, Score
     from sirend.bundle import Bundle
-    from sirend.config import Config
     from sirend.pipeline import Scorer
+    from sirend.settings import Config
     from sirend.tracker import Track
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

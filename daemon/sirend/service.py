@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from sirend.audio import Block, Gap, Score
     from sirend.bundle import Bundle
-    from sirend.config import Config
     from sirend.events import Event
+    from sirend.settings import Config
     from sirend.tracker import Track
 
 HEALTH_S = 30.0

@@ -21,10 +21,10 @@ import numpy as np
 from sirend import bundle as bundles
 from sirend.audio import SAMPLE_RATE_HZ, Block, Pcm, Samples
 from sirend.classifier import Classifier
-from sirend.config import Config
 from sirend.events import ReplayClock, Scribe
 from sirend.features import Extractor
 from sirend.pipeline import Stages, detect
+from sirend.settings import Config
 from sirend.simulate import Scene, render
 from sirend.windows import Windows
 

@@ -20,11 +20,11 @@ from tqdm import tqdm
 from sirend import bundle as bundles
 from sirend.audio import SAMPLE_RATE_HZ, Block, Samples, to_seconds
 from sirend.classifier import Classifier
-from sirend.config import Config
 from sirend.debounce import CallState
 from sirend.errors import UsageError
 from sirend.events import ReplayClock, Scribe
 from sirend.pipeline import Stages, detect
+from sirend.settings import Config
 from sirend.training import corpus as corpora
 from sirend.training import scorecard, trials
 from sirend.training.peer import Peer

@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import tensorflow as tf
+import keras
 
 from sirend.errors import ConfigError
 
@@ -44,6 +44,8 @@ def read_weights(variables: Path, sha256: str) -> Weights:
 
     Raises ``ConfigError`` when the file is missing or is not the one that the recipe names.
     """
+    import tensorflow as tf  # noqa: PLC0415  only its reader of SavedModels is needed, and it takes seconds to import
+
     try:
         digest = hashlib.sha256(variables.read_bytes()).hexdigest()
     except OSError as error:
@@ -62,26 +64,26 @@ def read_weights(variables: Path, sha256: str) -> Weights:
     return Weights(tuple(found[number] for number in sorted(found)))
 
 
-def build(bands: int) -> tf.keras.Model:
+def build(bands: int) -> keras.Model:
     """Return the network of one patch: float32[batch, 96, bands] -> float32[batch, 1024]."""
-    inputs = tf.keras.Input((PATCH_FRAMES, bands), name="log_mel")
-    net = tf.keras.layers.Reshape((PATCH_FRAMES, bands, 1))(inputs)
-    net = tf.keras.layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False)(net)
+    inputs = keras.Input((PATCH_FRAMES, bands), name="log_mel")
+    net = keras.layers.Reshape((PATCH_FRAMES, bands, 1))(inputs)
+    net = keras.layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False)(net)
     net = _normalise(net)
     for strides, filters in zip(_DEPTHWISE_STRIDES, _FILTERS, strict=True):
-        net = tf.keras.layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(net)
+        net = keras.layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(net)
         net = _normalise(net)
-        net = tf.keras.layers.Conv2D(filters, 1, padding="same", use_bias=False)(net)
+        net = keras.layers.Conv2D(filters, 1, padding="same", use_bias=False)(net)
         net = _normalise(net)
-    return tf.keras.Model(inputs, tf.keras.layers.GlobalAveragePooling2D()(net), name="yamnet")
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(net), name="yamnet")
 
 
-def _normalise(net: tf.Tensor) -> tf.Tensor:
-    net = tf.keras.layers.BatchNormalization(epsilon=1e-4, scale=False)(net)
-    return tf.keras.layers.ReLU()(net)
+def _normalise(net: keras.KerasTensor) -> keras.KerasTensor:
+    net = keras.layers.BatchNormalization(epsilon=1e-4, scale=False)(net)
+    return keras.layers.ReLU()(net)
 
 
-def assembled(bands: int, weights: Weights) -> tf.keras.Model:
+def assembled(bands: int, weights: Weights) -> keras.Model:
     """Return the network of one patch with the published weights; the class layer is ``class_layer``."""
     model = build(bands)
     layers = [layer for layer in model.layers if layer.weights]

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    import tensorflow as tf
-
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.recipe import Recipe
 
@@ -69,7 +67,8 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     if plan.teacher is not None and published is not None:
         weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
         if not patches.exists():
-            teacher.convert(weights, plan.features.bands, patches)
+            patches.parent.mkdir(parents=True, exist_ok=True)
+            patches.write_bytes(export.to_tflite(backbone.assembled(plan.features.bands, weights)))
     drawn = _pool(plan, recordings, work, "train", patches if weights else None, lambda clip: not kept_back(clip, plan))
     tested = _pool(plan, recordings, work, "calibrate", None, lambda clip: kept_back(clip, plan))
     known = drawn.without(without)
@@ -83,7 +82,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     if plan.fused is not None and taught is not None and weights is not None:
         model = network.fused(model, backbone.assembled(plan.features.bands, weights), taught, plan.fused)
     held = tested.without(without)
-    logit = _logits(model, tested.features[held])
+    logit = network.logits(model, tested.features[held])
     calibration = teacher.calibrate(logit, tested.siren[held])
     agreeing = float(np.mean((logit > 0) == tested.siren[held]))
     metrics = {
@@ -114,11 +113,3 @@ def _pool(
     )
     name = f"{purpose}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     return pool.make(recordings, spec, keep, work / name)
-
-
-def _logits(model: tf.keras.Model, features: np.ndarray) -> np.ndarray:
-    parts = [
-        model(features[start : start + 256].astype(np.float32), training=False)["logit"].numpy()[:, 0]
-        for start in range(0, len(features), 256)
-    ]
-    return np.concatenate(parts)

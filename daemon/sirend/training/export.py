@@ -9,12 +9,13 @@ import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 import sirend
 from sirend.bundle import MANIFEST_FILE, MODEL_FILE, SCHEMA
 from sirend.features import log_spectrogram
+from sirend.training import network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 GOLDEN_FILE = "golden.npz"
 
 
-def to_tflite(model: tf.keras.Model) -> bytes:
-    """Return the network's logit as a TFLite flatbuffer: float32[n, frames, bands] -> float32[n, 1], n 1 unless resized."""
-    serving = tf.keras.Model(model.input, model.output["logit"])
-    return bytes(tf.lite.TFLiteConverter.from_keras_model(serving).convert())
+def to_tflite(model: keras.Model) -> bytes:
+    """Return a network of one output as a TFLite flatbuffer; its first dimension is 1 unless resized."""
+    import tensorflow as tf  # noqa: PLC0415  only its converter is needed, and it takes seconds to import
+
+    return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
 
 
-def golden(recipe: Recipe, model: tf.keras.Model) -> dict[str, np.ndarray]:
+def golden(recipe: Recipe, model: keras.Model) -> dict[str, np.ndarray]:
     """Return windows that the project made itself, their features and the network's logits, for tests to compare.
 
     ``pcm`` int16[n, samples], ``features`` float32[n, frames, bands], ``logit`` float32[n].
@@ -46,18 +48,18 @@ def golden(recipe: Recipe, model: tf.keras.Model) -> dict[str, np.ndarray]:
     mixed = np.stack([noise * 0.05, 0.3 * wail + 0.02 * noise, 0.3 * tone + 0.02 * noise, 0.02 * wail + 0.05 * noise])
     pcm = np.round(np.clip(mixed, -1, 1) * 32767).astype(np.int16)
     features = log_spectrogram(recipe.features, pcm.astype(np.float32) / np.float32(32768))
-    return {"pcm": pcm, "features": features, "logit": model(features, training=False)["logit"].numpy()[:, 0]}
+    return {"pcm": pcm, "features": features, "logit": network.logits(model, features)}
 
 
 def write(
-    out: Path, recipe: Recipe, model: tf.keras.Model, calibration: tuple[float, float], metrics: dict[str, object]
+    out: Path, recipe: Recipe, model: keras.Model, calibration: tuple[float, float], metrics: dict[str, object]
 ) -> None:
     """Write the bundle ``out``; an older one of the same name is replaced only when the new one is complete."""
     unfinished = out.with_name(out.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    network = to_tflite(model)
-    (unfinished / MODEL_FILE).write_bytes(network)
+    flatbuffer = to_tflite(keras.Model(model.input, model.output["logit"]))
+    (unfinished / MODEL_FILE).write_bytes(flatbuffer)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **golden(recipe, model))
     (unfinished / GOLDEN_FILE).write_bytes(buffer.getvalue())
@@ -66,7 +68,7 @@ def write(
         "name": recipe.name,
         "features": asdict(recipe.features),
         "features_digest": recipe.features.digest,
-        "model_sha256": hashlib.sha256(network).hexdigest(),
+        "model_sha256": hashlib.sha256(flatbuffer).hexdigest(),
         "output": "logit",
         "calibration": {"scale": round(calibration[0], 6), "offset": round(calibration[1], 6)},
         "operating_point": asdict(recipe.operating_point),

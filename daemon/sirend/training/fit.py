@@ -8,8 +8,8 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from sirend.training import network
@@ -50,24 +50,24 @@ def fit(
     seed: int,
     folder: Path,
     teacher: TeacherSpec | None = None,
-) -> tf.keras.Model:
+) -> keras.Model:
     """Train on the windows ``known`` (indices); go on from the checkpoint in ``folder`` if there is one.
 
     A checkpoint counts only for the same windows, labels, specs and ``teacher``; its lesson itself is not compared, for
     it is fitted anew after a stop and may differ in the last digit. Writes a line of metrics to ``folder/log.jsonl`` every ``EVERY`` steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tf.keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed)
     frames, bands = pool.features.shape[1:]
     model = network.student(frames, bands, student)
-    schedule = tf.keras.optimizers.schedules.CosineDecay(
+    schedule = keras.optimizers.schedules.CosineDecay(
         spec.learning_rate / 20, max(1, spec.steps - EVERY), warmup_target=spec.learning_rate, warmup_steps=EVERY
     )
-    losses = {"logit": tf.keras.losses.BinaryCrossentropy(from_logits=True)}
+    losses = {"logit": keras.losses.BinaryCrossentropy(from_logits=True)}
     weights = {"logit": 1.0}
     if student.auxiliary:
-        losses["auxiliary"], weights["auxiliary"] = tf.keras.losses.MeanSquaredError(), spec.auxiliary
-    model.compile(tf.keras.optimizers.AdamW(schedule, weight_decay=spec.weight_decay), losses, loss_weights=weights)
+        losses["auxiliary"], weights["auxiliary"] = keras.losses.MeanSquaredError(), spec.auxiliary
+    model.compile(keras.optimizers.AdamW(schedule, weight_decay=spec.weight_decay), losses, loss_weights=weights)
     identity: dict[str, object] = {
         "seed": seed,
         "fit": asdict(spec),
@@ -114,7 +114,7 @@ def _digest(*arrays: np.ndarray) -> str:
     return whole.hexdigest()
 
 
-def _resume(model: tf.keras.Model, folder: Path, identity: dict[str, object]) -> int:
+def _resume(model: keras.Model, folder: Path, identity: dict[str, object]) -> int:
     """Load the checkpoint and return its step; 0 when there is none or it belongs to another recipe."""
     text = json.dumps(identity, sort_keys=True, default=str)
     try:
@@ -131,7 +131,7 @@ def _resume(model: tf.keras.Model, folder: Path, identity: dict[str, object]) ->
     return step
 
 
-def _checkpoint(model: tf.keras.Model, folder: Path, step: int, identity: dict[str, object]) -> None:
+def _checkpoint(model: keras.Model, folder: Path, step: int, identity: dict[str, object]) -> None:
     values = {f"v{number}": variable.numpy() for number, variable in enumerate(_variables(model))}
     unfinished = folder / (CHECKPOINT + ".part")
     with unfinished.open("wb") as stream:
@@ -140,5 +140,5 @@ def _checkpoint(model: tf.keras.Model, folder: Path, step: int, identity: dict[s
     unfinished.replace(folder / CHECKPOINT)
 
 
-def _variables(model: tf.keras.Model) -> list[tf.Variable]:
+def _variables(model: keras.Model) -> list[keras.Variable]:
     return [*model.variables, *model.optimizer.variables]

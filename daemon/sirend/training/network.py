@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from sirend.training.backbone import EMBEDDING, EMERGENCY
 from sirend.training.pool import PATCHES
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
     from sirend.training.specs import HeadSpec, StudentSpec
     from sirend.training.teacher import Teacher
 
-layers = tf.keras.layers
+layers = keras.layers
 
+BATCH = 256
+"""Windows judged at a time."""
 STRIDES = ((3, 2), (2, 2), (2, 2), (2, 2), (1, 2))
 """Of time and frequency, a pair a convolution: steps of 0.24 s by 2 bands remain."""
 
 
-def student(frames: int, bands: int, spec: StudentSpec) -> tf.keras.Model:
+def student(frames: int, bands: int, spec: StudentSpec) -> keras.Model:
     """Return the small CNN with outputs ``logit`` [batch, 1] and, when asked for, ``auxiliary`` [batch, n]."""
-    inputs = tf.keras.Input((frames, bands), name="log_mel")
-    net = tf.keras.ops.reshape(inputs, (-1, frames, bands, 1))  # the exported network takes any number of windows
+    inputs = keras.Input((frames, bands), name="log_mel")
+    net = keras.ops.reshape(inputs, (-1, frames, bands, 1))  # the exported network takes any number of windows
     net = layers.Rescaling(0.4, 0.8)(net)  # log-mel of normalised windows: about mean -2, deviation 2.5
     for place, (filters, strides) in enumerate(zip(spec.filters, STRIDES, strict=True)):
         net = layers.Conv2D(filters, 5 if place == 0 else 3, strides=strides, padding="same", use_bias=False)(net)
         net = layers.BatchNormalization()(net)
         net = layers.ReLU()(net)
-    net = tf.keras.ops.reshape(net, (-1, net.shape[1], net.shape[2] * net.shape[3]))
+    net = keras.ops.reshape(net, (-1, net.shape[1], net.shape[2] * net.shape[3]))
     net = layers.Dropout(spec.dropout)(net)
     net = layers.Dense(128, activation="relu")(net)
     pooled = layers.Concatenate()([layers.GlobalAveragePooling1D()(net), layers.GlobalMaxPooling1D()(net)])
@@ -41,19 +43,19 @@ def student(frames: int, bands: int, spec: StudentSpec) -> tf.keras.Model:
     outputs = {"logit": layers.Dense(1, name="logit")(pooled)}
     if spec.auxiliary:
         outputs["auxiliary"] = layers.Dense(spec.auxiliary, name="auxiliary")(pooled)
-    return tf.keras.Model(inputs, outputs, name="student")
+    return keras.Model(inputs, outputs, name="student")
 
 
-def head(spec: HeadSpec, number: int) -> tf.keras.Model:
+def head(spec: HeadSpec, number: int) -> keras.Model:
     """Return the siren head: float32[batch, patches, embedding] -> logit float32[batch, 1]."""
-    regular = tf.keras.regularizers.l2(spec.l2)
-    inputs = tf.keras.Input((PATCHES, EMBEDDING), name="embedding")
+    regular = keras.regularizers.l2(spec.l2)
+    inputs = keras.Input((PATCHES, EMBEDDING), name="embedding")
     net = layers.Dropout(spec.dropout)(inputs)
     net = layers.Dense(spec.units, activation="relu", kernel_regularizer=regular)(net)
     pooled = layers.Concatenate()([layers.GlobalAveragePooling1D()(net), layers.GlobalMaxPooling1D()(net)])
     pooled = layers.Dropout(spec.dropout)(pooled)
     logit = layers.Dense(1, kernel_regularizer=regular, name="logit")(pooled)
-    return tf.keras.Model(inputs, logit, name=f"head_{number}")
+    return keras.Model(inputs, logit, name=f"head_{number}")
 
 
 def evidence(embedding: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -65,19 +67,29 @@ def evidence(embedding: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.
     return np.asarray((embedding.astype(np.float32) @ kernel[:, emergency] + bias[emergency]).max(axis=(1, 2)))
 
 
-def fused(small: tf.keras.Model, backbone: tf.keras.Model, teacher: Teacher, share: float) -> tf.keras.Model:
+def fused(small: keras.Model, backbone: keras.Model, teacher: Teacher, share: float) -> keras.Model:
     """Return small network and teacher as one; ``share``, 0..1, is the small one's part in the logit."""
     frames, bands = small.input_shape[1:]
     patch = backbone.input_shape[1]
     starts = np.linspace(0, frames - patch, PATCHES).astype(int)
-    inputs = tf.keras.Input((frames, bands), name="log_mel")
-    patches = tf.keras.ops.stack([inputs[:, start : start + patch] for start in starts], axis=1)
-    embedding = backbone(tf.keras.ops.reshape(patches, (-1, patch, bands)))
-    embedding = tf.keras.ops.reshape(embedding, (-1, PATCHES, EMBEDDING))
+    inputs = keras.Input((frames, bands), name="log_mel")
+    patches = keras.ops.stack([inputs[:, start : start + patch] for start in starts], axis=1)
+    embedding = backbone(keras.ops.reshape(patches, (-1, patch, bands)))
+    embedding = keras.ops.reshape(embedding, (-1, PATCHES, EMBEDDING))
     classes = layers.Dense(len(EMERGENCY), name="classes")
-    evidence = tf.keras.ops.max(classes(embedding), axis=(1, 2))[:, None]
+    evidence = keras.ops.max(classes(embedding), axis=(1, 2))[:, None]
     classes.set_weights([teacher.kernel[:, list(EMERGENCY)], teacher.bias[list(EMERGENCY)]])
     opinions = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
     judged = teacher.share * (teacher.scale * evidence + teacher.offset) + (1.0 - teacher.share) * opinions
     logit = share * small(inputs)["logit"] + (1.0 - share) * judged
-    return tf.keras.Model(inputs, {"logit": logit}, name="fused")
+    return keras.Model(inputs, {"logit": logit}, name="fused")
+
+
+def logits(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    """Return the logit float32[n] that ``model`` gives for each of float[n, ...], in batches that fit in memory."""
+    parts = []
+    for start in range(0, len(inputs), BATCH):
+        outputs = model(inputs[start : start + BATCH].astype(np.float32), training=False)
+        logit = outputs["logit"] if isinstance(outputs, dict) else outputs
+        parts.append(keras.ops.convert_to_numpy(logit)[:, 0])
+    return np.concatenate(parts)

@@ -10,15 +10,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
-import tensorflow as tf
 from scipy import optimize
 
 from sirend.training import backbone, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sirend.training.specs import TeacherSpec
 
@@ -45,21 +44,15 @@ class Teacher:
     bias: np.ndarray
     scale: float
     offset: float
-    heads: tuple[tf.keras.Model, ...]
+    heads: tuple[keras.Model, ...]
     share: float
     """Share of the evidence in the fused log-odds, 0..1."""
 
     def judge(self, embedding: np.ndarray) -> np.ndarray:
         """Return the fused log-odds float32[windows] of float16[windows, patches, 1024]."""
         evidence = self.scale * network.evidence(embedding, self.kernel, self.bias) + self.offset
-        opinions = np.mean([_judge(head, embedding) for head in self.heads], axis=0)
+        opinions = np.mean([network.logits(head, embedding) for head in self.heads], axis=0)
         return np.asarray(self.share * evidence + (1.0 - self.share) * opinions, dtype=np.float32)
-
-
-def convert(weights: backbone.Weights, bands: int, out: Path) -> None:
-    """Write the network of one patch as a TFLite file, which worker processes run without TensorFlow."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(tf.lite.TFLiteConverter.from_keras_model(backbone.assembled(bands, weights)).convert())
 
 
 def teach(
@@ -92,11 +85,11 @@ def calibrate(logit: np.ndarray, siren: np.ndarray) -> tuple[float, float]:
 
 def _fit(
     embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, spec: TeacherSpec, seed: int, number: int
-) -> tf.keras.Model:
-    tf.keras.utils.set_random_seed(seed + number)
+) -> keras.Model:
+    keras.utils.set_random_seed(seed + number)
     model = network.head(spec.head, number)
-    loss = tf.keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.05)
-    model.compile(tf.keras.optimizers.Adam(1e-3), loss=loss)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.05)
+    model.compile(keras.optimizers.Adam(1e-3), loss=loss)
     rng = np.random.default_rng((seed, number))
     batch = min(BATCH, len(known))
 
@@ -111,14 +104,6 @@ def _fit(
     for _, (inputs, labels) in zip(range(steps), batches(), strict=False):
         model.train_on_batch(inputs, labels)
     return model
-
-
-def _judge(head: tf.keras.Model, embedding: np.ndarray) -> np.ndarray:
-    parts = [
-        head(embedding[start : start + BATCH].astype(np.float32), training=False).numpy()[:, 0]
-        for start in range(0, len(embedding), BATCH)
-    ]
-    return np.concatenate(parts)
 
 
 def _principal(embedding: np.ndarray, known: np.ndarray, components: int) -> np.ndarray:

@@ -12,11 +12,11 @@ from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
 from sirend.training.recipe import Recipe, load
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, HeadSpec, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, StudentSpec, TeacherSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
-WHOLE = Recipe(name="siren-1.2.3", teacher=TEACHER, fused=0.5, scenes=SceneSpec(set_weights={"a": 2.0}))
+WHOLE = Recipe(name="siren-1.2.3", teacher=TEACHER, fused=FusedSpec(0.5, 0.5), scenes=SceneSpec(set_weights={"a": 2.0}))
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -155,3 +155,12 @@ def test_the_digest_is_of_what_is_said_not_of_how_it_is_written(tmp_path: Path) 
     one = load(_file(tmp_path, "name: siren-1.2.3\nseed: 1\n"))
     two = load(_file(tmp_path, "# the same\nseed: 1\nfused: null\nname: 'siren-1.2.3'\n"))
     assert one.digest == two.digest
+
+
+def test_a_name_that_no_bundle_can_have_is_refused(tmp_path: Path) -> None:
+    assert _problems(tmp_path, "name: mine") == ("name is 'mine'; it must be like siren-1.0.0",)
+
+
+def test_the_small_network_has_five_convolutions(tmp_path: Path) -> None:
+    text = "name: siren-1.0.0\nstudent: {filters: [1, 2, 3]}"
+    assert _problems(tmp_path, text) == ("student.filters is [1, 2, 3]; it must have 5 values",)

@@ -96,14 +96,20 @@ def fit(
 
 
 def _masked(rng: np.random.Generator, features: np.ndarray, spec: FitSpec) -> np.ndarray:
+    """Blank a run of frames and a run of bands of each window of float16[n, frames, bands] with the window's mean."""
     out = features.astype(np.float32)
-    for window in out:
-        frames, bands = rng.integers(0, spec.mask_frames + 1), rng.integers(0, spec.mask_bands + 1)
-        frame, band = rng.integers(0, window.shape[0] - frames), rng.integers(0, window.shape[1] - bands)
-        blank = window.mean()
-        window[frame : frame + frames] = blank
-        window[:, band : band + bands] = blank
-    return np.asarray(out)
+    blank = out.mean(axis=(1, 2))[:, np.newaxis, np.newaxis]
+    time_masked = _runs(rng, len(out), out.shape[1], spec.mask_frames)[:, :, np.newaxis]
+    band_masked = _runs(rng, len(out), out.shape[2], spec.mask_bands)[:, np.newaxis, :]
+    return np.asarray(np.where(time_masked | band_masked, blank, out))
+
+
+def _runs(rng: np.random.Generator, rows: int, places: int, longest: int) -> np.ndarray:
+    """Return bool[rows, places] with one run of up to ``longest`` True in each row."""
+    length = rng.integers(0, longest + 1, (rows, 1))
+    start = rng.integers(0, places - length)
+    place = np.arange(places)
+    return np.asarray((place >= start) & (place < start + length))
 
 
 def _digest(*arrays: np.ndarray) -> str:

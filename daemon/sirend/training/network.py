@@ -15,7 +15,7 @@ from sirend.training.backbone import EMBEDDING, EMERGENCY
 from sirend.training.pool import PATCHES
 
 if TYPE_CHECKING:
-    from sirend.training.specs import HeadSpec, StudentSpec
+    from sirend.training.specs import FusedSpec, HeadSpec, StudentSpec
     from sirend.training.teacher import Teacher
 
 layers = keras.layers
@@ -67,22 +67,26 @@ def evidence(embedding: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.
     return np.asarray((embedding.astype(np.float32) @ kernel[:, emergency] + bias[emergency]).max(axis=(1, 2)))
 
 
-def fused(small: keras.Model, backbone: keras.Model, teacher: Teacher, share: float) -> keras.Model:
-    """Return small network and teacher as one; ``share``, 0..1, is the small one's part in the logit."""
-    frames, bands = small.input_shape[1:]
-    patch = backbone.input_shape[1]
-    starts = np.linspace(0, frames - patch, PATCHES).astype(int)
-    inputs = keras.Input((frames, bands), name="log_mel")
-    patches = keras.ops.stack([inputs[:, start : start + patch] for start in starts], axis=1)
-    embedding = backbone(keras.ops.reshape(patches, (-1, patch, bands)))
-    embedding = keras.ops.reshape(embedding, (-1, PATCHES, EMBEDDING))
+def fused(small: keras.Model, backbone: keras.Model, teacher: Teacher, spec: FusedSpec) -> keras.Model:
+    """Return small network, heads and class evidence as one: a weighted mean of their log-odds."""
+    inputs = keras.Input(small.input_shape[1:], name="log_mel")
+    embedding = _embedding(inputs, backbone)
     classes = layers.Dense(len(EMERGENCY), name="classes")
     evidence = keras.ops.max(classes(embedding), axis=(1, 2))[:, None]
     classes.set_weights([teacher.kernel[:, list(EMERGENCY)], teacher.bias[list(EMERGENCY)]])
     opinions = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
-    judged = teacher.share * (teacher.scale * evidence + teacher.offset) + (1.0 - teacher.share) * opinions
-    logit = share * small(inputs)["logit"] + (1.0 - share) * judged
+    judged = spec.evidence * (teacher.scale * evidence + teacher.offset) + (1.0 - spec.evidence) * opinions
+    logit = spec.student * small(inputs)["logit"] + (1.0 - spec.student) * judged
     return keras.Model(inputs, {"logit": logit}, name="fused")
+
+
+def _embedding(inputs: keras.KerasTensor, backbone: keras.Model) -> keras.KerasTensor:
+    """Return float32[batch, patches, embedding] of float32[batch, frames, bands]."""
+    frames, bands = inputs.shape[1:]
+    patch = backbone.input_shape[1]
+    starts = np.linspace(0, frames - patch, PATCHES).astype(int)
+    patches = keras.ops.stack([inputs[:, start : start + patch] for start in starts], axis=1)
+    return keras.ops.reshape(backbone(keras.ops.reshape(patches, (-1, patch, bands))), (-1, PATCHES, EMBEDDING))
 
 
 def logits(model: keras.Model, inputs: np.ndarray) -> np.ndarray:

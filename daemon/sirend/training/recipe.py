@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -15,12 +16,13 @@ from sirend.bundle import OperatingPoint
 from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, StudentSpec, TeacherSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _T = TypeVar("_T")
+NAME = r"siren-\d+\.\d+\.\d+"
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Recipe:
     student: StudentSpec = field(default_factory=StudentSpec)
     fit: FitSpec = field(default_factory=FitSpec)
     teacher: TeacherSpec | None = None
-    fused: float | None = None
-    """Share of the small network in the logit when the teacher is shipped with it, 0..1; None ships it alone."""
+    fused: FusedSpec | None = None
+    """How the small network is shipped with the teacher; None ships it alone."""
     operating_point: OperatingPoint = field(default_factory=lambda: OperatingPoint(0.8, 0.4, 0.75, 3.0))
     """Chosen on leave-one-set-out evaluations; the model card says how."""
 
@@ -56,6 +58,8 @@ def load(path: Path) -> Recipe:
     """Read a recipe; raise ``ConfigError`` with every key that is unknown, missing or of the wrong type."""
     problems: list[str] = []
     recipe = _read(Recipe, yamlfile.read(path), "", problems)
+    if recipe is not None and not re.fullmatch(NAME, recipe.name):
+        problems.append(f"name is {recipe.name!r}; it must be like siren-1.0.0")
     if problems or recipe is None:
         raise ConfigError(str(path), problems)
     return recipe

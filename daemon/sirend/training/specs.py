@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class StudentSpec:
     """The small CNN; part of a recipe."""
 
-    filters: tuple[int, ...] = (24, 32, 64, 96, 128)
+    filters: tuple[int, int, int, int, int] = (24, 32, 64, 96, 128)
     dropout: float = 0.3
     auxiliary: int = 96
     """Principal components of the teacher's embedding that it also learns to predict while training; 0 for none."""
@@ -23,7 +23,17 @@ class HeadSpec:
     dropout: float = 0.5
     l2: float = 1e-4
     evidence: float = 0.5
-    """Share of the backbone's own class evidence in the logit, 0..1."""
+    """Share of the backbone's own class evidence in the log-odds that the small network learns from, 0..1."""
+
+
+@dataclass(frozen=True)
+class FusedSpec:
+    """How the small network is shipped with its teacher as one; part of a recipe."""
+
+    student: float = 0.4
+    """Share of the small network in the log-odds, 0..1."""
+    evidence: float = 0.65
+    """Share of the backbone's own class evidence in the rest, 0..1; the heads have what remains."""
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def test_recordings_count_from_1970_by_default() -> None:
 def test_training_commands_name_the_extra_when_it_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    for name in ("sirend.training.commands", "sirend.training.evaluate"):
+    for name in ("sirend.training.train", "sirend.training.evaluate"):
         monkeypatch.setitem(sys.modules, name, None)
     assert main([command]) == 64
     assert capsys.readouterr().err.endswith("pip install 'sirend[train]'\n")

@@ -31,7 +31,7 @@ def _tracks(evidence: list[float], *, start: int = 0, motion: Motion = Motion.UN
     for i, value in enumerate(evidence):
         end = Samples(start + (i + 1) * HOP)
         onset = None if value < RULES.enter else end if onset is None else onset
-        tracks.append(Track(end, "main", value, end if onset is None else onset, -40.0, motion))
+        tracks.append(Track(end, "main", value, end if onset is None else onset, -40.0, motion, value))
     return tracks
 
 

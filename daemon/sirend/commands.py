@@ -164,7 +164,7 @@ def schema(args: argparse.Namespace) -> int:
 def training_module(name: str) -> Any:  # noqa: ANN401  a module with ``add_arguments`` and ``main``
     """Return the module of a training command; raise ``UsageError`` when its dependencies are missing."""
     try:
-        return importlib.import_module({"train": "sirend.training.commands"}.get(name, f"sirend.training.{name}"))
+        return importlib.import_module(f"sirend.training.{name}")
     except ModuleNotFoundError as error:
         raise _needs_training(name) from error
 

@@ -228,7 +228,7 @@ def _publish(state: State, at: Samples, reason: Reason, *, refresh: bool) -> tup
         state=state.call,
         at=at,
         onset=state.onset,
-        confidence=state.last.evidence,
+        confidence=state.last.confidence,
         level_dbfs=state.last.level_dbfs,
         motion=state.motion,
         reason=reason,

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from sirend.errors import InputError
-from sirend.training.corpus import COLUMNS, Clip, Kind, load, read_clips
+from sirend.training.corpus import COLUMNS, Clip, Kind, kept_back, load, read_clips
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,3 +133,25 @@ def test_where_gives_the_indices_of_what_is_wanted(tmp_path: Path) -> None:
         soundfile.write(tmp_path / name, np.zeros(160), 16_000)
     corpus = load([_clip("a.wav"), _clip("b.wav"), _clip("c.wav")], tmp_path)
     assert corpus.where(lambda clip: clip.path != "b.wav") == [0, 2]
+
+
+def _named(group: str, path: str = "1.wav") -> Clip:
+    return Clip(path, "a", Kind.OTHER, "x", group, "CC0", 1.0)
+
+
+def test_a_tenth_of_the_recordings_is_kept_back_whole() -> None:
+    groups = [f"us8k/{number}" for number in range(3_000)]
+    back = [kept_back(_named(group)) for group in groups]
+    assert sum(back) == pytest.approx(300, abs=70)
+    assert back == [kept_back(_named(group, "2.wav")) for group in groups]
+
+
+@pytest.mark.parametrize(("held_out", "kept"), [(0.0, False), (1.0, True)])
+def test_none_or_all_can_be_kept_back(held_out: float, *, kept: bool) -> None:
+    assert {kept_back(_named(f"a/{number}"), held_out) for number in range(100)} == {kept}
+
+
+def test_what_is_kept_back_for_less_is_kept_back_for_more() -> None:
+    clips = [_named(f"a/{number}") for number in range(500)]
+    less, more = ({clip.group for clip in clips if kept_back(clip, share)} for share in (0.1, 0.3))
+    assert less < more

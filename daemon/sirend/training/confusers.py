@@ -17,13 +17,17 @@ Wave = Any
 """float64[n]; numpy's own types say no more of arithmetic on arrays."""
 
 
-def draw(rng: np.random.Generator, samples: int) -> Pcm:
-    """Return one random confuser, float32[samples] with peak 1; one shorter than 2 s may be all pause."""
-    kinds: tuple[Callable[[np.random.Generator, Wave], Wave], ...] = (
-        steady, beeper, bell, chimes, horn, sweep, glissando, civil_siren, whistle, motor,
-    )  # fmt: skip
-    seconds = np.arange(samples) / SAMPLE_RATE_HZ
-    pcm = kinds[rng.integers(len(kinds))](rng, seconds)
+def kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
+    """Return all kinds by name."""
+    every = (steady, beeper, bell, chimes, horn, sweep, glissando, civil_siren, whistle, motor)
+    return {each.__name__: each for each in every}
+
+
+def draw(rng: np.random.Generator, samples: int, kind: str | None = None) -> Pcm:
+    """Return one confuser, of a random kind unless named: float32[samples] with peak 1; if short, it may be all pause."""
+    named = kinds()
+    sound = named[kind] if kind else list(named.values())[rng.integers(len(named))]
+    pcm = sound(rng, np.arange(samples) / SAMPLE_RATE_HZ)
     return np.asarray(pcm / max(1e-9, float(np.max(np.abs(pcm)))), dtype=np.float32)
 
 

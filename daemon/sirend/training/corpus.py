@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import logging
 from dataclasses import dataclass
 from enum import StrEnum
@@ -71,6 +72,8 @@ class Corpus:
         return [index for index, clip in enumerate(self.clips) if keep(clip)]
 
 
+KEPT_BACK = 0.1
+"""Share of the recordings that is kept back, unless a recipe says otherwise."""
 COLUMNS = ("path", "set", "class", "label", "group", "licence", "seconds")
 
 
@@ -129,3 +132,9 @@ def load(clips: Iterable[Clip], folder: Path) -> Corpus:
     hours = sum(map(len, pcm)) / SAMPLE_RATE_HZ / 3600
     log.info("%d clips, %.2f hours", len(kept), hours)
     return Corpus(tuple(kept), tuple(pcm))
+
+
+def kept_back(clip: Clip, share: float = KEPT_BACK) -> bool:
+    """Whether a clip's whole recording is kept back from training; decided by its name, so always alike."""
+    number = int.from_bytes(hashlib.sha256(clip.group.encode()).digest()[:4], "big")
+    return number < share * 2**32

@@ -9,7 +9,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,41 +18,19 @@ import numpy as np
 from tqdm import tqdm
 
 from sirend import bundle as bundles
-from sirend.audio import SAMPLE_RATE_HZ, Block, Samples, to_seconds
 from sirend.classifier import Classifier
-from sirend.debounce import CallState
 from sirend.errors import UsageError
-from sirend.events import ReplayClock, Scribe
-from sirend.pipeline import Stages, detect
-from sirend.settings import Config
 from sirend.training import corpus as corpora
-from sirend.training import scorecard, trials
+from sirend.training import scorecard, stress, trials
+from sirend.training.hearing import Heard, hear
 from sirend.training.peer import Peer
 
 if TYPE_CHECKING:
     import argparse
 
-    from sirend.audio import Pcm, Score
     from sirend.bundle import Bundle
-    from sirend.tracker import Track
-    from sirend.training.corpus import Corpus
+    from sirend.training.corpus import Clip, Corpus
     from sirend.training.trials import Trial
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What came out of one trial."""
-
-    end_s: np.ndarray
-    """float64[windows], end of each of the model's windows."""
-    score: np.ndarray
-    """float64[windows], 0..1."""
-    call_s: np.ndarray
-    """float64[calls], when a call began."""
-    peer_end_s: np.ndarray
-    """float64[frames] of the peer; empty without one."""
-    peer_score: np.ndarray
-    """float64[frames], 0..1."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", dest="sets", action="append", metavar="SET", help="data set to test on (default: all)")
     parser.add_argument("--peer", type=Path, metavar="FILE", help="yamnet.tflite, measured in the same run")
     parser.add_argument("--mixtures", type=int, default=60, metavar="N", help="sirens mixed into streets, a SNR")
+    parser.add_argument("--drive-bys", type=int, default=1, metavar="N", help="simulated drive-bys a siren and SNR")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, required=True, metavar="DIR", help="where report.md and report.json go")
 
@@ -78,6 +57,11 @@ def main(args: argparse.Namespace) -> int:
     planned = trials.plan(recordings, sets, mixtures=args.mixtures, seed=args.seed)
     heard = listen(recordings, planned, bundle, args.peer, args.report / "heard")
     card = scorecard.measure(recordings, planned, heard, bundle.operating.enter)
+    usable = [index for index in recordings.where(_is_street) if corpora.kept_back(recordings.clips[index])]
+    streets = stress.streets(recordings, usable)
+    if args.drive_bys and streets:
+        scenes = stress.plan(streets, args.drive_bys, args.seed)
+        card["stress"] = stress.table(scenes, stress.run(scenes, bundle, recordings, args.data, args.report / "stress"))
     described = {
         "model": bundle.name,
         "sets": sorted(sets),
@@ -90,6 +74,10 @@ def main(args: argparse.Namespace) -> int:
     (args.report / "report.md").write_text(scorecard.markdown(described, card))
     print(scorecard.markdown(described, card))  # noqa: T201  the command's result
     return 0
+
+
+def _is_street(clip: Clip) -> bool:
+    return clip.kind is corpora.Kind.OTHER
 
 
 def listen(recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path | None, folder: Path) -> list[Heard]:
@@ -136,31 +124,3 @@ class _Worker:
         with unfinished.open("wb") as stream:
             np.savez(stream, end_s=end_s, score=score, call_s=call_s, peer_end_s=peer_end_s, peer_score=peer_score)
         unfinished.rename(cls.folder / f"{number}.npz")
-
-
-def hear(bundle: Bundle, classifier: Classifier, pcm: Pcm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Send float32[n] through a fresh pipeline; return ends and scores of the windows, and the starts of calls, s."""
-    window = bundle.feature_spec.window_samples
-    if len(pcm) < window:
-        pcm = np.concatenate((np.zeros(window - len(pcm), dtype=np.float32), pcm))
-    scored: list[tuple[float, float]] = []
-
-    def on_score(score: Score, _track: Track) -> None:
-        scored.append((to_seconds(score.end), score.siren))
-
-    scribe = Scribe(
-        site="evaluate", boot_id="replay", mode="replay", model=bundle.name,
-        clock=ReplayClock(datetime(1970, 1, 1, tzinfo=UTC)), valid_for_s=5.0,
-    )  # fmt: skip
-    stages = Stages.of(Config(), bundle, classifier, scribe, channels=[0])
-    blocks = (
-        Block(Samples(start), pcm[start : start + SAMPLE_RATE_HZ, np.newaxis])
-        for start in range(0, len(pcm), SAMPLE_RATE_HZ)
-    )
-    calls = [
-        to_seconds(event.sample)
-        for event in detect(blocks, stages, on_score)
-        if event.state is CallState.APPROACHING and not event.refresh
-    ]
-    ends, scores = np.array(scored, dtype=np.float64).reshape(-1, 2).T
-    return ends, scores, np.array(calls, dtype=np.float64)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sirend.audio import SAMPLE_RATE_HZ
-from sirend.training import measures
+from sirend.training import measures, stress
 from sirend.training.corpus import Kind
 from sirend.training.trials import LEAD_S, SIREN_S, SNRS_DB
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sirend.training.corpus import Corpus
-    from sirend.training.evaluate import Heard
+    from sirend.training.hearing import Heard
     from sirend.training.trials import Trial
 
 
@@ -208,5 +208,6 @@ def markdown(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         "Most often taken for a siren (clips with a window over the threshold): "
         + (", ".join(f"{label} {text}" for label, text in card["false_by_label"].items()) or "none"),
         "",
+        *([stress.markdown(card["stress"])] if "stress" in card else []),
     ]
     return "\n".join(lines)

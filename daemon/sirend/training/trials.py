@@ -44,14 +44,14 @@ class Trial:
         siren, street = (corpus.audio(clip) for clip in self.clips)
         total = to_samples(LEAD_S + SIREN_S + TAIL_S)
         lead = to_samples(LEAD_S)
-        background = _looped(street, total)
-        wanted = _looped(siren, to_samples(SIREN_S))
+        background = looped(street, total)
+        wanted = looped(siren, to_samples(SIREN_S))
         over = background.copy()
         over[lead : lead + len(wanted)] = mix(wanted, background[lead : lead + len(wanted)], self.snr_db)
         return np.clip(over, -1.0, 1.0)
 
 
-def _looped(pcm: Pcm, samples: int) -> Pcm:
+def looped(pcm: Pcm, samples: int) -> Pcm:
     """Repeat ``pcm`` to ``samples``, each repetition faded over 50 ms into the next."""
     fade = min(SAMPLE_RATE_HZ // 20, len(pcm) // 2)
     if len(pcm) >= samples or fade == 0:

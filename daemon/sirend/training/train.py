@@ -69,8 +69,15 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         if not patches.exists():
             patches.parent.mkdir(parents=True, exist_ok=True)
             patches.write_bytes(export.to_tflite(backbone.assembled(plan.features.bands, weights)))
-    drawn = _pool(plan, recordings, work, "train", patches if weights else None, lambda clip: not kept_back(clip, plan))
-    tested = _pool(plan, recordings, work, "calibrate", None, lambda clip: kept_back(clip, plan))
+    drawn = _pool(
+        plan,
+        recordings,
+        work,
+        "train",
+        patches if weights else None,
+        lambda clip: not corpus.kept_back(clip, plan.held_out),
+    )
+    tested = _pool(plan, recordings, work, "calibrate", None, lambda clip: corpus.kept_back(clip, plan.held_out))
     known = drawn.without(without)
     if not drawn.siren[known].any() or drawn.siren[known].all():
         raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
@@ -95,12 +102,6 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     }
     log.info("right in %.2f %% of %d windows of recordings kept back", 100 * agreeing, len(held))
     export.write(out, plan, model, calibration, metrics)
-
-
-def kept_back(clip: Clip, plan: Recipe) -> bool:
-    """Whether a clip's whole recording is kept back from training; decided by its name, so always alike."""
-    number = int.from_bytes(hashlib.sha256(clip.group.encode()).digest()[:4], "big")
-    return number < plan.held_out * 2**32
 
 
 def _pool(

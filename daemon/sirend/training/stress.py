@@ -1,0 +1,261 @@
+"""Simulated drive-bys and confusers in real streets: who is called, how far away, and what is taken for a siren.
+
+Each scene is a seed and names, small to keep and rendered anew each time. Its streets are the recordings that training
+keeps back whole, so that a shipped model has not heard them either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from sirend.audio import SAMPLE_RATE_HZ
+from sirend.classifier import Classifier
+from sirend.simulate import Scene, mix, render
+from sirend.sirens import TONES
+from sirend.training import confusers, measures
+from sirend.training.hearing import hear
+from sirend.training.trials import looped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from sirend.audio import Pcm
+    from sirend.bundle import Bundle
+    from sirend.training.corpus import Corpus
+
+NEAR_SNRS_DB = (-10.0, 0.0, 10.0, 20.0)
+"""Peak SNR of drive-bys that begin 150 m away: heard only near the junction."""
+FAR_SNRS_DB = (30.0, 40.0)
+"""Of those that begin 600 m away: 120 dB at 3 m passing at 8 m through a street of 70 to 80 dB."""
+DISTANCES_M = (600, 400, 300, 200, 150, 100, 50)
+CONFUSER_S = 20.0
+CONFUSER_SNR_DB = (0.0, 20.0)
+LATE_S = 2.0
+"""A call so long after the siren faded still belongs to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stress:
+    """One scene."""
+
+    kind: str
+    """``drive-by`` or the name of a confuser."""
+    profile: str
+    siren: str
+    snr_db: float
+    start_m: float
+    seed: int
+    street: int
+    """Recording in the background, its place in the corpus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of it."""
+
+    called: bool
+    """Whether a call fell to the siren, or to the confuser."""
+    latency_s: float | None
+    """From audible to called."""
+    distance_m: float | None
+    """Of the vehicle when called, on its way to the junction; None after the pass."""
+    seconds: float
+    """Length of the scene."""
+    stray: int
+    """Calls while no siren was audible."""
+
+
+def plan(streets: Sequence[int], rounds: int, seed: int) -> list[Stress]:
+    """Return ``rounds`` drive-bys of each siren at each SNR, and as many times ten confusers of each kind."""
+    rng = np.random.default_rng((seed, 5))
+    out = []
+    sirens = sorted(key for key in TONES if key[1] != "airhorn")
+    near, far = [(snr, 150.0) for snr in NEAR_SNRS_DB], [(snr, 600.0) for snr in FAR_SNRS_DB]
+    for number in range(rounds):
+        for snr_db, start_m in near + far:
+            for profile, siren in sirens:
+                street = streets[int(rng.integers(len(streets)))]
+                out.append(Stress("drive-by", profile, siren, snr_db, start_m, seed + number, street))
+    for number in range(10 * rounds):
+        for kind in confusers.kinds():
+            street = streets[int(rng.integers(len(streets)))]
+            out.append(Stress(kind, "", "", float(rng.uniform(*CONFUSER_SNR_DB)), 0.0, seed + number, street))
+    return out
+
+
+def streets(corpus: Corpus, usable: Iterable[int]) -> list[int]:
+    """Return the clips among ``usable`` that sound most of the time and are long enough to loop."""
+    return [
+        index
+        for index in usable
+        if corpus.clips[index].seconds >= 3.0 and float(np.mean(np.abs(corpus.audio(index)) > 1e-3)) > 0.3  # noqa: PLR2004
+    ]
+
+
+def sound(scene: Stress, corpus: Corpus, folder: Path) -> tuple[Pcm, dict[str, Any] | None]:
+    """Return the scene's sound, float32[n], and the truth of a drive-by."""
+    if scene.kind == "drive-by":
+        drawn = Scene(
+            siren=scene.siren, profile=scene.profile, start_m=scene.start_m, snr_db=scene.snr_db, seed=scene.seed,
+            background=folder / corpus.clips[scene.street].path,
+        )  # fmt: skip
+        rendered = render(drawn)
+        return rendered.pcm, rendered.truth
+    rng = np.random.default_rng((scene.seed, *scene.kind.encode()))
+    street = looped(corpus.audio(scene.street), int(CONFUSER_S * SAMPLE_RATE_HZ))
+    mixed, _ = mix(confusers.draw(rng, len(street), scene.kind), street, scene.snr_db)
+    return np.asarray(mixed / max(1.0, float(np.max(np.abs(mixed)))), dtype=np.float32), None
+
+
+def judge(call_s: np.ndarray, seconds: float, truth: dict[str, Any] | None) -> Outcome:
+    """Return what ``call_s``, float64[calls], means for the scene."""
+    if truth is None:
+        return Outcome(len(call_s) > 0, None, None, seconds, 0)
+    first_s, last_s = truth["audible_from_s"], truth["audible_to_s"]
+    if first_s is None:
+        return Outcome(called=False, latency_s=None, distance_m=None, seconds=seconds, stray=len(call_s))
+    due = call_s[(call_s >= first_s) & (call_s <= last_s + LATE_S)]
+    if not len(due):
+        return Outcome(called=False, latency_s=None, distance_m=None, seconds=seconds, stray=len(call_s))
+    at_s = float(due[0])
+    passed = at_s >= truth["closest_s"]
+    distance_m = None if passed else float(np.interp(at_s, truth["time_s"], truth["distance_m"]))
+    return Outcome(True, round(at_s - first_s, 2), distance_m, seconds, int(np.sum(call_s < first_s)))
+
+
+def run(planned: list[Stress], bundle: Bundle, corpus: Corpus, recordings: Path, folder: Path) -> list[Outcome]:
+    """Return what became of each scene, on all cores; what ``folder`` holds already is not heard again."""
+    identity = json.dumps([bundle.digest, asdict(bundle.operating), [asdict(scene) for scene in planned]])
+    folder = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [number for number in range(len(planned)) if not (folder / f"{number}.json").exists()]
+    if missing:
+        context = multiprocessing.get_context("fork")
+        with context.Pool(os.cpu_count(), _Worker.start, (planned, bundle, corpus, recordings, folder)) as processes:
+            done = processes.imap_unordered(_Worker.write, missing)
+            for _ in tqdm(done, total=len(missing), desc="driving by", unit="scene"):
+                pass
+    return [Outcome(**json.loads((folder / f"{number}.json").read_text())) for number in range(len(planned))]
+
+
+class _Worker:
+    """State of one worker process."""
+
+    planned: list[Stress]
+    bundle: Bundle
+    classifier: Classifier
+    corpus: Corpus
+    recordings: Path
+    folder: Path
+
+    @classmethod
+    def start(cls, planned: list[Stress], bundle: Bundle, corpus: Corpus, recordings: Path, folder: Path) -> None:
+        cls.planned, cls.bundle, cls.corpus = planned, bundle, corpus
+        cls.recordings, cls.folder = recordings, folder
+        cls.classifier = Classifier(bundle)
+
+    @classmethod
+    def write(cls, number: int) -> None:
+        scene = cls.planned[number]
+        pcm, truth = sound(scene, cls.corpus, cls.recordings)
+        _, _, call_s = hear(cls.bundle, cls.classifier, pcm)
+        outcome = judge(call_s, len(pcm) / SAMPLE_RATE_HZ, truth)
+        unfinished = cls.folder / f"{number}.part"
+        unfinished.write_text(json.dumps(asdict(outcome)))
+        unfinished.rename(cls.folder / f"{number}.json")
+
+
+def table(planned: list[Stress], outcomes: list[Outcome]) -> dict[str, Any]:
+    """Return the figures, JSON values."""
+    pairs = list(zip(planned, outcomes, strict=True))
+    passes = [(scene, outcome) for scene, outcome in pairs if scene.kind == "drive-by"]
+    strange = [(scene, outcome) for scene, outcome in pairs if scene.kind != "drive-by"]
+    far = [outcome for scene, outcome in passes if scene.snr_db in FAR_SNRS_DB]
+    hours = sum(outcome.seconds for _, outcome in strange) / 3600
+    false = sum(outcome.called for _, outcome in strange)
+    loud = [(scene, outcome) for scene, outcome in passes if scene.snr_db >= 0.0]
+    return {
+        "drive_bys": len(passes),
+        "stray_calls": sum(outcome.stray for _, outcome in passes),
+        "hours_of_drive_bys": round(sum(outcome.seconds for _, outcome in passes) / 3600, 3),
+        "by_peak_snr": {
+            f"{snr_db:+.0f}": _line([outcome for scene, outcome in passes if scene.snr_db == snr_db])
+            for snr_db in (*NEAR_SNRS_DB, *FAR_SNRS_DB)
+        },
+        "by_siren_at_0_db_and_more": {
+            f"{profile} {siren}": _line([o for s, o in loud if (s.profile, s.siren) == (profile, siren)])
+            for profile, siren in sorted({(scene.profile, scene.siren) for scene, _ in loud})
+        },
+        "called_by_distance_m": {
+            str(least): round(
+                sum(o.distance_m is not None and o.distance_m >= least for o in far) / max(1, len(far)), 3
+            )
+            for least in DISTANCES_M
+        },
+        "confusers": {
+            kind: f"{sum(o.called for s, o in strange if s.kind == kind)} of {sum(s.kind == kind for s, _ in strange)}"
+            for kind in sorted({scene.kind for scene, _ in strange})
+        },
+        "false_calls_to_confusers_per_hour": round(false / hours, 2) if hours else None,
+        "false_calls_to_confusers_per_hour_upper_95": round(measures.poisson_upper(false) / hours, 2)
+        if hours
+        else None,
+    }
+
+
+def _line(outcomes: list[Outcome]) -> dict[str, Any]:
+    waits = [outcome.latency_s for outcome in outcomes if outcome.latency_s is not None]
+    called = sum(outcome.called for outcome in outcomes)
+    return {
+        "called": called,
+        "of": len(outcomes),
+        "p50_s": round(float(np.percentile(waits, 50)), 2) if waits else None,
+        "p95_s": round(float(np.percentile(waits, 95)), 2) if waits else None,
+    }
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """Return the figures as a section of the report's page."""
+    rows = [
+        f"| {name} | {line['called']} of {line['of']} | {line['p50_s']} | {line['p95_s']} |"
+        for group in ("by_peak_snr", "by_siren_at_0_db_and_more")
+        for name, line in ((f"{k} dB" if group == "by_peak_snr" else k, v) for k, v in card[group].items())
+    ]
+    distances = " | ".join(card["called_by_distance_m"])
+    shares = " | ".join(str(share) for share in card["called_by_distance_m"].values())
+    return "\n".join(
+        [
+            "## Simulated drive-bys and confusers in streets kept back from training",
+            "",
+            (
+                f"{card['drive_bys']} drive-bys at 60 km/h, {card['hours_of_drive_bys']} h; "
+                f"{card['stray_calls']} calls while no siren was audible. Latency counts from the moment the siren is 10 dB "
+                "under the street in 300-4000 Hz."
+            ),
+            "",
+            "| peak SNR or siren (0 dB and more) | called | p50, s | p95, s |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "Called before the vehicle was nearer than (peak SNR 30 and 40 dB, from 600 m):",
+            "",
+            f"| m | {distances} |",
+            "|---|" + "---|" * len(card["called_by_distance_m"]),
+            f"| share | {shares} |",
+            "",
+            "Confusers called: "
+            + ", ".join(f"{kind} {text}" for kind, text in card["confusers"].items())
+            + f"; {card['false_calls_to_confusers_per_hour']} an hour, 95 % upper bound "
+            + f"{card['false_calls_to_confusers_per_hour_upper_95']}.",
+            "",
+        ]
+    )

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 RATE_HZ = 16_000
 WINDOW = 2 * RATE_HZ
-KINDS = (
-    confusers.steady, confusers.beeper, confusers.bell, confusers.chimes, confusers.horn, confusers.sweep,
-    confusers.glissando, confusers.civil_siren, confusers.whistle, confusers.motor,
-)  # fmt: skip
 
 
 def _peaks_hz(pcm: np.ndarray) -> list[int]:
@@ -37,7 +33,7 @@ def test_a_confuser_has_the_length_asked_for_and_peak_one(seed: int, samples: in
     assert np.abs(pcm).max() == pytest.approx(1.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", confusers.kinds().values(), ids=confusers.kinds())
 def test_every_kind_is_audible_and_finite(kind: Callable[[np.random.Generator, Any], Any]) -> None:
     seconds = np.arange(WINDOW) / RATE_HZ
     for seed in range(20):
@@ -75,3 +71,18 @@ def test_a_beeper_falls_silent_between_beeps(seed: int) -> None:
     level = np.abs(pcm).reshape(-1, 80).max(axis=1)
     assert np.mean(level < 1e-9) > 0.2
     assert np.mean(level > 0.1 * level.max()) > 0.1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_singing_stays_within_a_voice_and_its_harmonics(seed: int) -> None:
+    pcm = confusers.singing(np.random.default_rng(seed), np.arange(2 * WINDOW) / RATE_HZ)
+    spectrum = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm)))) ** 2
+    hz = np.fft.rfftfreq(len(pcm), 1 / RATE_HZ)
+    assert spectrum[(hz > 75) & (hz < 7_010)].sum() > 0.99 * spectrum.sum()
+
+
+def test_a_named_kind_is_drawn() -> None:
+    rng = np.random.default_rng(3)
+    pcm = confusers.draw(rng, WINDOW, "sweep")
+    first, last = (_peaks_hz(part)[0] for part in (pcm[:8_000], pcm[-8_000:]))
+    assert first != last, "a sweep moves"

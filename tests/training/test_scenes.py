@@ -162,3 +162,26 @@ def test_a_clip_shorter_than_a_window_stands_in_silence() -> None:
     corpus = _corpus(("a", Kind.EMERGENCY, "1"), ("a", Kind.OTHER, "2"), seconds=0.7)
     drawn = _draw(corpus, SceneSpec(), 60)
     assert all(np.isfinite(scene.pcm).all() and _rms(scene.pcm) > 1e-6 for scene in drawn)
+
+
+def _spectrum_share(pcm: np.ndarray, below_hz: float) -> float:
+    power = np.abs(np.fft.rfft(pcm)) ** 2
+    hz = np.fft.rfftfreq(len(pcm), 1 / RATE_HZ)
+    return float(power[hz < below_hz].sum() / power.sum())
+
+
+def test_wind_blows_below_the_siren() -> None:
+    corpus = _corpus(("a", Kind.OTHER, "1"))
+    still, windy = (
+        np.median([_spectrum_share(each.pcm, 400) for each in _draw(corpus, SceneSpec(positive=0.0, wind=share), 60)])
+        for share in (0.0, 1.0)
+    )
+    assert windy > still + 0.3
+
+
+def test_a_codec_leaves_a_window_much_as_it_was() -> None:
+    corpus = _corpus(("a", Kind.EMERGENCY, "1"), ("a", Kind.OTHER, "2"))
+    plain, coded = (_draw(corpus, SceneSpec(codec=share), 1, seed=8)[0] for share in (0.0, 1.0))
+    assert coded.pcm.shape == plain.pcm.shape
+    assert not np.array_equal(coded.pcm, plain.pcm)
+    assert _rms(coded.pcm) == pytest.approx(_rms(plain.pcm), rel=0.3)

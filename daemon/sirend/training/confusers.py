@@ -1,10 +1,11 @@
-"""Sounds that are easily taken for a siren, drawn at random: beepers, bells, chimes, horns, sweeps, air raid."""
+"""Sounds that are easily taken for a siren, drawn at random: beepers, bells, horns, air raid, singing, squeal, music."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import signal
 
 from sirend.audio import SAMPLE_RATE_HZ
 
@@ -19,7 +20,10 @@ Wave = Any
 
 def kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
     """Return all kinds by name."""
-    every = (steady, beeper, bell, chimes, horn, sweep, glissando, civil_siren, whistle, motor)
+    every = (
+        steady, beeper, bell, chimes, horn, sweep, glissando, civil_siren, whistle, motor, car_alarm, singing, squeal,
+        music,
+    )  # fmt: skip
     return {each.__name__: each for each in every}
 
 
@@ -137,3 +141,55 @@ def motor(rng: np.random.Generator, seconds: Wave) -> Wave:
     knots = np.cumsum(rng.normal(0, 0.12, 8))
     hz = _log_uniform(rng, 40, 250) * np.exp(np.interp(seconds, np.linspace(0, seconds[-1], 8), knots))
     return _tone(rng, hz, 24) + 0.05 * rng.standard_normal(len(seconds))
+
+
+def car_alarm(rng: np.random.Generator, seconds: Wave) -> Wave:
+    """Parked car: its horn keyed once or twice a second, or a piezo's chirps above any siren's pitch."""
+    rate_hz, place = rng.uniform(0.8, 2.2), rng.random()
+    if rng.random() < 0.5:  # noqa: PLR2004
+        keyed = ((seconds * rate_hz + place) % 1.0) < rng.uniform(0.3, 0.7)
+        soft = np.convolve(keyed.astype(float), np.ones(160) / 160, mode="same")
+        low = rng.uniform(330, 460)
+        return soft * (_tone(rng, np.full_like(seconds, low), 9) + _tone(rng, np.full_like(seconds, low * 1.22), 9))
+    chirp = (seconds * rate_hz * rng.uniform(2.0, 8.0) + place) % 1.0
+    return _tone(rng, rng.uniform(2000, 2600) * (1.0 + rng.uniform(0.1, 0.6) * chirp), 2)
+
+
+def singing(rng: np.random.Generator, seconds: Wave) -> Wave:
+    """Sing, or play the violin: notes of a scale with vibrato, sliding into one another, through two formants."""
+    vibrato = 1.0 + rng.uniform(0.0, 0.03) * np.sin(2 * np.pi * rng.uniform(4.5, 7.0) * seconds + 6 * rng.random())
+    step_s = _log_uniform(rng, 0.2, 1.5)
+    notes = 2.0 ** (np.cumsum(rng.choice([-4, -2, -1, 0, 1, 2, 3, 5], int(seconds[-1] / step_s) + 3)) / 12.0)
+    places = (np.arange(len(notes)) + rng.uniform(-0.5, 0.0)) * step_s
+    glide = rng.uniform(0.02, 0.4) * step_s
+    times = np.column_stack((places, places + step_s - glide)).ravel()
+    pitch = _log_uniform(rng, 120, 700) * np.exp(np.interp(seconds, times, np.log(np.repeat(notes, 2))))
+    breath = 0.6 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.2, 1.0) * seconds + 6 * rng.random())
+    out = breath * _tone(rng, np.clip(pitch, 80, 2000) * vibrato, 20)
+    for centre_hz in (rng.uniform(400, 900), rng.uniform(1000, 2800)):
+        out = out + rng.uniform(0.5, 3.0) * signal.lfilter(*signal.iirpeak(centre_hz, 4.0, fs=SAMPLE_RATE_HZ), out)
+    return out
+
+
+def squeal(rng: np.random.Generator, seconds: Wave) -> Wave:
+    """Squeal of tyres, brakes or rails: rough pitches that waver, fade in and stop."""
+    knots = np.cumsum(rng.normal(0, 0.08, 12))
+    hz = _log_uniform(rng, 500, 3000) * np.exp(np.interp(seconds, np.linspace(0, seconds[-1], 12), knots))
+    rough = np.cumsum(rng.standard_normal(len(seconds))) * rng.uniform(0.0, 0.02)
+    out = _tone(rng, hz, 3) * np.cos(rough) + rng.uniform(0.0, 0.5) * _tone(rng, hz * rng.uniform(1.1, 1.9), 2)
+    start_s, length_s = rng.uniform(-1.0, 1.0), _log_uniform(rng, 0.4, 4.0)
+    return out * (np.clip((seconds - start_s) / length_s, 0, 1) * (seconds < start_s + length_s) + 1e-3)
+
+
+def music(rng: np.random.Generator, seconds: Wave) -> Wave:
+    """Play a tune in a car or at a stall: chords that change with the beat, a melody and a drum."""
+    beat_s, base = rng.uniform(0.25, 0.8), _log_uniform(rng, 90, 300)
+    beat = np.floor(seconds / beat_s + rng.random()).astype(int)
+    roots = rng.choice([0, 5, 7, 9], beat[-1] // 4 + 1)[beat // 4]
+    scale = np.array([0, 2, 4, 5, 7, 9, 11])
+    melody = 12 + rng.choice(scale, beat[-1] + 1)[beat]
+    age = (seconds / beat_s) % 1.0
+    chord = np.sum([_tone(rng, base * 2.0 ** ((roots + step) / 12.0), 6) for step in (0, 4, 7)], axis=0)
+    drum = rng.standard_normal(len(seconds)) * np.exp(-age * beat_s / 0.05)
+    lead = _tone(rng, base * 2.0 ** ((melody + 12) / 12.0), 5) * np.exp(-age * rng.uniform(0.0, 3.0))
+    return rng.uniform(0.1, 1) * chord + rng.uniform(0.2, 1) * lead + rng.uniform(0.0, 0.8) * drum

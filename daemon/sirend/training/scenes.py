@@ -5,10 +5,12 @@ Each window remembers which data sets went into it, so that one pool serves ever
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import soundfile
 from scipy import signal
 
 from sirend.audio import SAMPLE_RATE_HZ
@@ -39,6 +41,10 @@ class SceneSpec:
     clean: float = 0.2
     """Share of the sirens with no background."""
     snr_db: tuple[float, float] = (-15.0, 20.0)
+    codec: float = 0.0
+    """Share of the windows that a lossy codec has passed: recordings of other people's are seldom anything else."""
+    wind: float = 0.0
+    """Share of the windows with wind in the microphone."""
     set_weights: dict[str, float] | None = None
     """How often a negative comes from each set, relative; 1 where not named."""
 
@@ -126,8 +132,8 @@ class Scenes:
         return self._crop(rng, index, pitch=rng.random() < 0.3), frozenset((self._corpus.clips[index].set,))  # noqa: PLR2004
 
     def _crop(self, rng: np.random.Generator, index: int, *, pitch: bool) -> Pcm:
-        """Cut a random window out of a clip, at a pitch up to 6 % off when ``pitch``; a short clip stands in silence."""
-        ratio = rng.uniform(0.94, 1.06) if pitch else 1.0
+        """Cut a random window out of a clip, at a pitch up to 9 % off when ``pitch``; a short clip stands in silence."""
+        ratio = rng.uniform(0.92, 1.09) if pitch else 1.0
         need = int(self._window * ratio) + 2
         pcm = self._corpus.pcm[index]
         if len(pcm) >= need:
@@ -169,8 +175,9 @@ class Scenes:
         self, rng: np.random.Generator, pcm: Pcm, *, siren: bool, sets: frozenset[str], snr_db: float, kind: str
     ) -> Scene:
         """Hear it through a microphone: gain, colour, hiss, clipping."""
-        rms = float(np.sqrt(np.mean(np.square(pcm)))) + 1e-6
-        out = pcm * (10.0 ** (rng.uniform(-55, -8) / 20.0) / rms)
+        out = pcm * (10.0 ** (rng.uniform(-55, -8) / 20.0) / (_rms(pcm) + 1e-6))
+        if rng.random() < self._spec.wind:
+            out = out + _wind(rng, len(out)) * 10.0 ** (rng.uniform(-10, 20) / 20.0) * _rms(out)
         if rng.random() < 0.4:  # noqa: PLR2004
             out = _colour(rng, out)
         if rng.random() < 0.5:  # noqa: PLR2004
@@ -178,7 +185,10 @@ class Scenes:
         if rng.random() < 0.08:  # noqa: PLR2004
             peak = np.max(np.abs(out)) * rng.uniform(0.2, 0.9)
             out = np.clip(out, -peak, peak)
-        return Scene(np.clip(out, -1.0, 1.0).astype(np.float32), siren, sets, snr_db, kind)
+        out = np.clip(out, -1.0, 1.0).astype(np.float32)
+        if rng.random() < self._spec.codec:
+            out = _coded(rng, out)
+        return Scene(out, siren, sets, snr_db, kind)
 
 
 def mix(wanted: Pcm, background: Pcm, snr_db: float) -> Pcm:
@@ -214,3 +224,26 @@ def _colour(rng: np.random.Generator, pcm: Pcm) -> Pcm:
     out = signal.lfilter(*signal.butter(1, corner, "high", fs=SAMPLE_RATE_HZ), pcm)
     peak = signal.lfilter(*signal.iirpeak(rng.uniform(300, 6000), rng.uniform(1.0, 3), fs=SAMPLE_RATE_HZ), out)
     return np.asarray(out + rng.uniform(-0.7, 1.5) * peak, dtype=np.float32)
+
+
+def _rms(pcm: Pcm) -> float:
+    return float(np.sqrt(np.mean(np.square(pcm))))
+
+
+def _wind(rng: np.random.Generator, samples: int) -> Pcm:
+    """Blow into the microphone: noise of RMS 1 that falls with frequency, in gusts."""
+    corner = rng.uniform(20, 200)
+    noise = signal.lfilter(*signal.butter(1, corner, fs=SAMPLE_RATE_HZ), rng.standard_normal(samples))
+    gusts = np.exp(np.interp(np.arange(samples), np.linspace(0, samples, 9), rng.normal(0, 0.7, 9)))
+    blown = noise * gusts
+    return np.asarray(blown / (_rms(blown) + 1e-9), dtype=np.float32)
+
+
+def _coded(rng: np.random.Generator, pcm: Pcm) -> Pcm:
+    """Send float32[n] through a lossy codec at a random quality: what video sites and phones leave of it."""
+    kind, subtype = (("MP3", "MPEG_LAYER_III"), ("OGG", "OPUS"), ("OGG", "VORBIS"))[rng.integers(3)]
+    stream = io.BytesIO()
+    soundfile.write(stream, pcm, SAMPLE_RATE_HZ, subtype, format=kind, compression_level=float(rng.uniform(0.3, 1.0)))
+    stream.seek(0)
+    heard, _ = soundfile.read(stream, dtype="float32")
+    return np.asarray(np.clip(np.resize(heard, len(pcm)), -1.0, 1.0), dtype=np.float32)

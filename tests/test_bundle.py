@@ -10,7 +10,7 @@ import pytest
 
 import sirend
 from sirend import bundle
-from sirend.bundle import Calibration, OperatingPoint
+from sirend.bundle import Calibration, OperatingPoint, Screen
 from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 NETWORK = b"stands for a network"
+SMALL = b"stands for a small one"
 
 
 def manifest(**changes: object) -> dict[str, Any]:
@@ -68,6 +69,46 @@ def test_a_changed_network_is_refused(tmp_path: Path) -> None:
     (problem,) = problems(write(tmp_path / "b", network=NETWORK + b"!"))
     assert problem.startswith("model.tflite has SHA-256 ")
     assert problem.endswith("the model was changed or damaged; install it again")
+
+
+def _screened(folder: Path, **changes: object) -> Path:
+    screen = {"file": "screen.tflite", "sha256": hashlib.sha256(SMALL).hexdigest(), "scale": 1, "offset": 0.5}
+    content = manifest(screen=screen | {"at_least": 0.02} | changes)
+    write(folder, content)
+    (folder / "screen.tflite").write_bytes(SMALL)
+    return folder
+
+
+def test_a_screen_is_read(tmp_path: Path) -> None:
+    loaded = bundle.load(_screened(tmp_path / "b"))
+    assert loaded.screen == Screen(SMALL, Calibration(scale=1, offset=0.5), at_least=0.02)
+    assert loaded.identity != bundle.load(write(tmp_path / "c")).identity
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"sha256": "0" * 64},
+            "screen.tflite does not have the SHA-256 of the manifest: it was changed; install it again",
+        ),
+        ({"at_least": 0.5}, "screen.at_least must lie between 0 and exit"),
+        ({"at_least": 0}, "screen.at_least must lie between 0 and exit"),
+        ({"scale": -1}, "screen.scale must be over 0"),
+        ({"scale": "much"}, "screen.scale is 'much': it must be a number"),
+        ({"file": "../up.tflite"}, r"screen.file is '../up.tflite': it must be of the form [\w-]+\.tflite"),
+        ({"more": 1}, f"screen.more is unknown to sirend {sirend.__version__}"),
+    ],
+)
+def test_a_screen_that_is_not_as_described_is_refused(tmp_path: Path, changes: dict[str, object], problem: str) -> None:
+    assert problems(_screened(tmp_path / "b", **changes)) == (problem,)
+
+
+def test_a_screen_that_is_missing_is_refused(tmp_path: Path) -> None:
+    folder = _screened(tmp_path / "b")
+    (folder / "screen.tflite").unlink()
+    with pytest.raises(ConfigError, match="the model cannot be read: No such file or directory"):
+        bundle.load(folder)
 
 
 def test_changed_features_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from sirend import classifier
-from sirend.bundle import Bundle, Calibration, OperatingPoint
+from sirend.bundle import Bundle, Calibration, OperatingPoint, Screen
 from sirend.classifier import Classifier
 from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
@@ -97,6 +98,20 @@ def test_all_approaches_are_scored_at_once_each_for_itself() -> None:
 def test_extreme_logits_stay_probabilities() -> None:
     scored = Classifier(bundle(network()), approaches=2).score(constant(-1e6, 1e6))
     assert scored.tolist() == pytest.approx([0.0, 1.0], abs=1e-30)
+
+
+def test_the_screen_judges_alone_what_is_nothing_like_a_siren() -> None:
+    screen = Screen(network(), Calibration(scale=1.0, offset=0.0), at_least=0.1)
+    both = Classifier(replace(bundle(network(), Calibration(scale=3.0, offset=0.0)), screen=screen), approaches=3)
+    scored = both.score(constant(-4.0, -2.0, 1.0))
+    assert scored.tolist() == pytest.approx([0.017986, 0.002473, 0.952574], abs=1e-5)
+    assert both.judged == 2
+
+
+def test_without_a_screen_the_network_hears_every_window() -> None:
+    alone = Classifier(bundle(network()), approaches=2)
+    alone.score(constant(-9.0, -9.0))
+    assert alone.judged == 2
 
 
 @pytest.mark.parametrize(

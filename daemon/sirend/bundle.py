@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,8 @@ _REQUIRED = {
     "recipe_sha256": str,
     "min_sirend": str,
 }
-_OPTIONAL = {"golden": str}
+_OPTIONAL = {"golden": str, "screen": dict}
+_SCREEN = {"file": str, "sha256": str, "scale": float, "offset": float, "at_least": float}
 _PATTERNS = {
     "schema": re.escape(SCHEMA),
     "name": r"siren-\d+\.\d+\.\d+",
@@ -50,6 +51,7 @@ _PATTERNS = {
     "min_sirend": r"\d+\.\d+\.\d+",
     "golden": r"[\w-]+\.npz",
 }
+_SCREEN_PATTERNS = {"file": r"[\w-]+\.tflite", "sha256": "[0-9a-f]{64}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,17 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Screen:
+    """A small network that spares the large one the windows that are nothing like a siren."""
+
+    model_bytes: bytes
+    """A TFLite flatbuffer whose digest was verified."""
+    calibration: Calibration
+    at_least: float
+    """Its own probability from which the large network is asked, 0..``exit``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A model and everything that is needed to use it as it was trained."""
 
@@ -92,6 +105,17 @@ class Bundle:
     """Distance of windows, s, for which the operating point was chosen."""
     digest: str
     """SHA-256 of ``model_bytes`` in hex."""
+    screen: Screen | None = None
+    """None where the network hears every window itself."""
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 in hex of all that decides a score or a call: networks, calibrations, thresholds."""
+        small = self.screen and (
+            hashlib.sha256(self.screen.model_bytes).hexdigest(),
+            replace(self.screen, model_bytes=b""),
+        )
+        return hashlib.sha256(repr((self.digest, self.calibration, self.operating, small)).encode()).hexdigest()
 
 
 def find(path: Path | None) -> Path:
@@ -134,6 +158,10 @@ def load(path: Path) -> Bundle:
         )
     if spec.digest != manifest["features_digest"]:
         problems.append("features_digest does not belong to the features: the manifest was changed; install it again")
+    screen = manifest.get("screen")
+    screen_bytes = b"" if screen is None else _read(path / screen["file"])
+    if screen is not None and hashlib.sha256(screen_bytes).hexdigest() != screen["sha256"]:
+        problems.append(f"{screen['file']} does not have the SHA-256 of the manifest: it was changed; install it again")
     if manifest.get("golden") is not None and not (path / manifest["golden"]).is_file():
         problems.append(f"the file {manifest['golden']} is missing; install the model again")
     if problems:
@@ -147,7 +175,12 @@ def load(path: Path) -> Bundle:
         calibration=Calibration(**manifest["calibration"]),
         hop_s=float(manifest["hop_s"]),
         digest=digest,
+        screen=screen and _screen(screen, screen_bytes),
     )
+
+
+def _screen(described: dict[str, Any], model_bytes: bytes) -> Screen:
+    return Screen(model_bytes, Calibration(described["scale"], described["offset"]), described["at_least"])
 
 
 def _read(path: Path) -> bytes:
@@ -176,18 +209,24 @@ def _problems(manifest: dict[str, Any]) -> list[str]:
         if isinstance(manifest.get(section), dict):
             types = {each.name: int if each.type == "int" else float for each in fields(kind)}
             problems += _shape_problems(f"{section}.", manifest[section], types, {})
+    if isinstance(manifest.get("screen"), dict):
+        problems += _shape_problems("screen.", manifest["screen"], _SCREEN, {})
     if problems:
         return problems
-    problems += [
-        f"{name} is {manifest[name]!r}: it must be of the form {pattern}"
-        for name, pattern in _PATTERNS.items()
-        if name in manifest and not re.fullmatch(pattern, manifest[name])
-    ]
+    screen = manifest.get("screen", {})
+    for prefix, values, patterns in (("", manifest, _PATTERNS), ("screen.", screen, _SCREEN_PATTERNS)):
+        problems += [
+            f"{prefix}{name} is {values[name]!r}: it must be of the form {pattern}"
+            for name, pattern in patterns.items()
+            if name in values and not re.fullmatch(pattern, values[name])
+        ]
     point, calibration, features = manifest["operating_point"], manifest["calibration"], manifest["features"]
     for holds, problem in (
         (0.0 < point["exit"] < point["enter"] < 1.0, "operating_point needs 0 < exit < enter < 1"),
         (min(point["confirm_s"], point["release_s"]) >= 0.0, "operating_point has a negative time"),
         (calibration["scale"] > 0.0, "calibration.scale must be over 0"),
+        (screen.get("scale", 1.0) > 0.0, "screen.scale must be over 0"),
+        (0.0 < screen.get("at_least", 1e-9) <= point["exit"], "screen.at_least must lie between 0 and exit"),
         (manifest["hop_s"] > 0.0, "hop_s must be over 0"),
         (
             features["sample_rate_hz"] == SAMPLE_RATE_HZ,

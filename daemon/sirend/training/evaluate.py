@@ -82,7 +82,7 @@ def _is_street(clip: Clip) -> bool:
 
 def listen(recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path | None, folder: Path) -> list[Heard]:
     """Return what is heard in each trial, on all cores; what ``folder`` holds already is not computed again."""
-    identity = json.dumps([bundle.digest, str(peer), [asdict(trial) for trial in planned], asdict(bundle.calibration)])
+    identity = json.dumps([bundle.identity, str(peer), [asdict(trial) for trial in planned]])
     folder = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(len(planned)) if not (folder / f"{number}.npz").exists()]

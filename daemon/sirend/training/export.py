@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import keras
@@ -21,15 +21,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.training.recipe import Recipe
+    from sirend.training.specs import ScreenSpec, Stored
 
 GOLDEN_FILE = "golden.npz"
+SCREEN_FILE = "screen.tflite"
 
 
-def to_tflite(model: keras.Model) -> bytes:
+@dataclass(frozen=True)
+class Screened:
+    """The small network that hears every window first."""
+
+    model: keras.Model
+    calibration: tuple[float, float]
+    spec: ScreenSpec
+
+
+def to_tflite(model: keras.Model, stored: Stored = "float32") -> bytes:
     """Return a network of one output as a TFLite flatbuffer; its first dimension is 1 unless resized."""
     import tensorflow as tf  # noqa: PLC0415  only its converter is needed, and it takes seconds to import
 
-    return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if stored != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if stored == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
 
 
 def golden(recipe: Recipe, model: keras.Model) -> dict[str, np.ndarray]:
@@ -52,18 +68,23 @@ def golden(recipe: Recipe, model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def write(
-    out: Path, recipe: Recipe, model: keras.Model, calibration: tuple[float, float], metrics: dict[str, object]
+    out: Path,
+    recipe: Recipe,
+    model: keras.Model,
+    calibration: tuple[float, float],
+    metrics: dict[str, object],
+    screen: Screened | None = None,
 ) -> None:
     """Write the bundle ``out``; an older one of the same name is replaced only when the new one is complete."""
     unfinished = out.with_name(out.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    flatbuffer = to_tflite(keras.Model(model.input, model.output["logit"]))
+    flatbuffer = to_tflite(keras.Model(model.input, model.output["logit"]), recipe.stored)
     (unfinished / MODEL_FILE).write_bytes(flatbuffer)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **golden(recipe, model))
     (unfinished / GOLDEN_FILE).write_bytes(buffer.getvalue())
-    manifest = {
+    manifest: dict[str, object] = {
         "schema": SCHEMA,
         "name": recipe.name,
         "features": asdict(recipe.features),
@@ -77,6 +98,16 @@ def write(
         "min_sirend": sirend.__version__,
         "golden": GOLDEN_FILE,
     }
+    if screen is not None:
+        small = to_tflite(keras.Model(screen.model.input, screen.model.output["logit"]), screen.spec.stored)
+        (unfinished / SCREEN_FILE).write_bytes(small)
+        manifest["screen"] = {
+            "file": SCREEN_FILE,
+            "sha256": hashlib.sha256(small).hexdigest(),
+            "scale": round(screen.calibration[0], 6),
+            "offset": round(screen.calibration[1], 6),
+            "at_least": screen.spec.at_least,
+        }
     (unfinished / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     (unfinished / "training.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     for kept in ("MODEL_CARD.md", "demo.png"):

@@ -16,7 +16,7 @@ from sirend.bundle import OperatingPoint
 from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, Stored, StudentSpec, TeacherSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,7 @@ class Recipe:
     teacher: TeacherSpec | None = None
     fused: FusedSpec | None = None
     """How the small network is shipped with the teacher; None ships it alone."""
+    stored: Stored = "float32"
     operating_point: OperatingPoint = field(default_factory=lambda: OperatingPoint(0.8, 0.4, 0.75, 3.0))
     """Chosen on leave-one-set-out evaluations; the model card says how."""
 
@@ -89,6 +90,10 @@ def _value(hint: Any, value: object, where: str, problems: list[str]) -> object:
     if dataclasses.is_dataclass(hint):
         return _read(typing.cast("type[object]", hint), value, f"{where}.", problems)
     origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        if value not in options:
+            problems.append(f"{where} is {value!r}; it must be one of {', '.join(options)}")
+        return value
     if origin is tuple and isinstance(value, list):
         if options[-1] is not Ellipsis and len(value) != len(options):
             problems.append(f"{where} is {value!r}; it must have {len(options)} values")

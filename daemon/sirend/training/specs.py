@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Stored: TypeAlias = Literal["float32", "float16", "dynamic"]
+"""How weights lie in a TFLite file: ``dynamic`` is int8 with activations quantised as they come."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,15 @@ class HeadSpec:
 
 
 @dataclass(frozen=True)
+class ScreenSpec:
+    """How the small network spares the fused one the windows that are nothing like a siren; part of a recipe."""
+
+    at_least: float = 0.02
+    """Its own probability from which the fused network is asked."""
+    stored: Stored = "dynamic"
+
+
+@dataclass(frozen=True)
 class FusedSpec:
     """How the small network is shipped with its teacher as one; part of a recipe."""
 
@@ -34,6 +47,8 @@ class FusedSpec:
     """Share of the small network in the log-odds, 0..1."""
     evidence: float = 0.65
     """Share of the backbone's own class evidence in the rest, 0..1; the heads have what remains."""
+    screen: ScreenSpec | None = None
+    """The small network once more, by itself, before the fused one; None asks the fused one every time."""
 
 
 @dataclass(frozen=True)

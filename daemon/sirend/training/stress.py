@@ -134,7 +134,7 @@ def judge(call_s: np.ndarray, seconds: float, truth: dict[str, Any] | None) -> O
 
 def run(planned: list[Stress], bundle: Bundle, corpus: Corpus, recordings: Path, folder: Path) -> list[Outcome]:
     """Return what became of each scene, on all cores; what ``folder`` holds already is not heard again."""
-    identity = json.dumps([bundle.digest, asdict(bundle.operating), [asdict(scene) for scene in planned]])
+    identity = json.dumps([bundle.identity, [asdict(scene) for scene in planned]])
     folder = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(len(planned)) if not (folder / f"{number}.json").exists()]

@@ -86,9 +86,13 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         taught, lesson = teacher.teach(drawn.embedding, drawn.siren, known, weights, plan.teacher, plan.seed)
     folder = work / ("fit" + ("-without-" + without if without else ""))
     model = fit.fit(drawn, known, lesson, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher)
-    if plan.fused is not None and taught is not None and weights is not None:
-        model = network.fused(model, backbone.assembled(plan.features.bands, weights), taught, plan.fused)
     held = tested.without(without)
+    screen = None
+    if plan.fused is not None and taught is not None and weights is not None:
+        if plan.fused.screen is not None:
+            calibration = teacher.calibrate(network.logits(model, tested.features[held]), tested.siren[held])
+            screen = export.Screened(model, calibration, plan.fused.screen)
+        model = network.fused(model, backbone.assembled(plan.features.bands, weights), taught, plan.fused)
     logit = network.logits(model, tested.features[held])
     calibration = teacher.calibrate(logit, tested.siren[held])
     agreeing = float(np.mean((logit > 0) == tested.siren[held]))
@@ -101,7 +105,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         "recipe": asdict(plan),
     }
     log.info("right in %.2f %% of %d windows of recordings kept back", 100 * agreeing, len(held))
-    export.write(out, plan, model, calibration, metrics)
+    export.write(out, plan, model, calibration, metrics, screen)
 
 
 def _pool(

@@ -12,11 +12,17 @@ from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
 from sirend.training.recipe import Recipe, load
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, ScreenSpec, StudentSpec, TeacherSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
-WHOLE = Recipe(name="siren-1.2.3", teacher=TEACHER, fused=FusedSpec(0.5, 0.5), scenes=SceneSpec(set_weights={"a": 2.0}))
+WHOLE = Recipe(
+    name="siren-1.2.3",
+    teacher=TEACHER,
+    stored="float16",
+    fused=FusedSpec(0.5, screen=ScreenSpec(0.1)),
+    scenes=SceneSpec(set_weights={"a": 2.0}),
+)
 
 
 def _file(folder: Path, text: str) -> Path:

@@ -75,7 +75,7 @@ def fused(small: keras.Model, backbone: keras.Model, teacher: Teacher, spec: Fus
     evidence = keras.ops.max(classes(embedding), axis=(1, 2))[:, None]
     classes.set_weights([teacher.kernel[:, list(EMERGENCY)], teacher.bias[list(EMERGENCY)]])
     opinions = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
-    judged = spec.evidence * (teacher.scale * evidence + teacher.offset) + (1.0 - spec.evidence) * opinions
+    judged = teacher.share * (teacher.scale * evidence + teacher.offset) + (1.0 - teacher.share) * opinions
     logit = spec.student * small(inputs)["logit"] + (1.0 - spec.student) * judged
     return keras.Model(inputs, {"logit": logit}, name="fused")
 

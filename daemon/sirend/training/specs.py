@@ -27,7 +27,7 @@ class HeadSpec:
     dropout: float = 0.5
     l2: float = 1e-4
     evidence: float = 0.5
-    """Share of the backbone's own class evidence in the log-odds that the small network learns from, 0..1."""
+    """Share of the backbone's own class evidence beside the heads' opinions in the log-odds, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,10 @@ class FusedSpec:
 
     student: float = 0.4
     """Share of the small network in the log-odds, 0..1."""
-    evidence: float = 0.65
-    """Share of the backbone's own class evidence in the rest, 0..1; the heads have what remains."""
+    head: HeadSpec = field(default_factory=lambda: HeadSpec(dropout=0.7, evidence=0.3))
+    """The heads, fitted anew: what ships must be surer of what it never heard than what only teaches. ``evidence`` is
+    their and the class evidence's shares of the rest."""
+    epochs: int = 8
     screen: ScreenSpec | None = None
     """The small network once more, by itself, before the fused one; None asks the fused one every time."""
 

@@ -7,7 +7,7 @@ takes a washing machine for one. Their mean is what the small network learns fro
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import keras
@@ -19,7 +19,7 @@ from sirend.training import backbone, network
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sirend.training.specs import TeacherSpec
+    from sirend.training.specs import HeadSpec, TeacherSpec
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,27 @@ def teach(
     """
     kernel, bias = backbone.class_layer(weights)
     scale, offset = calibrate(network.evidence(embedding[known], kernel, bias), siren[known])
-    heads = tuple(_fit(embedding, siren, known, spec, seed, number) for number in range(spec.heads))
-    teacher = Teacher(kernel, bias, scale, offset, heads, spec.head.evidence)
+    teacher = Teacher(kernel, bias, scale, offset, (), 0.0)
+    teacher = with_heads(teacher, embedding, siren, known, spec.head, spec.heads, spec.epochs, seed)
     logit = teacher.judge(embedding)
     agreeing = np.mean((logit[known] > 0) == siren[known])
     log.info("teacher: right in %.2f %% of the windows it was fitted on", 100 * agreeing)
     return teacher, Lesson(logit, _principal(embedding, known, spec.components))
+
+
+def with_heads(
+    teacher: Teacher,
+    embedding: np.ndarray,
+    siren: np.ndarray,
+    known: np.ndarray,
+    head: HeadSpec,
+    heads: int,
+    epochs: int,
+    seed: int,
+) -> Teacher:
+    """Return ``teacher`` with ``heads`` new heads, fitted from different starts on the windows ``known`` (indices)."""
+    fitted = tuple(_fit(embedding, siren, known, head, epochs, seed, number) for number in range(heads))
+    return replace(teacher, heads=fitted, share=head.evidence)
 
 
 def calibrate(logit: np.ndarray, siren: np.ndarray) -> tuple[float, float]:
@@ -84,10 +99,10 @@ def calibrate(logit: np.ndarray, siren: np.ndarray) -> tuple[float, float]:
 
 
 def _fit(
-    embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, spec: TeacherSpec, seed: int, number: int
+    embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, spec: HeadSpec, epochs: int, seed: int, number: int
 ) -> keras.Model:
     keras.utils.set_random_seed(seed + number)
-    model = network.head(spec.head, number)
+    model = network.head(spec, number)
     loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.05)
     model.compile(keras.optimizers.Adam(1e-3), loss=loss)
     rng = np.random.default_rng((seed, number))
@@ -100,7 +115,7 @@ def _fit(
                 drawn = order[start : start + batch]
                 yield embedding[drawn].astype(np.float32), siren[drawn].astype(np.float32)
 
-    steps = spec.epochs * (len(known) // batch)
+    steps = epochs * (len(known) // batch)
     for _, (inputs, labels) in zip(range(steps), batches(), strict=False):
         model.train_on_batch(inputs, labels)
     return model

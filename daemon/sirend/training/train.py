@@ -88,10 +88,20 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     model = fit.fit(drawn, known, lesson, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher)
     held = tested.without(without)
     screen = None
-    if plan.fused is not None and taught is not None and weights is not None:
+    if plan.fused is not None and taught is not None and weights is not None and drawn.embedding is not None:
         if plan.fused.screen is not None:
             calibration = teacher.calibrate(network.logits(model, tested.features[held]), tested.siren[held])
             screen = export.Screened(model, calibration, plan.fused.screen)
+        taught = teacher.with_heads(
+            taught,
+            drawn.embedding,
+            drawn.siren,
+            known,
+            plan.fused.head,
+            len(taught.heads),
+            plan.fused.epochs,
+            plan.seed,
+        )
         model = network.fused(model, backbone.assembled(plan.features.bands, weights), taught, plan.fused)
     logit = network.logits(model, tested.features[held])
     calibration = teacher.calibrate(logit, tested.siren[held])

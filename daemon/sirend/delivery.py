@@ -26,10 +26,10 @@ class Delivery:
     """A sink that connects first, keeps pace with the broker, and tells when something was not delivered."""
 
     def __init__(self, config: MqttConfig, site: str, approaches: Sequence[str]) -> None:
-        """Prepare to speak for the named ``approaches`` of ``site``, beside a daemon that may be running there."""
+        """Prepare to tell events of the named ``approaches`` of ``site``, beside a daemon that may be running there."""
         self._place = f"MQTT broker {config.host}:{config.port}"
         client_id = f"{config.client_id or f'sirend-{site}'}-replay"
-        self._mqtt = Mqtt(replace(config, client_id=client_id), site, approaches)
+        self._mqtt = Mqtt(replace(config, client_id=client_id), site, approaches, is_guest=True)
 
     def __enter__(self) -> Self:
         """Connect; raise ``DeviceError`` when that takes too long."""

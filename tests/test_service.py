@@ -58,6 +58,7 @@ class FakeMicrophone:
     """A microphone that delivers 5 s of noise, then whatever the test wants."""
 
     dropped = 0
+    is_seeking = False
 
     def __init__(self, then: list[Block | Gap], error: Exception | None = None) -> None:
         self._then = then

@@ -108,7 +108,8 @@ def devices(_args: argparse.Namespace) -> int:
     from sirend import portaudio
 
     for each in portaudio.inputs():
-        print(f"{each.name!r}: {each.channels} channels, {each.rate_hz} Hz")
+        place = "" if each.socket is None else f"{each.socket}, "
+        print(f"{each.name!r}: {place}{each.channels} channels, {each.rate_hz} Hz")
     return 0
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sirend.classifier import Classifier
 from sirend.config import secret
+from sirend.ear import Ear
 from sirend.events import LiveClock, Scribe
 from sirend.health import Health
 from sirend.journal import Journal
@@ -53,7 +54,8 @@ class Service:
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
         self._mqtt = Mqtt(config.mqtt, config.site, approaches)
-        self._microphone = Microphone(config.audio, stop)
+        self._ear = Ear({approach.name: approach.channel for approach in config.approaches})
+        self._microphone = Microphone(config.audio, stop, self._ear)
         clock = LiveClock(self._microphone.arrived)
         key_file = config.mqtt.sign_key_file
         boot_id = str(uuid.uuid4())
@@ -78,6 +80,7 @@ class Service:
         self._health = Health(site=config.site, boot_id=boot_id, model=bundle.name, watches=self._stages.watches)
         self._said: tuple[str, list[str]] = ("", [])
         self._due_at = 0.0
+        self._has_scored = False
 
     def run(self) -> None:
         """Work until ``stop`` is set.
@@ -106,6 +109,7 @@ class Service:
         for item in self._microphone:
             self._health.learn(item)
             yield item
+            self._show_life()
             self._health.check_clock()
             if time.monotonic() >= self._due_at or self._summary() != self._said:
                 self._report()
@@ -117,7 +121,18 @@ class Service:
                 self._mqtt.publish(self._stages.scribe.initial(name))
             _log.info("listening: the first window is scored")
         self._health.observe(score, track)
-        self._notifier.send("WATCHDOG=1")
+        self._has_scored = True
+
+    def _show_life(self) -> None:
+        """Feed the watchdog after true progress only: a window scored, or another turn of getting a lost input back.
+
+        It goes hungry when a stage hangs, for then no item is done with; when the device hangs while it is opened; and
+        when an input counts as well but no window comes of it. A microphone that stays away is none of these, and
+        restarting for it would mend nothing.
+        """
+        if self._has_scored or self._microphone.is_seeking:
+            self._notifier.send("WATCHDOG=1")
+        self._has_scored = False
 
     def _publish(self, event: Event) -> None:
         """Send ``event`` everywhere: first to those who wait, then to the disk."""
@@ -129,7 +144,8 @@ class Service:
 
     def _summary(self) -> tuple[str, list[str]]:
         journal = None if self._journal is None else self._journal.problem
-        return self._health.summary(broker=self._mqtt.problem, journal=journal)
+        ear = self._ear.diagnosis(time.monotonic())
+        return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear)
 
     def _report(self) -> None:
         """Publish health."""

@@ -95,6 +95,29 @@ def simulate(args: argparse.Namespace) -> int:
     return 0
 
 
+def selftest(args: argparse.Namespace) -> int:
+    """Send the built-in siren through the pipeline and say what became of it."""
+    import json
+
+    from sirend import bundle, config
+    from sirend.classifier import Classifier
+    from sirend.delivery import Delivery
+    from sirend.selftest import selftest as hear
+
+    loaded = config.load(args.config)
+    model = bundle.load(bundle.find(loaded.detect.model))
+    approaches = [approach.name for approach in loaded.approaches]
+    result = hear(loaded, model, Classifier(model, len(approaches)))
+    payload = result.payload(loaded.site, model.name)
+    print(json.dumps(payload, sort_keys=True), flush=True)
+    if not args.no_mqtt:
+        with Delivery(loaded.mqtt, loaded.site, approaches, "selftest") as delivery:
+            delivery.selftest(payload)
+    if result.problem is not None:
+        raise ConfigError(f"self-test with {model.name}", [f"{result.problem}; check detect and the model"])
+    return 0
+
+
 def check(args: argparse.Namespace) -> int:
     """Tell every problem of a configuration and its model, or what it amounts to."""
     from sirend.checkup import check as check_file

@@ -171,7 +171,14 @@ class Mqtt:
 
     def health(self, payload: dict[str, Any]) -> None:
         """Queue the health message, JSON values of ``sirend/health/1``; return at once. Not for guests."""
-        self._outbox.put(Message(self._topics.health, canonical(payload).encode(), retain=True))
+        self._tell(self._topics.health, payload)
+
+    def selftest(self, payload: dict[str, Any]) -> None:
+        """Queue the result of a self-test, JSON values of ``sirend/selftest/1``; return at once."""
+        self._tell(self._topics.selftest, payload)
+
+    def _tell(self, topic: str, payload: dict[str, Any]) -> None:
+        self._outbox.put(Message(topic, canonical(payload).encode(), retain=True))
         self._stir()
 
     @property
@@ -258,7 +265,7 @@ class Mqtt:
         # run left before it says that this run is there to answer for it.
         present = self._topics.availability
         opening = [present, *self._states] if self._connects else [*self._states, present]
-        self._outbox.begin([*opening, self._topics.health], time.monotonic())
+        self._outbox.begin([*opening, self._topics.health, self._topics.selftest], time.monotonic())
         self._connects += 1
         self._unanswered = 0
         self._problem = None

@@ -32,8 +32,9 @@ def run(args: argparse.Namespace) -> int:
 
     loaded = config.load(args.config)
     stop = threading.Event()
-    with service.stopping(stop):
-        service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop).run()
+    rereading = service.Rereading(lambda: config.load(args.config))
+    with service.stopping(stop), service.hanging_up(rereading.asked):
+        service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()
     return 0
 
 

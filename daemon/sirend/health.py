@@ -84,6 +84,8 @@ class Health:
         self._began_at = time.monotonic()
         self.failure: str | None = None
         """Why the daemon has to end, or ended; None while it works."""
+        self.complaint: str | None = None
+        """What else is to be put right by the operator; None when nothing is."""
 
     @property
     def windows_scored(self) -> int:
@@ -126,6 +128,8 @@ class Health:
         if time.monotonic() - self._overflowed_at < RECENT_S:
             degraded.append("samples were dropped within the last minute")
         degraded += ear.degraded
+        if self.complaint is not None:
+            degraded.append(self.complaint)
         for name, watch in self._watches.items():
             if watch.state.limited:
                 degraded.append(f"{name}: calls are held back, max_calls_per_hour is reached")

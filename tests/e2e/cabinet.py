@@ -96,7 +96,7 @@ class Cabinet:
 
     def signal(self, number: str) -> None:
         """Send the daemon a signal."""
-        self("kill", f"-{number}", self.show("MainPID"))
+        self("systemctl", "kill", f"--signal={number}", "--kill-who=main", "sirend.service")
 
     def journal(self) -> str:
         """Return what the service logged."""
@@ -113,7 +113,9 @@ def install(cabinet: Cabinet) -> str:
 @pytest.fixture
 def cabinet(tmp_path: Path, pulse: PulseAudio) -> Iterator[Cabinet]:
     """Return a machine with sound, and nothing of sirend on it."""
-    with Cabinet(tmp_path, Path(pulse.environment["HOME"])) as machine:
+    sound = Path(pulse.environment["HOME"])
+    sound.chmod(0o755)  # the service is not root
+    with Cabinet(tmp_path, sound) as machine:
         machine.write("/etc/asound.conf", ALSA)
         yield machine
 
@@ -142,7 +144,9 @@ def start(cabinet: Cabinet, broker: Broker) -> None:
     cabinet.write("/etc/credstore/sirend.sign-key", "secret-key\n")
     cabinet("chmod", "600", "/etc/credstore/sirend.mqtt-password", "/etc/credstore/sirend.sign-key")
     cabinet.write("/etc/sirend/sirend.yaml", configuration(broker))
-    cabinet("systemctl", "enable", "--now", "--quiet", "sirend.service")
+    cabinet("systemctl", "enable", "--quiet", "sirend.service")
+    cabinet("systemctl", "start", "sirend.service", check=False)
+    cabinet.until("ActiveState", "active")
 
 
 def payload(message: Any) -> dict[str, Any]:  # noqa: ANN401

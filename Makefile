@@ -34,6 +34,11 @@ bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/bench.py
 
+soak:            ## hours of audio through the daemon, and what grows: make soak [HOURS=24] [SOAK="--realtime --channels 4"]
+	.ci/system-packages mosquitto libportaudio2
+	.ci/venv $(VENV) plot
+	$(BIN)/python tests/bench/soak.py --hours $(or $(HOURS),24) $(SOAK)
+
 install:         ## install or upgrade the service on this machine (as root); WHEELS=DIR installs without a network
 	systemd/install
 

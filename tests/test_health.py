@@ -135,7 +135,9 @@ def test_the_message_is_of_the_schema_and_counts(clocks: Clocks) -> None:
     site.health.learn(Block(Samples(0), None))  # type: ignore[arg-type]
     site.health.learn(Gap(Samples(9), GapReason.OVERFLOW))
     clocks.sleep(12.34)
-    payload = site.health.payload(state="ok", reasons=[], dropped=320, outbox=COUNTS, journal_failures=2)
+    payload = site.health.payload(
+        state="ok", reasons=[], dropped=320, outbox=COUNTS, journal_failures=2, journal_torn=1
+    )
     jsonschema.validate(payload, events.health_schema())
     expected = {
         "levels_dbfs": {"north": -40.0, "south": -40.0},
@@ -143,6 +145,7 @@ def test_the_message_is_of_the_schema_and_counts(clocks: Clocks) -> None:
         "gaps": 1,
         "dropped_samples": 320,
         "journal_failures": 2,
+        "journal_torn": 1,
         "uptime_s": 12.3,
         "clock_steps": 0,
         "model": "siren-9.9.9@0",

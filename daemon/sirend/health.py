@@ -142,8 +142,15 @@ class Health:
         state = "failed" if failed else "degraded" if degraded else "ok"
         return state, failed + degraded
 
-    def payload(
-        self, *, dropped: int, outbox: Counts, journal_failures: int, state: str, reasons: list[str]
+    def payload(  # noqa: PLR0913  what the message is made of
+        self,
+        *,
+        dropped: int,
+        outbox: Counts,
+        journal_failures: int,
+        state: str,
+        reasons: list[str],
+        journal_torn: int = 0,
     ) -> dict[str, Any]:
         """Return the message, JSON values: ``state`` and ``reasons`` of ``summary``, and the counts of others."""
         return {
@@ -159,5 +166,6 @@ class Health:
             "clock_steps": self._clock_steps,
             "outbox": asdict(outbox),
             "journal_failures": journal_failures,
+            "journal_torn": journal_torn,
             "uptime_s": round(time.monotonic() - self._began_at, 1),
         }

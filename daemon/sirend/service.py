@@ -198,6 +198,7 @@ class Service:
             dropped=self._microphone.dropped,
             outbox=self._mqtt.counts,
             journal_failures=0 if self._journal is None else self._journal.failures,
+            journal_torn=0 if self._journal is None else self._journal.torn,
         )
         self._mqtt.health(payload)
 

@@ -70,10 +70,15 @@ class Cabinet:
         """Run a command inside as root; return what it printed."""
         if not self._leader:
             return ""
-        inside = ["nsenter", "--target", str(self._leader), "--mount", "--uts", "--ipc", "--pid", "--root", "--wd=/"]
+        inside = ["nsenter", "--target", str(self._leader), "--mount", "--uts", "--ipc", "--pid", "--root"]
         variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0"}
         done = subprocess.run(
-            [*inside, *words], env=variables, capture_output=True, text=True, timeout=300.0, check=False
+            [*inside, "sh", "-c", 'cd / && exec "$@"', "sh", *words],
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=300.0,
+            check=False,
         )
         assert done.returncode == 0 or not check, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr

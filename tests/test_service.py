@@ -6,8 +6,11 @@ import logging
 import os
 import signal
 import threading
+import time
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -18,6 +21,7 @@ from sirend import service
 from sirend.audio import Block, Gap, GapReason, Samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import ConfigError, DeviceError
+from sirend.events import LiveClock
 from sirend.features import Features, FeatureSpec
 from sirend.service import Rereading, Service, hanging_up, stopping
 from sirend.settings import CallConfig, Config, Inhibit, MqttConfig
@@ -138,6 +142,52 @@ def test_a_missing_input_is_left_behind_as_health(broker: Broker, monkeypatch: p
     received = run(broker, DeviceError)
     assert states(received) == []
     assert last_health(received)["reasons"][:2] == ["there is no audio input", "no window scored yet"]
+
+
+@dataclasses.dataclass
+class Wall:
+    """A wall clock that can be set."""
+
+    offset_s: float = 0.0
+
+    def time(self) -> float:
+        return time.monotonic() + 1e9 + self.offset_s
+
+    def now(self, _zone: object = None) -> datetime:
+        return datetime.fromtimestamp(self.time(), UTC)
+
+
+class Stepping(FakeMicrophone):
+    """A microphone beside which someone sets the clock, hours forth and back, while a siren sounds."""
+
+    def __init__(self, wall: Wall) -> None:
+        super().__init__([])
+        self._wall = wall
+
+    def __iter__(self) -> Iterator[Block | Gap]:
+        for second, block in enumerate(super().__iter__()):
+            self._wall.offset_s = {3: 10_800.0, 4: -7_200.0}.get(second, self._wall.offset_s)
+            yield block
+
+
+@pytest.mark.system
+def test_a_clock_set_by_hours_neither_ends_nor_prolongs_a_call_and_is_counted(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = Wall()
+    install(monkeypatch, Stepping(wall))
+    monkeypatch.setattr(
+        "sirend.health.time", SimpleNamespace(time=wall.time, monotonic=time.monotonic, process_time=time.process_time)
+    )
+    monkeypatch.setattr("sirend.mqtt.datetime", wall)
+    monkeypatch.setattr(service, "LiveClock", lambda arrived: LiveClock(arrived, wall.now))
+    received = run(broker)
+    assert states(received) == [("approaching", "siren"), ("clear", "shutdown")]
+    call, end = (json.loads(each.payload) for each in received if each.topic == f"{ROOT}/main/event")
+    assert call["at"].startswith("2001-09-09T0")
+    span = datetime.fromisoformat(end["at"]) - datetime.fromisoformat(call["at"])
+    assert span == pytest.approx(timedelta(hours=-2), abs=timedelta(seconds=60.0))
+    assert last_health(received)["clock_steps"] == 2
 
 
 class Asking(FakeMicrophone):

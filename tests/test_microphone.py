@@ -245,12 +245,18 @@ def test_what_a_stuck_device_repeats_is_not_passed_on(library: FakeSounddevice) 
         assert not source.is_seeking
 
 
-def test_one_stuck_channel_silences_the_others_but_opens_nothing(library: FakeSounddevice) -> None:
-    both = np.concatenate((noise(8 * 16_000), np.full((8 * 16_000, 1), 0.25, dtype=np.float32)), axis=1)
+def test_one_stuck_channel_becomes_silence_and_the_others_are_heard_on(library: FakeSounddevice) -> None:
+    heard = noise(8 * 16_000)
+    both = np.concatenate((heard, np.full((8 * 16_000, 1), 0.25, dtype=np.float32)), axis=1)
     with Microphone(AudioConfig(channels=2), threading.Event()) as source:
-        told = deliver(library, iter(source), both)
-        assert [item.reason for item in told if isinstance(item, Gap)] == [GapReason.DEVICE_LOST]
+        told = [item for item in deliver(library, iter(source), both) if isinstance(item, Block)]
         assert len(library.streams) == 1
+        assert not source.is_seeking
+    assert len(told) == 80
+    pcm = np.concatenate([block.pcm for block in told])
+    assert pcm[:, :1].tobytes() == heard.tobytes()
+    assert pcm[:16_000, 1].tolist() == [0.25] * 16_000
+    assert not pcm[4 * 16_000 :, 1].any()
 
 
 def test_a_stop_ends_the_stream_while_listening_and_while_the_device_is_lost(library: FakeSounddevice) -> None:

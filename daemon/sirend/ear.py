@@ -224,11 +224,13 @@ class Ear:
         return all(any(fault.is_deaf for fault in channel.faults) for channel in self._channels.values())
 
     @property
-    def is_stuck(self) -> bool:
-        """Whether some channel repeats what it said before, which must not be taken for what is there now."""
-        return any(
-            fault in (Fault.CONSTANT, Fault.REPEATED) for channel in self._channels.values() for fault in channel.faults
-        )
+    def stuck(self) -> list[int]:
+        """Columns that repeat what they said before, which must not be taken for what is there now."""
+        return [
+            self._columns[name]
+            for name, channel in self._channels.items()
+            if not {Fault.CONSTANT, Fault.REPEATED}.isdisjoint(channel.faults)
+        ]
 
     def begin(self, rate_hz: int, now_s: float) -> None:
         """Take notice that the device was opened at ``rate_hz`` at the monotonic time ``now_s``."""

@@ -137,8 +137,12 @@ class Microphone:
         return None
 
     def _believed(self, pcm: Pcm) -> Iterator[Block | Gap]:
-        """Yield what arrived, unless the device repeats itself: an old siren must not be heard again and again."""
-        if self._ear.is_stuck:
+        """Yield what arrived but what the device repeats: an old siren must not be heard again and again.
+
+        A stuck channel among others becomes silence, and the others are heard on.
+        """
+        stuck = self._ear.stuck
+        if stuck and self._ear.is_deaf:
             if not self._is_seeking:
                 yield Gap(Samples(self._given), GapReason.DEVICE_LOST)
             self._is_seeking = True
@@ -149,6 +153,9 @@ class Microphone:
             self._is_seeking = False
             self._begin()
             self._taken_before -= len(pcm)  # these count already
+        if stuck:
+            pcm = pcm.copy()  # the ear has yet to judge what really came
+            pcm[:, stuck] = 0.0
         yield self._block(pcm if self._resampler is None else self._resampler.push(pcm))
 
     def _is_to_be_mended(self, now: float) -> bool:

@@ -157,7 +157,8 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
     began_s = time.monotonic()
     service.Service(config, bundle.load(bundle.find(None)), threading.Event()).run()
     took_s = time.monotonic() - began_s
-    settled = [row for row in made[0].rows if row[0] >= min(1.0, args.hours / 4)]
+    first_h = min(1.0, args.hours / 4)  # a short run has no whole hour to settle in
+    settled = [row for row in made[0].rows if row[0] >= first_h]
     hours, memory = np.array([row[:2] for row in settled]).T
     slope = float(np.polyfit(hours, memory, 1)[0])
     grown = settled[-1][2] - settled[0][2], settled[-1][3] - settled[0][3]
@@ -165,7 +166,7 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
     print(
         f"{args.hours:g} h of {args.channels} channel(s) in {took_s:.0f} s ({args.hours * 3_600 / took_s:.0f} times "
         f"real time): {health['windows_scored']} windows, {said[0].calls} calls, {health['gaps']} gaps, "
-        f"{health['dropped_samples']} samples dropped\nafter the first hour: {slope:+.3f} MB/h, "
+        f"{health['dropped_samples']} samples dropped\nafter the first {first_h:g} h: {slope:+.3f} MB/h, "
         f"{grown[0]:+d} descriptors, {grown[1]:+d} threads; outbox {health['outbox']}"
     )
     return int(slope >= MOST_MB_AN_HOUR or max(grown) > 0)

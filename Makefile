@@ -4,12 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl
+SYSTEM_PACKAGES := debootstrap systemd-container
+SYSTEM_ROOT ?= build/debian
 
-export PYTHON
+export PYTHON WHEELS PURGE
 
-.PHONY: help demo test lint unit bench evaluate clean
+.PHONY: help demo test test-system lint unit bench soak install uninstall wheels evaluate clean
 help:            ## show this menu
-	@sed -n 's/^\([a-z]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo:            ## simulate a drive-by, replay it, print the events, draw the picture into demo-out/
 	.ci/venv $(VENV) plot
@@ -31,6 +33,28 @@ unit:            ## pytest alone (after `make test` has installed it)
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/bench.py
+
+soak:            ## hours of audio through the daemon, and what grows: make soak [HOURS=24] [SOAK="--realtime --channels 4"]
+	.ci/system-packages mosquitto libportaudio2
+	.ci/venv $(VENV) plot
+	$(BIN)/python tests/bench/soak.py --hours $(or $(HOURS),24) $(SOAK)
+
+install:         ## install or upgrade the service on this machine (as root); WHEELS=DIR installs without a network
+	systemd/install
+
+uninstall:       ## take it off again (as root); configuration and journal stay, unless PURGE=yes
+	systemd/uninstall
+
+wheels:          ## everything an offline `make install WHEELS=build/wheels` needs, into build/wheels
+	.ci/venv $(VENV) plot
+	$(BIN)/pip wheel --quiet -c .ci/constraints.txt -w build/wheels .
+
+test-system: wheels  ## the service in a Debian machine of its own, under systemd (as root; takes minutes)
+	.ci/system-packages $(TEST_PACKAGES) $(SYSTEM_PACKAGES)
+	.ci/venv $(VENV) plot,test,train
+	[ -e $(SYSTEM_ROOT)/sbin/init ] || debootstrap --variant=minbase \
+		--include=systemd,systemd-sysv,dbus,python3-venv,libportaudio2,libasound2-plugins,make bookworm $(SYSTEM_ROOT)
+	SIREND_SYSTEM_ROOT=$(SYSTEM_ROOT) $(BIN)/pytest -v tests/e2e/cabinet.py
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
 	.ci/venv $(VENV) plot,train

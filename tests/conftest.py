@@ -81,6 +81,7 @@ class Subscriber:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.on_message = self._client.on_connect = None  # a cycle would close its sockets in any order
 
     def _on_connect(
         self, client: Client, _userdata: object, _flags: object, _code: object, _properties: object

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,25 @@ def test_a_replay_leaves_the_running_daemon_connected(broker: Any) -> None:  # n
         pass
     assert " as box-7-replay " in broker.log
     assert " as sirend-main-5th-replay " in broker.log
+
+
+def test_a_replay_touches_nothing_that_a_live_daemon_says(broker: Any) -> None:  # noqa: ANN401
+    with broker.subscribe() as subscriber:
+        subscriber.publish("sirend/main-5th/availability", "online", retain=True)
+        subscriber.publish("sirend/main-5th/main/emergency", '{"state":"approaching"}', retain=True)
+        with Delivery(MqttConfig(port=broker.port), "main-5th", ["main"]) as sink:
+            sink.publish(event(1))
+            sink.publish(replace(event(1), refresh=True))
+            sink.publish(event(2))
+        subscriber.publish("end", "")
+        received = [(message.topic, message.payload) for message in subscriber.until("end")]
+    assert received[:2] == [
+        ("sirend/main-5th/availability", "online"),
+        ("sirend/main-5th/main/emergency", '{"state":"approaching"}'),
+    ]
+    assert [topic for topic, _ in received[2:]] == ["sirend/main-5th/main/event"] * 2 + ["end"]
+    assert [json.loads(payload)["mode"] for _, payload in received[2:4]] == ["replay", "replay"]
+    assert "Will message specified" not in broker.log
 
 
 def test_an_absent_broker_is_told_at_the_start(make_broker: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:

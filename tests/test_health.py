@@ -10,6 +10,7 @@ from sirend import events, health
 from sirend.audio import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.bundle import OperatingPoint
 from sirend.debounce import Rules, State
+from sirend.ear import Diagnosis
 from sirend.health import Health, Vitals
 from sirend.mqtt import Counts
 from sirend.pipeline import Watch
@@ -54,13 +55,12 @@ class Site:
     def __post_init__(self) -> None:
         self.health = Health(site="main-5th", boot_id="b", model="siren-9.9.9@0", watches=self.watches)
 
-    def hear(self, seconds: float = 0.25, level_dbfs: float = -40.04, *, silent: str = "") -> None:
-        self.end_s += seconds
+    def hear(self, level_dbfs: float = -40.04) -> None:
+        self.end_s += 0.25
         end = to_samples(self.end_s)
         for name in self.watches:
-            level = -120.0 if name == silent else level_dbfs
-            track = Track(end=end, approach=name, evidence=0.1, onset=end, level_dbfs=level, motion=Motion.UNKNOWN)
-            self.health.observe(Score(end, name, 0.1, level), track)
+            track = Track(end=end, approach=name, evidence=0.1, onset=end, level_dbfs=level_dbfs, motion=Motion.UNKNOWN)
+            self.health.observe(Score(end, name, 0.1, level_dbfs), track)
 
     def summary(self) -> tuple[str, list[str]]:
         return self.health.summary(broker=None, journal=None)
@@ -94,15 +94,16 @@ def test_an_overflow_is_worth_a_word_for_a_minute(clocks: Clocks) -> None:
     assert site.summary() == ("ok", [])
 
 
-def test_a_minute_of_digital_silence_is_a_dead_microphone() -> None:
+def test_what_is_wrong_with_the_input_is_told() -> None:
     site = Site()
     site.hear()
-    site.hear(59.0, silent="south")
-    assert site.summary() == ("ok", [])
-    site.hear(2.0, silent="south")
-    assert site.summary() == ("degraded", ["south: digital silence, the microphone is dead or off"])
-    site.hear()
-    assert site.summary() == ("ok", [])
+    deaf = Diagnosis(failed=("no samples arrive",), degraded=("south: clipping",))
+    assert site.health.summary(broker="gone", journal=None, ear=deaf) == (
+        "failed",
+        ["no samples arrive", "south: clipping", "broker: gone"],
+    )
+    some = Diagnosis(degraded=("south: clipping",))
+    assert site.health.summary(broker=None, journal=None, ear=some) == ("degraded", ["south: clipping"])
 
 
 def test_calls_that_are_held_back_are_told() -> None:
@@ -134,7 +135,9 @@ def test_the_message_is_of_the_schema_and_counts(clocks: Clocks) -> None:
     site.health.learn(Block(Samples(0), None))  # type: ignore[arg-type]
     site.health.learn(Gap(Samples(9), GapReason.OVERFLOW))
     clocks.sleep(12.34)
-    payload = site.health.payload(state="ok", reasons=[], dropped=320, outbox=COUNTS, journal_failures=2)
+    payload = site.health.payload(
+        state="ok", reasons=[], dropped=320, outbox=COUNTS, journal_failures=2, journal_torn=1
+    )
     jsonschema.validate(payload, events.health_schema())
     expected = {
         "levels_dbfs": {"north": -40.0, "south": -40.0},
@@ -142,6 +145,7 @@ def test_the_message_is_of_the_schema_and_counts(clocks: Clocks) -> None:
         "gaps": 1,
         "dropped_samples": 320,
         "journal_failures": 2,
+        "journal_torn": 1,
         "uptime_s": 12.3,
         "clock_steps": 0,
         "model": "siren-9.9.9@0",

@@ -204,6 +204,61 @@ def test_values_that_are_no_numbers_mean_a_broken_device(library: FakeSounddevic
         assert next_told(iter(source)) == Gap(0, GapReason.DEVICE_LOST)  # type: ignore[arg-type]
 
 
+def deliver(library: FakeSounddevice, items: Iterator[Block | Gap], pcm: Pcm) -> list[Block | Gap]:
+    """Deliver ``pcm`` in blocks of 0.1 s to the device that is open; return what comes of it up to its end."""
+    told: list[Block | Gap] = []
+    for start in range(0, len(pcm), 1_600):
+        while library.streams[-1].closed:
+            told.append(next(items))
+        library.streams[-1].deliver(pcm[start : start + 1_600])
+        told.append(next(items))
+    return told
+
+
+def test_a_deaf_device_is_opened_anew_once_and_heard_on_between(library: FakeSounddevice) -> None:
+    with Microphone(AudioConfig(), threading.Event()) as source:
+        items = iter(source)
+        told = deliver(library, items, np.zeros((6 * 16_000, 1), dtype=np.float32))
+        assert [item for item in told if isinstance(item, Gap)] == [Gap(46_400, GapReason.DEVICE_LOST)]  # type: ignore[arg-type]
+        assert len(library.streams) == 2
+        heard = deliver(library, items, noise(5 * 16_000))
+        assert all(isinstance(item, Block) and len(item.pcm) for item in heard)
+        assert not source.is_seeking
+
+
+def test_what_a_stuck_device_repeats_is_not_passed_on(library: FakeSounddevice) -> None:
+    stuck = np.tile(noise(3_200), (40, 1))
+    with Microphone(AudioConfig(), threading.Event()) as source:
+        items = iter(source)
+        told = deliver(library, items, stuck[: 8 * 16_000])
+        gaps = [item for item in told if isinstance(item, Gap)]
+        assert [gap.reason for gap in gaps] == [GapReason.DEVICE_LOST]
+        assert gaps[0].at <= 4 * 16_000 + 1_600
+        after = told[told.index(gaps[0]) + 1 :]
+        assert not any(len(item.pcm) for item in after if isinstance(item, Block))
+        assert source.is_seeking
+        fresh = (0.1 * np.random.default_rng(3).standard_normal((6 * 16_000, 1))).astype(np.float32)
+        heard = [item for item in deliver(library, items, fresh) if isinstance(item, Block) and len(item.pcm)]
+        assert heard[0].start == gaps[0].at
+        assert sum(len(item.pcm) for item in heard) >= 2 * 16_000
+        assert heard[-1].end == source.arrived()
+        assert not source.is_seeking
+
+
+def test_one_stuck_channel_becomes_silence_and_the_others_are_heard_on(library: FakeSounddevice) -> None:
+    heard = noise(8 * 16_000)
+    both = np.concatenate((heard, np.full((8 * 16_000, 1), 0.25, dtype=np.float32)), axis=1)
+    with Microphone(AudioConfig(channels=2), threading.Event()) as source:
+        told = [item for item in deliver(library, iter(source), both) if isinstance(item, Block)]
+        assert len(library.streams) == 1
+        assert not source.is_seeking
+    assert len(told) == 80
+    pcm = np.concatenate([block.pcm for block in told])
+    assert pcm[:, :1].tobytes() == heard.tobytes()
+    assert pcm[:16_000, 1].tolist() == [0.25] * 16_000
+    assert not pcm[4 * 16_000 :, 1].any()
+
+
 def test_a_stop_ends_the_stream_while_listening_and_while_the_device_is_lost(library: FakeSounddevice) -> None:
     stop = threading.Event()
     with Microphone(AudioConfig(), stop) as source:

@@ -3,7 +3,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import sirend
-from sirend.errors import ConfigError
+from sirend.errors import ConfigError, DeviceError
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,8 +20,10 @@ def test_the_unit_restarts_what_hangs_and_leaves_down_what_is_misconfigured() ->
     service = unit["Service"]
     assert service["Type"] == "notify"
     assert int(service["WatchdogSec"]) > 0
-    assert service["Restart"] == "on-failure"
-    assert service["RestartPreventExitStatus"] == str(ConfigError.exit_code)
+    assert service["Restart"] == "always"
+    assert str(ConfigError.exit_code) in service["RestartPreventExitStatus"].split()
+    assert str(DeviceError.exit_code) not in service["RestartPreventExitStatus"].split()
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
     assert service["User"] not in {"", "root"}
     assert "sirend run --config" in service["ExecStart"]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,12 +10,15 @@ from sirend import portaudio
 from sirend.errors import ConfigError, DeviceError
 from sirend.portaudio import Input
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def input_named(index: int, name: str, full_name: str | None = None) -> Input:
-    return Input(index=index, name=name, full_name=full_name or name, channels=2, rate_hz=48_000)
+
+def input_named(index: int, name: str, socket: str | None = None) -> Input:
+    return Input(index=index, name=name, socket=socket, channels=2, rate_hz=48_000)
 
 
-TWO_ALIKE = [input_named(2, "USB Audio", "USB Audio (hw:1,0)"), input_named(3, "USB Audio", "USB Audio (hw:2,0)")]
+TWO_ALIKE = [input_named(2, "USB Audio", "usb:1-1.2"), input_named(3, "USB Audio", "usb:1-1.4")]
 
 
 @pytest.fixture
@@ -47,9 +51,7 @@ def test_inputs_are_listed_without_the_card_number() -> None:
 
 
 @pytest.mark.usefixtures("library")
-@pytest.mark.parametrize(
-    ("wanted", "index"), [("default", 1), ("usb pnp", 2), ("USB PnP: Audio", 2), ("USB PnP: Audio (hw:1,0)", 2)]
-)
+@pytest.mark.parametrize(("wanted", "index"), [("default", 1), ("usb pnp", 2), ("USB PnP: Audio", 2)])
 def test_an_input_is_chosen_by_its_name_or_a_part_of_it(wanted: str, index: int) -> None:
     assert portaudio.choose(portaudio.inputs(), wanted).index == index
 
@@ -59,16 +61,35 @@ def test_an_exact_name_wins_over_longer_ones() -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(DeviceError) as caught:
         portaudio.choose([input_named(0, "pulse"), input_named(1, "USB")], "webcam")
-    assert str(caught.value) == "audio.device: 'webcam' fits no input; choose one of 'pulse', 'USB'"
+    assert str(caught.value) == (
+        "audio.device 'webcam' fits no input; there are 'pulse', 'USB': plug it in, or choose one of these"
+    )
 
 
-def test_a_name_that_several_inputs_share_must_be_given_in_full() -> None:
+@pytest.mark.parametrize("wanted", ["hw:1,0", "plughw:1", "USB PnP: Audio (hw:1,0)"])
+def test_a_card_number_is_refused(wanted: str) -> None:
+    with pytest.raises(ConfigError, match="has a card number, which changes with the order of plugging in"):
+        portaudio.choose(TWO_ALIKE, wanted)
+
+
+def test_a_usb_card_is_known_by_its_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portaudio, "SOUND", tmp_path)
+    for card, device in ((0, "0000:00:1f.3"), (1, "1-1.2:1.0")):
+        (tmp_path / "devices" / device).mkdir(parents=True)
+        (tmp_path / f"card{card}").mkdir()
+        (tmp_path / f"card{card}" / "device").symlink_to(tmp_path / "devices" / device)
+    names = ("USB Audio (hw:1,0)", "PCH (hw:0,0)", "USB Audio (hw:2,0)", "default")
+    assert [portaudio.socket_of(name) for name in names] == ["usb:1-1.2", None, None, None]
+    assert str(input_named(0, "USB Audio", "usb:1-1.2")) == "'USB Audio' (usb:1-1.2, 2 channels, 48000 Hz)"
+
+
+def test_one_of_two_alike_is_chosen_by_its_usb_socket() -> None:
     with pytest.raises(ConfigError) as caught:
         portaudio.choose(TWO_ALIKE, "usb")
-    assert caught.value.problems == ("'usb' fits 2 inputs; choose one of 'USB Audio (hw:1,0)', 'USB Audio (hw:2,0)'",)
-    assert portaudio.choose(TWO_ALIKE, "USB Audio (hw:2,0)").index == 3
+    assert caught.value.problems == ("'usb' fits 2 inputs; choose one of 'usb:1-1.2', 'usb:1-1.4'",)
+    assert portaudio.choose(TWO_ALIKE, "usb:1-1.4").index == 3
 
 
 def test_a_host_without_inputs_is_told_what_there_is(library: SimpleNamespace) -> None:

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import signal
 import threading
+import time
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -17,12 +21,13 @@ from sirend import service
 from sirend.audio import Block, Gap, GapReason, Samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import ConfigError, DeviceError
+from sirend.events import LiveClock
 from sirend.features import Features, FeatureSpec
-from sirend.service import Service, stopping
-from sirend.settings import Config, MqttConfig
+from sirend.service import Rereading, Service, hanging_up, stopping
+from sirend.settings import CallConfig, Config, Inhibit, MqttConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from tests.conftest import Broker, Received
@@ -58,6 +63,8 @@ class FakeMicrophone:
     """A microphone that delivers 5 s of noise, then whatever the test wants."""
 
     dropped = 0
+    is_seeking = False
+    seconds = 5
 
     def __init__(self, then: list[Block | Gap], error: Exception | None = None) -> None:
         self._then = then
@@ -76,7 +83,7 @@ class FakeMicrophone:
 
     def __iter__(self) -> Iterator[Block | Gap]:
         pcm = np.random.default_rng(1).standard_normal((16_000, 1)).astype(np.float32)
-        for second in range(5):
+        for second in range(self.seconds):
             yield Block(Samples(second * 16_000), 0.1 * pcm)
         yield from self._then
 
@@ -135,6 +142,140 @@ def test_a_missing_input_is_left_behind_as_health(broker: Broker, monkeypatch: p
     received = run(broker, DeviceError)
     assert states(received) == []
     assert last_health(received)["reasons"][:2] == ["there is no audio input", "no window scored yet"]
+
+
+@dataclasses.dataclass
+class Wall:
+    """A wall clock that can be set."""
+
+    offset_s: float = 0.0
+
+    def time(self) -> float:
+        return time.monotonic() + 1e9 + self.offset_s
+
+    def now(self, _zone: object = None) -> datetime:
+        return datetime.fromtimestamp(self.time(), UTC)
+
+
+class Stepping(FakeMicrophone):
+    """A microphone beside which someone sets the clock, hours forth and back, while a siren sounds."""
+
+    def __init__(self, wall: Wall) -> None:
+        super().__init__([])
+        self._wall = wall
+
+    def __iter__(self) -> Iterator[Block | Gap]:
+        for second, block in enumerate(super().__iter__()):
+            self._wall.offset_s = {3: 10_800.0, 4: -7_200.0}.get(second, self._wall.offset_s)
+            yield block
+
+
+@pytest.mark.system
+def test_a_clock_set_by_hours_neither_ends_nor_prolongs_a_call_and_is_counted(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = Wall()
+    install(monkeypatch, Stepping(wall))
+    monkeypatch.setattr(
+        "sirend.health.time", SimpleNamespace(time=wall.time, monotonic=time.monotonic, process_time=time.process_time)
+    )
+    monkeypatch.setattr("sirend.mqtt.datetime", wall)
+    monkeypatch.setattr(service, "LiveClock", lambda arrived: LiveClock(arrived, wall.now))
+    received = run(broker)
+    assert states(received) == [("approaching", "siren"), ("clear", "shutdown")]
+    call, end = (json.loads(each.payload) for each in received if each.topic == f"{ROOT}/main/event")
+    assert call["at"].startswith("2001-09-09T0")
+    span = datetime.fromisoformat(end["at"]) - datetime.fromisoformat(call["at"])
+    assert span == pytest.approx(timedelta(hours=-2), abs=timedelta(seconds=60.0))
+    assert last_health(received)["clock_steps"] == 2
+
+
+class Asking(FakeMicrophone):
+    """A microphone that asks for a new configuration before its first block."""
+
+    def __init__(self, rereading: Rereading) -> None:
+        super().__init__([])
+        self._rereading = rereading
+
+    def __iter__(self) -> Iterator[Block | Gap]:
+        self._rereading.asked.set()
+        return super().__iter__()
+
+
+def reread(monkeypatch: pytest.MonkeyPatch, read: Callable[[], Config], port: int) -> Service:
+    """Run a daemon that is asked to read its configuration again."""
+    rereading = Rereading(read)
+    install(monkeypatch, Asking(rereading))
+    daemon = Service(Config(mqtt=MqttConfig(port=port)), MODEL, threading.Event(), rereading)
+    daemon.run()
+    assert not rereading.asked.is_set()
+    return daemon
+
+
+@pytest.mark.system
+def test_a_new_configuration_is_taken_up_as_far_as_it_can_be(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    new = Config(
+        mqtt=MqttConfig(port=broker.port, keepalive_s=30), call=CallConfig(max_calls_per_hour=1, inhibit=(Inhibit(),))
+    )
+    with broker.subscribe() as subscriber:
+        reread(monkeypatch, lambda: new, broker.port)
+        received = subscriber.until(f"{ROOT}/availability", "offline")
+    assert states(received) == []  # a siren sounds, but calls are inhibited all day now
+    assert "configuration reloaded: call.max_calls_per_hour, call.inhibit" in caplog.messages
+    assert "these need a restart to take effect: mqtt.keepalive_s" in caplog.messages
+
+
+@pytest.mark.system
+def test_a_wrong_new_configuration_changes_nothing_and_is_told(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> Config:
+        raise ConfigError("sirend.yaml", ["site is 3"])
+
+    with broker.subscribe() as subscriber:
+        reread(monkeypatch, read, broker.port)
+        received = subscriber.until(f"{ROOT}/availability", "offline")
+    assert states(received) == [("approaching", "siren"), ("clear", "shutdown")]
+    assert "the configuration file is wrong; the one before it is in force" in last_health(received)["reasons"]
+
+
+def test_a_hang_up_asks_and_nothing_else() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    asked = threading.Event()
+    with hanging_up(asked):
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert asked.wait(60.0)
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+class Told:
+    """A service manager that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def send(self, *assignments: str) -> None:
+        self.said += assignments
+
+
+@pytest.mark.parametrize("is_seeking", [True, False])
+def test_the_watchdog_is_fed_while_a_lost_input_is_sought_and_by_scores_but_not_by_mere_turns(
+    monkeypatch: pytest.MonkeyPatch, *, is_seeking: bool
+) -> None:
+    nothing = Block(Samples(0), np.zeros((0, 1), dtype=np.float32))
+    microphone = FakeMicrophone([nothing] * 7)
+    microphone.is_seeking = is_seeking
+    microphone.seconds = 0
+    install(monkeypatch, microphone)
+    manager = Told()
+    monkeypatch.setattr(service, "Notifier", lambda: manager)
+    Service(Config(mqtt=MqttConfig(port=1)), MODEL, threading.Event()).run()
+    assert manager.said.count("WATCHDOG=1") == (7 if is_seeking else 0)
+    microphone.seconds = 3
+    microphone.is_seeking = False
+    Service(Config(mqtt=MqttConfig(port=1)), MODEL, threading.Event()).run()
+    assert manager.said.count("WATCHDOG=1") == (7 if is_seeking else 0) + 2
 
 
 def test_a_key_that_cannot_be_read_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,15 +108,17 @@ def parser(words: Sequence[str] = ()) -> Parser:
         "simulate", commands.simulate, "write a simulated drive-by and the truth about it", SIMULATE_EXAMPLES
     )
     check = add("check", commands.check, "tell every problem of a configuration and its model")
+    selftest = add("selftest", commands.selftest, "send a built-in siren through the pipeline and tell the broker")
     add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
     listen = add("listen", commands.listen, "print what a signal controller would act on, as lines of JSON")
     demo = add("demo", commands.demo, "simulate a drive-by, replay it and draw it")
     schema = add("schema", commands.schema, "print the JSON Schema of events or of health")
-    for each in (run, check, listen):
+    for each in (run, check, listen, selftest):
         _config(each, required=True)
     _add_replay(replay)
     _add_simulate(simulate)
     listen.add_argument("--verify", action="store_true", help="act only on fresh, signed messages in order")
+    selftest.add_argument("--no-mqtt", action="store_true", help="do not publish the result")
     demo.add_argument(
         "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where to (default: %(default)s)"
     )

@@ -32,8 +32,9 @@ def run(args: argparse.Namespace) -> int:
 
     loaded = config.load(args.config)
     stop = threading.Event()
-    with service.stopping(stop):
-        service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop).run()
+    rereading = service.Rereading(lambda: config.load(args.config))
+    with service.stopping(stop), service.hanging_up(rereading.asked):
+        service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()
     return 0
 
 
@@ -95,6 +96,29 @@ def simulate(args: argparse.Namespace) -> int:
     return 0
 
 
+def selftest(args: argparse.Namespace) -> int:
+    """Send the built-in siren through the pipeline and say what became of it."""
+    import json
+
+    from sirend import bundle, config
+    from sirend.classifier import Classifier
+    from sirend.delivery import Delivery
+    from sirend.selftest import selftest as hear
+
+    loaded = config.load(args.config)
+    model = bundle.load(bundle.find(loaded.detect.model))
+    approaches = [approach.name for approach in loaded.approaches]
+    result = hear(loaded, model, Classifier(model, len(approaches)))
+    payload = result.payload(loaded.site, model.name)
+    print(json.dumps(payload, sort_keys=True), flush=True)
+    if not args.no_mqtt:
+        with Delivery(loaded.mqtt, loaded.site, approaches, "selftest") as delivery:
+            delivery.selftest(payload)
+    if result.problem is not None:
+        raise ConfigError(f"self-test with {model.name}", [f"{result.problem}; check detect and the model"])
+    return 0
+
+
 def check(args: argparse.Namespace) -> int:
     """Tell every problem of a configuration and its model, or what it amounts to."""
     from sirend.checkup import check as check_file
@@ -108,7 +132,8 @@ def devices(_args: argparse.Namespace) -> int:
     from sirend import portaudio
 
     for each in portaudio.inputs():
-        print(f"{each.name!r}: {each.channels} channels, {each.rate_hz} Hz")
+        place = "" if each.socket is None else f"{each.socket}, "
+        print(f"{each.name!r}: {place}{each.channels} channels, {each.rate_hz} Hz")
     return 0
 
 

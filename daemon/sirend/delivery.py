@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sirend.errors import DeviceError
 from sirend.mqtt import Mqtt
@@ -25,11 +25,14 @@ BACKLOG = 64
 class Delivery:
     """A sink that connects first, keeps pace with the broker, and tells when something was not delivered."""
 
-    def __init__(self, config: MqttConfig, site: str, approaches: Sequence[str]) -> None:
-        """Prepare to speak for the named ``approaches`` of ``site``, beside a daemon that may be running there."""
+    def __init__(self, config: MqttConfig, site: str, approaches: Sequence[str], name: str = "replay") -> None:
+        """Prepare to tell events of the named ``approaches`` of ``site``, beside a daemon that may be running there.
+
+        ``name`` tells it from that daemon towards the broker.
+        """
         self._place = f"MQTT broker {config.host}:{config.port}"
-        client_id = f"{config.client_id or f'sirend-{site}'}-replay"
-        self._mqtt = Mqtt(replace(config, client_id=client_id), site, approaches)
+        client_id = f"{config.client_id or f'sirend-{site}'}-{name}"
+        self._mqtt = Mqtt(replace(config, client_id=client_id), site, approaches, is_guest=True)
 
     def __enter__(self) -> Self:
         """Connect; raise ``DeviceError`` when that takes too long."""
@@ -56,6 +59,10 @@ class Delivery:
         """Queue ``event``, after a while if the broker is slow."""
         _comes_true(lambda: self._mqtt.counts.queued < BACKLOG)
         self._mqtt.publish(event)
+
+    def selftest(self, payload: dict[str, Any]) -> None:
+        """Queue the result of a self-test."""
+        self._mqtt.selftest(payload)
 
 
 def _comes_true(holds: Callable[[], bool]) -> bool:

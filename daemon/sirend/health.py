@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sirend
-from sirend.audio import SILENCE_DBFS, Gap, to_samples
+from sirend.audio import Gap
+from sirend.ear import Diagnosis
 from sirend.events import HEALTH_SCHEMA, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sirend.audio import Block, GapReason, Samples, Score
+    from sirend.audio import Block, GapReason, Score
     from sirend.mqtt import Counts
     from sirend.pipeline import Watch
     from sirend.tracker import Track
 
-SILENT_S = 60.0
-"""Digital silence of this length is no quiet night: a microphone hears its own noise."""
 RECENT_S = 60.0
 """How long an overflow is worth a word."""
 STEP_S = 0.5
 """A difference between wall clock and monotonic clock that changes by this much was a jump, no drift."""
+NOTHING_WRONG = Diagnosis()
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 STATM = Path("/proc/self/statm")
 
@@ -74,8 +74,6 @@ class Health:
         }
         self._watches = watches
         self._levels: dict[str, float | None] = dict.fromkeys(watches)
-        self._ends: dict[str, Samples] = {}
-        self._sounded: dict[str, Samples] = {}
         self._windows = 0
         self._gaps = 0
         self._lost: GapReason | None = None
@@ -86,6 +84,8 @@ class Health:
         self._began_at = time.monotonic()
         self.failure: str | None = None
         """Why the daemon has to end, or ended; None while it works."""
+        self.complaint: str | None = None
+        """What else is to be put right by the operator; None when nothing is."""
 
     @property
     def windows_scored(self) -> int:
@@ -108,9 +108,6 @@ class Health:
             self._windows += 1
         self._lost = None
         self._levels[score.approach] = round(score.level_dbfs, 1)
-        self._ends[score.approach] = score.end
-        if score.level_dbfs > SILENCE_DBFS or score.approach not in self._sounded:
-            self._sounded[score.approach] = score.end
 
     def check_clock(self) -> None:
         """Count a jump of the wall clock since the call before."""
@@ -119,17 +116,21 @@ class Health:
             self._clock_steps += 1
         self._clock_offset_s = offset_s
 
-    def summary(self, broker: str | None, journal: str | None) -> tuple[str, list[str]]:
-        """Return the state, ``ok``, ``degraded`` or ``failed``, and the reasons; two are problems of the sinks."""
-        failed = [] if self.failure is None else [self.failure]
+    def summary(self, broker: str | None, journal: str | None, ear: Diagnosis = NOTHING_WRONG) -> tuple[str, list[str]]:
+        """Return the state, ``ok``, ``degraded`` or ``failed``, and the reasons.
+
+        ``broker`` and ``journal`` are the problems of the sinks, ``ear`` is what is wrong with the input.
+        """
+        failed = [*([] if self.failure is None else [self.failure]), *ear.failed]
         if self._lost is not None:
             failed.append(f"input lost: {self._lost}")
         degraded = [] if self._windows else ["no window scored yet"]
         if time.monotonic() - self._overflowed_at < RECENT_S:
             degraded.append("samples were dropped within the last minute")
+        degraded += ear.degraded
+        if self.complaint is not None:
+            degraded.append(self.complaint)
         for name, watch in self._watches.items():
-            if self._ends.get(name, 0) - self._sounded.get(name, 0) >= to_samples(SILENT_S):
-                degraded.append(f"{name}: digital silence, the microphone is dead or off")
             if watch.state.limited:
                 degraded.append(f"{name}: calls are held back, max_calls_per_hour is reached")
             if not watch.state.armed:
@@ -141,8 +142,15 @@ class Health:
         state = "failed" if failed else "degraded" if degraded else "ok"
         return state, failed + degraded
 
-    def payload(
-        self, *, dropped: int, outbox: Counts, journal_failures: int, state: str, reasons: list[str]
+    def payload(  # noqa: PLR0913  what the message is made of
+        self,
+        *,
+        dropped: int,
+        outbox: Counts,
+        journal_failures: int,
+        state: str,
+        reasons: list[str],
+        journal_torn: int = 0,
     ) -> dict[str, Any]:
         """Return the message, JSON values: ``state`` and ``reasons`` of ``summary``, and the counts of others."""
         return {
@@ -158,5 +166,6 @@ class Health:
             "clock_steps": self._clock_steps,
             "outbox": asdict(outbox),
             "journal_failures": journal_failures,
+            "journal_torn": journal_torn,
             "uptime_s": round(time.monotonic() - self._began_at, 1),
         }

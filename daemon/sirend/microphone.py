@@ -6,6 +6,7 @@ The device may stall, vanish and come back; the stream tells of it by gaps and g
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -15,6 +16,7 @@ import numpy as np
 
 from sirend import portaudio
 from sirend.audio import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
+from sirend.ear import Ear
 from sirend.errors import ConfigError, DeviceError
 from sirend.resample import Resampler
 from sirend.ring import Ring
@@ -35,6 +37,10 @@ CALLBACK_S = 0.02
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 """Full jitter: each pause before the device is opened again is random, up to a bound that doubles to this."""
+FIRST_MEND_S = 5.0
+LONGEST_MEND_S = 300.0
+"""A deaf device is opened anew at once, then after pauses that double from the one to the other. It stays open between,
+for it may begin to hear by itself."""
 
 
 class Microphone:
@@ -44,10 +50,14 @@ class Microphone:
     attend to other things. The iteration ends within 0.2 s of ``stop`` being set.
     """
 
-    def __init__(self, audio: AudioConfig, stop: threading.Event) -> None:
-        """Prepare to record as ``audio`` says, until ``stop`` is set."""
+    def __init__(self, audio: AudioConfig, stop: threading.Event, ear: Ear | None = None) -> None:
+        """Prepare to record as ``audio`` says, until ``stop`` is set; ``ear`` watches, by default over all channels."""
         self._audio = audio
         self._stop = stop
+        self._ear = ear or Ear({f"channel {column}": column for column in range(audio.channels)})
+        self._mend_at = -math.inf
+        self._mend_bound_s = FIRST_MEND_S
+        self._is_seeking = False
         self._stream: Any = None
         self._ring = Ring(1, audio.channels)
         self._rate_hz = SAMPLE_RATE_HZ
@@ -71,6 +81,11 @@ class Microphone:
         self._close()
 
     @property
+    def is_seeking(self) -> bool:
+        """Whether the input is known to be lost or stuck and is being got back, so that no window can be scored."""
+        return self._is_seeking
+
+    @property
     def channels(self) -> int:
         """Columns of every block."""
         return self._audio.channels
@@ -89,6 +104,7 @@ class Microphone:
         """Yield the stream until ``stop`` is set; a lost device is opened again as often as it takes."""
         while (lost := (yield from self._listen())) is not None:
             logging.getLogger(__name__).warning("microphone: %s; opening it again", lost.value)
+            self._is_seeking = True
             yield Gap(Samples(self._given), lost)
             self._close()
             yield from self._reopen()
@@ -102,19 +118,57 @@ class Microphone:
                 pcm = self._ring.read(self._until_gap())
                 if not np.isfinite(pcm).all():
                     return GapReason.DEVICE_LOST
-                yield self._block(pcm if self._resampler is None else self._resampler.push(pcm))
+                self._ear.hear(pcm, heard)
+                if self._is_to_be_mended(heard):
+                    return GapReason.DEVICE_LOST
+                yield from self._believed(pcm)
             elif time.monotonic() - heard > self._audio.stall_s:
                 return GapReason.STALLED
             elif not self._stream.active:
                 return GapReason.DEVICE_LOST
             else:
-                yield self._block(np.zeros((0, self.channels), dtype=np.float32))
+                yield self._nothing()
             if self._until_gap() <= 0:
                 while self._gaps and self._until_gap() <= 0:
                     self._gaps.popleft()
                 self._begin()
+                self._ear.lose(time.monotonic())
                 yield Gap(Samples(self._given), GapReason.OVERFLOW)
         return None
+
+    def _believed(self, pcm: Pcm) -> Iterator[Block | Gap]:
+        """Yield what arrived but what the device repeats: an old siren must not be heard again and again.
+
+        A stuck channel among others becomes silence, and the others are heard on.
+        """
+        stuck = self._ear.stuck
+        if stuck and self._ear.is_deaf:
+            if not self._is_seeking:
+                yield Gap(Samples(self._given), GapReason.DEVICE_LOST)
+            self._is_seeking = True
+            self._begin()
+            yield self._nothing()
+            return
+        if self._is_seeking:
+            self._is_seeking = False
+            self._begin()
+            self._taken_before -= len(pcm)  # these count already
+        if stuck:
+            pcm = pcm.copy()  # the ear has yet to judge what really came
+            pcm[:, stuck] = 0.0
+        yield self._block(pcm if self._resampler is None else self._resampler.push(pcm))
+
+    def _is_to_be_mended(self, now: float) -> bool:
+        """Return whether a device that hears nothing any more is to be opened anew at the monotonic time ``now``."""
+        if not self._ear.is_deaf:
+            self._mend_bound_s = FIRST_MEND_S
+            self._mend_at = -math.inf
+            return False
+        if now < self._mend_at:
+            return False
+        self._mend_at = now + random.uniform(0.5, 1.0) * self._mend_bound_s  # noqa: S311  jitter is no secret
+        self._mend_bound_s = min(2.0 * self._mend_bound_s, LONGEST_MEND_S)
+        return True
 
     def _until_gap(self) -> int:
         """Return how many frames may be read before the next gap."""
@@ -129,6 +183,9 @@ class Microphone:
         start = Samples(self._given)
         self._given += len(pcm)
         return Block(start, pcm)
+
+    def _nothing(self) -> Block:
+        return Block(Samples(self._given), np.zeros((0, self.channels), dtype=np.float32))
 
     def _begin(self) -> None:
         """Start a continuous stretch of samples: after opening and after each gap."""
@@ -147,7 +204,7 @@ class Microphone:
             while (left_s := until - time.monotonic()) > 0.0:
                 if self._stop.wait(min(left_s, POLL_S)):
                     return
-                yield self._block(np.zeros((0, self.channels), dtype=np.float32))
+                yield self._nothing()
             try:
                 portaudio.restart()
                 self._open()
@@ -179,6 +236,7 @@ class Microphone:
                 callback=self._callback,
             )
             self._stream.start()
+            self._ear.begin(self._rate_hz, time.monotonic())
         except sounddevice.PortAudioError as error:
             self._close()
             raise DeviceError(f"cannot record from {chosen}: {error.args[0]}") from error
@@ -196,6 +254,7 @@ class Microphone:
 
     def _close(self) -> None:
         """Close the device, whatever state it is in."""
+        self._ear.end()
         if self._stream is not None:
             self._stream.close(ignore_errors=True)
             self._stream = None

@@ -78,10 +78,18 @@ class Mqtt:
     """A sink that publishes events, states, health and availability as ``sirend/{site}/...``."""
 
     def __init__(
-        self, config: MqttConfig, site: str, approaches: Sequence[str], *, backoff: Backoff | None = None
+        self,
+        config: MqttConfig,
+        site: str,
+        approaches: Sequence[str],
+        *,
+        backoff: Backoff | None = None,
+        is_guest: bool = False,
     ) -> None:
         """Prepare to speak for the named ``approaches`` of ``site``; nothing is connected yet.
 
+        A guest (a replay, a self-test) publishes events and nothing else: no availability, no will, no state and no
+        health, for those are a live daemon's, and a controller that acts on it must not lose its call to a recording.
         Raises ``ConfigError`` when the password or the certificates cannot be used.
         """
         self._config = config
@@ -90,10 +98,11 @@ class Mqtt:
         self._topics = Topics(config.prefix, site)
         self._states = [self._topics.state(approach) for approach in approaches]
         self._outbox = Outbox(_CAPACITY)
-        self._outbox.put(Message(self._topics.availability, b"online", retain=True))
-        self._will = Message(self._topics.availability, b"offline", retain=True)
-        for topic in self._states:  # until a state is known, nothing an earlier run left may stand
-            self._outbox.put(Message(topic, b"", retain=True))
+        self._will = None if is_guest else Message(self._topics.availability, b"offline", retain=True)
+        if not is_guest:
+            self._outbox.put(Message(self._topics.availability, b"online", retain=True))
+            for topic in self._states:  # until a state is known, nothing an earlier run left may stand
+                self._outbox.put(Message(topic, b"", retain=True))
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._unanswered = 0
         self._speaks_5 = False
@@ -154,14 +163,22 @@ class Mqtt:
         payload = to_json(event).encode()
         deadline = time.monotonic() + _remaining_s(event)
         standing = deadline if event.state is CallState.APPROACHING else None
-        self._outbox.put(Message(self._topics.state(event.approach), payload, retain=True, deadline=standing))
+        if self._will is not None:
+            self._outbox.put(Message(self._topics.state(event.approach), payload, retain=True, deadline=standing))
         if not event.refresh:
             self._outbox.put(Message(self._topics.event(event.approach), payload, retain=False, deadline=deadline))
         self._stir()
 
     def health(self, payload: dict[str, Any]) -> None:
-        """Queue the health message, JSON values of ``sirend/health/1``; return at once."""
-        self._outbox.put(Message(self._topics.health, canonical(payload).encode(), retain=True))
+        """Queue the health message, JSON values of ``sirend/health/1``; return at once. Not for guests."""
+        self._tell(self._topics.health, payload)
+
+    def selftest(self, payload: dict[str, Any]) -> None:
+        """Queue the result of a self-test, JSON values of ``sirend/selftest/1``; return at once."""
+        self._tell(self._topics.selftest, payload)
+
+    def _tell(self, topic: str, payload: dict[str, Any]) -> None:
+        self._outbox.put(Message(topic, canonical(payload).encode(), retain=True))
         self._stir()
 
     @property
@@ -227,7 +244,7 @@ class Mqtt:
             while connection.is_accepted and not self._is_done(connection):
                 self._exchange(connection, timeout_s=1.0 if self._close_by == math.inf else 0.05)
             if connection.is_accepted:
-                self._bid_farewell(connection)
+                self._bid_farewell(connection, self._will)
         finally:
             self._connected = False
             self._outbox.end(connection.unacknowledged)
@@ -248,7 +265,7 @@ class Mqtt:
         # run left before it says that this run is there to answer for it.
         present = self._topics.availability
         opening = [present, *self._states] if self._connects else [*self._states, present]
-        self._outbox.begin([*opening, self._topics.health], time.monotonic())
+        self._outbox.begin([*opening, self._topics.health, self._topics.selftest], time.monotonic())
         self._connects += 1
         self._unanswered = 0
         self._problem = None
@@ -290,13 +307,16 @@ class Mqtt:
             return False
         return time.monotonic() > self._close_by or not (len(self._outbox) or connection.unacknowledged)
 
-    def _bid_farewell(self, connection: Connection) -> None:
+    def _bid_farewell(self, connection: Connection, will: Message | None) -> None:
         """Say ``offline`` and disconnect; where the broker does not acknowledge it, let it publish the will instead."""
-        connection.send(self._will, time.monotonic())
+        if will is None:
+            connection.leave()
+            return
+        connection.send(will, time.monotonic())
         until = time.monotonic() + _FAREWELL_S
-        while self._will in connection.unacknowledged and connection.is_accepted and time.monotonic() < until:
+        while will in connection.unacknowledged and connection.is_accepted and time.monotonic() < until:
             connection.turn(0.05)
-        if self._will in connection.unacknowledged:
+        if will in connection.unacknowledged:
             connection.drop("did not acknowledge the farewell")
         else:
             connection.leave()

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sirend.errors import ConfigError, DeviceError
+
+CARD = re.compile(r" ?\(?(plug)?hw:([^)]*)\)?$")
+"""ALSA's address of a card, which PortAudio puts behind the name."""
+SOUND = Path("/sys/class/sound")
+USB = re.compile(r"(\d+-\d+(\.\d+)*):\d+\.\d+")
+"""A USB interface in sysfs: bus, ports from hub to hub, configuration and interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +27,8 @@ class Input:
     """PortAudio's number; valid until the library is started again."""
     name: str
     """Name without ALSA's card number, which changes with the order in which devices were plugged in."""
-    full_name: str
-    """Name as PortAudio gives it."""
+    socket: str | None
+    """USB socket that it is plugged into, such as ``usb:1-1.2``; None for what is no USB card."""
     channels: int
     """Most channels it can record."""
     rate_hz: int
@@ -29,7 +36,8 @@ class Input:
 
     def __str__(self) -> str:
         """Return a line for a list of devices."""
-        return f"{self.name!r} ({self.channels} channels, {self.rate_hz} Hz)"
+        place = "" if self.socket is None else f"{self.socket}, "
+        return f"{self.name!r} ({place}{self.channels} channels, {self.rate_hz} Hz)"
 
 
 def load() -> Any:  # noqa: ANN401  the package has no types
@@ -49,6 +57,15 @@ def restart() -> None:
     sounddevice._initialize()  # noqa: SLF001
 
 
+def socket_of(full_name: str) -> str | None:
+    """Return the USB socket, ``usb:1-1.2``, of the card in a name that PortAudio gives; None where it is none."""
+    card = CARD.search(full_name)
+    if card is None:
+        return None
+    interface = USB.fullmatch((SOUND / f"card{card[2].partition(',')[0]}" / "device").resolve().name)
+    return None if interface is None else f"usb:{interface[1]}"
+
+
 def inputs() -> list[Input]:
     """Return the devices that can record; raise ``DeviceError`` when there is none or the host's audio is down."""
     sounddevice = load()
@@ -59,8 +76,8 @@ def inputs() -> list[Input]:
     found = [
         Input(
             index=device["index"],
-            name=re.sub(r" \((plug)?hw:[^)]*\)$", "", device["name"]),
-            full_name=device["name"],
+            name=CARD.sub("", device["name"]),
+            socket=socket_of(device["name"]),
             channels=device["max_input_channels"],
             rate_hz=round(device["default_samplerate"]),
         )
@@ -76,18 +93,27 @@ def inputs() -> list[Input]:
 def choose(devices: list[Input], wanted: str) -> Input:
     """Return the device whose name is ``wanted`` or, alone, contains it; the case of letters does not matter.
 
-    ``default`` is the host's default input. Raises ``ConfigError`` when none or several fit.
+    ``usb:1-1.2`` is the one in that USB socket, ``default`` the host's default input. Raises ``DeviceError`` when none
+    fits, for it may be plugged in, or found by the kernel, later; ``ConfigError`` when several do, or when ``wanted``
+    names an ALSA card by its number.
     """
+    if CARD.search(wanted):
+        problem = f"{wanted!r} has a card number, which changes with the order of plugging in; give name or USB socket"
+        raise ConfigError("audio.device", [problem])
     if wanted == "default":
         default = load().default.device[0]
         for device in devices:
             if device.index == default:
                 return device
     low = wanted.lower()
-    exact = [device for device in devices if low in (device.name.lower(), device.full_name.lower())]
-    fitting = exact or [device for device in devices if low in device.full_name.lower()]
+    exact = [device for device in devices if low in (device.name.lower(), device.socket)]
+    fitting = exact or [device for device in devices if low in device.name.lower()]
     if len(fitting) == 1:
         return fitting[0]
-    fault = f"fits {len(fitting)} inputs" if fitting else "fits no input"
-    shown = [device.full_name if len(fitting) > 1 else device.name for device in fitting or devices]
-    raise ConfigError("audio.device", [f"{wanted!r} {fault}; choose one of {', '.join(map(repr, shown))}"])
+    if not fitting:
+        shown = ", ".join(repr(device.name) for device in devices)
+        raise DeviceError(
+            f"audio.device {wanted!r} fits no input; there are {shown}: plug it in, or choose one of these"
+        )
+    shown = ", ".join(repr(device.socket or device.name) for device in fitting)
+    raise ConfigError("audio.device", [f"{wanted!r} fits {len(fitting)} inputs; choose one of {shown}"])

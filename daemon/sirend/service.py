@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 import uuid
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sirend.classifier import Classifier
 from sirend.config import secret
+from sirend.debounce import Rules
+from sirend.ear import Ear
+from sirend.errors import ConfigError
 from sirend.events import LiveClock, Scribe
 from sirend.health import Health
 from sirend.journal import Journal
@@ -22,10 +27,10 @@ from sirend.microphone import Microphone
 from sirend.mqtt import Mqtt
 from sirend.notify import Notifier
 from sirend.pipeline import Stages, detect, schedule
+from sirend.reload import merge
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sirend.audio import Block, Gap, Score
     from sirend.bundle import Bundle
@@ -40,21 +45,37 @@ BYTES_A_MB = 1_000_000
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Rereading:
+    """How a running daemon gets a new configuration."""
+
+    read: Callable[[], Config]
+    """Reads the file; raises ``ConfigError`` when it is wrong."""
+    asked: threading.Event = field(default_factory=threading.Event)
+    """Set when the file is to be read."""
+
+
 class Service:
     """One run of the daemon."""
 
-    def __init__(self, config: Config, bundle: Bundle, stop: threading.Event) -> None:
-        """Prepare to run until ``stop`` is set; nothing is opened yet.
+    def __init__(
+        self, config: Config, bundle: Bundle, stop: threading.Event, rereading: Rereading | None = None
+    ) -> None:
+        """Prepare to run until ``stop`` is set; nothing is opened yet. ``rereading`` is how the file is read again.
 
         Raises ``ConfigError`` when the parts of ``config`` and ``bundle`` do not fit, or a secret cannot be read.
         """
+        self._config = config
+        self._bundle = bundle
+        self._rereading = rereading
         self._notifier = Notifier()
         approaches = [approach.name for approach in config.approaches]
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
         self._mqtt = Mqtt(config.mqtt, config.site, approaches)
-        self._microphone = Microphone(config.audio, stop)
-        clock = LiveClock(self._microphone.arrived)
+        self._ear = Ear({approach.name: approach.channel for approach in config.approaches})
+        self._microphone = Microphone(config.audio, stop, self._ear)
+        clock = self._clock = LiveClock(self._microphone.arrived)
         key_file = config.mqtt.sign_key_file
         boot_id = str(uuid.uuid4())
         scribe = Scribe(
@@ -78,6 +99,7 @@ class Service:
         self._health = Health(site=config.site, boot_id=boot_id, model=bundle.name, watches=self._stages.watches)
         self._said: tuple[str, list[str]] = ("", [])
         self._due_at = 0.0
+        self._has_scored = False
 
     def run(self) -> None:
         """Work until ``stop`` is set.
@@ -106,6 +128,10 @@ class Service:
         for item in self._microphone:
             self._health.learn(item)
             yield item
+            self._show_life()
+            if self._rereading is not None and self._rereading.asked.is_set():
+                self._rereading.asked.clear()
+                self._reload(self._rereading.read)
             self._health.check_clock()
             if time.monotonic() >= self._due_at or self._summary() != self._said:
                 self._report()
@@ -117,7 +143,18 @@ class Service:
                 self._mqtt.publish(self._stages.scribe.initial(name))
             _log.info("listening: the first window is scored")
         self._health.observe(score, track)
-        self._notifier.send("WATCHDOG=1")
+        self._has_scored = True
+
+    def _show_life(self) -> None:
+        """Feed the watchdog after true progress only: a window scored, or another turn of getting a lost input back.
+
+        It goes hungry when a stage hangs, for then no item is done with; when the device hangs while it is opened; and
+        when an input counts as well but no window comes of it. A microphone that stays away is none of these, and
+        restarting for it would mend nothing.
+        """
+        if self._has_scored or self._microphone.is_seeking:
+            self._notifier.send("WATCHDOG=1")
+        self._has_scored = False
 
     def _publish(self, event: Event) -> None:
         """Send ``event`` everywhere: first to those who wait, then to the disk."""
@@ -127,9 +164,28 @@ class Service:
         if not event.refresh:
             _log.info("%s %s: %s, confidence %.3f", event.approach, event.state, event.reason, event.confidence)
 
+    def _reload(self, read: Callable[[], Config]) -> None:
+        """Take up what can be of a new configuration; one that is wrong changes nothing."""
+        try:
+            merged, taken, left = merge(self._config, read())
+            rules = Rules.of(merged.detect, merged.call, self._bundle.operating)
+        except ConfigError as error:
+            _log.error("the configuration was not reloaded, the old one stays in force: %s", error)
+            self._health.complaint = "the configuration file is wrong; the one before it is in force"
+            return
+        self._config = merged
+        self._health.complaint = None
+        for watch in self._stages.watches.values():
+            watch.rules = rules
+            watch.is_inhibited = schedule(merged.call.inhibit, self._clock)
+        _log.info("configuration reloaded: %s", ", ".join(taken) or "nothing that can be taken up now has changed")
+        if left:
+            _log.warning("these need a restart to take effect: %s", ", ".join(left))
+
     def _summary(self) -> tuple[str, list[str]]:
         journal = None if self._journal is None else self._journal.problem
-        return self._health.summary(broker=self._mqtt.problem, journal=journal)
+        ear = self._ear.diagnosis(time.monotonic())
+        return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear)
 
     def _report(self) -> None:
         """Publish health."""
@@ -142,8 +198,19 @@ class Service:
             dropped=self._microphone.dropped,
             outbox=self._mqtt.counts,
             journal_failures=0 if self._journal is None else self._journal.failures,
+            journal_torn=0 if self._journal is None else self._journal.torn,
         )
         self._mqtt.health(payload)
+
+
+@contextmanager
+def hanging_up(asked: threading.Event) -> Iterator[None]:
+    """Set ``asked`` at a SIGHUP: ``systemctl reload``."""
+    before = signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

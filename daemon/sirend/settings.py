@@ -25,7 +25,7 @@ class AudioConfig:
     """Where the samples come from."""
 
     device: str = keys.text("default", r"\S(.*\S)?", "the name of an input that `sirend devices` lists")
-    """Stable name of the PortAudio input."""
+    """Stable name of the PortAudio input, or its USB socket."""
     channels: int = keys.number(1, 1, 64, "", whole=True)
     """Channels to open."""
     rate: int | None = keys.number(None, 8_000, 192_000, "Hz", whole=True, optional=True, null="auto")

@@ -31,6 +31,11 @@ class Topics:
         return f"{self.root}/health"
 
     @property
+    def selftest(self) -> str:
+        """Return where the result of the last self-test stands, retained."""
+        return f"{self.root}/selftest"
+
+    @property
     def states(self) -> str:
         """Return the filter that matches the state of every approach."""
         return self.state("+")

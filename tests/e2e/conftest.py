@@ -91,13 +91,14 @@ def drive_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class PulseAudio:
-    """A sound server with one null sink, whose monitor is everybody's microphone."""
+    """A sound server with one null sink, whose monitor is everybody's microphone; there is a little noise."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare it with its own runtime folder; start it later."""
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._players: list[subprocess.Popen[bytes]] = []
+        self._murmur: subprocess.Popen[bytes] | None = None
         socket = folder / "native"
         alsa = folder / "asound.conf"
         alsa.write_text(
@@ -136,9 +137,36 @@ class PulseAudio:
             if self._process.poll() is not None or time.monotonic() > until:
                 pytest.fail(f"PulseAudio did not start:\n{(self._folder / 'pulse.log').read_text()}")
             time.sleep(0.05)
+        self.murmur()
+
+    def murmur(self) -> None:
+        """Let noise of -70 dBFS sound; without it the microphone hears digital silence."""
+        words = ["pacat", "--raw", "--rate=16000", "--channels=1", "--format=s16le", "--volume=5400"]
+        with Path("/dev/urandom").open("rb") as noise:
+            variables = {**os.environ, **self.environment}
+            self._murmur = subprocess.Popen(words, env=variables, stdin=noise, stderr=subprocess.DEVNULL)
+
+    def still(self) -> None:
+        """End the noise."""
+        if self._murmur is not None:
+            self._murmur.kill()
+            self._murmur.wait(PATIENCE_S)
+            self._murmur = None
+
+    def unplug(self) -> None:
+        """Take the microphone away from the running server."""
+        assert self.control("unload-module", "module-null-sink").returncode == 0
+        self.still()
+
+    def plug(self) -> None:
+        """Put it back."""
+        name, *words = self._modules[0].split()
+        assert self.control("load-module", name, *words).returncode == 0
+        self.murmur()
 
     def stop(self) -> None:
         """End it, with the sound of the whole host."""
+        self.still()
         if self._process is not None:
             self._process.terminate()
             self._process.wait(PATIENCE_S)

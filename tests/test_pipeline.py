@@ -18,7 +18,7 @@ from sirend.errors import InputError
 from sirend.events import Event, ReplayClock, Scribe
 from sirend.features import Features, FeatureSpec
 from sirend.pipeline import Stages, detect
-from sirend.settings import Approach, AudioConfig, CallConfig, Config, DetectConfig
+from sirend.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from sirend.tracker import Track
 
 Pcm = npt.NDArray[np.float32]
-TWO = Config(audio=AudioConfig(channels=2), approaches=(Approach("north", 1), Approach("south", 0)))
+TWO = Config(
+    audio=AudioConfig(channels=2),
+    approaches=(Approach("north", 1), Approach("south", 0)),
+    arbitration=ArbitrationConfig(mode="parallel"),
+)
 MODEL = Bundle(
     path=Path("models/siren-9.9.9"),
     name="siren-9.9.9@0123456789ab",

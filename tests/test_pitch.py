@@ -90,7 +90,7 @@ def test_silence_has_no_strength() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 200).map(lambda n: n * 160), st.integers(0, 2**32 - 1))
+@given(st.integers(1, 190).map(lambda n: n * 160), st.integers(0, 2**32 - 1))
 def test_frames_are_the_same_whatever_the_hop(hop: int, seed: int) -> None:
     pcm = np.random.default_rng(seed).standard_normal((2, 72_000)).astype(np.float32)
     found = _last(pcm, hop)

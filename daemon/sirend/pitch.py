@@ -28,6 +28,8 @@ STEP = 500
 """Samples between frames, 31.25 ms: eight or nine in a cycle of yelp."""
 FRAME = 768
 """Samples in a frame, 48 ms: a yelp sweeps 250 Hz meanwhile. Longer frames lose it, shorter ones lose faint tones."""
+TONAL = 0.3
+"""Strength from which a frame's pitch and level are a tone's; a street alone has .1 to .3."""
 _FFT = 2048
 _STRONGEST_HZ = 5000.0
 """Tones are weighed against all sound up to here."""
@@ -45,7 +47,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Pitch:
-    """The frames of every approach over the last ``MEMORY_S``, oldest first."""
+    """The frames of every approach over the last seconds, oldest first."""
 
     at: npt.NDArray[np.int64]
     """Samples int64[frames]: the middle of each frame, counted since the stream began."""
@@ -63,8 +65,9 @@ class Pitch:
 class PitchTracker:
     """Follows the pitch of consecutive windows of all approaches."""
 
-    def __init__(self) -> None:
-        """Start with nothing remembered."""
+    def __init__(self, memory_s: float = MEMORY_S) -> None:
+        """Remember the last ``memory_s`` seconds."""
+        self._memory = to_samples(memory_s)
         self.reset()
 
     def reset(self) -> None:
@@ -74,7 +77,10 @@ class PitchTracker:
         self._frames: Floats | None = None
 
     def update(self, window: Window) -> Pitch:
-        """Return the pitch up to the end of ``window``; one that does not follow on the one before begins anew."""
+        """Return the pitch up to the end of ``window``; one that does not follow on the one before begins anew.
+
+        Hops within a frame of the window's length lose a frame each.
+        """
         if self._end is not None and window.end - self._end > window.fresh:
             self.reset()
         start = window.end - window.pcm.shape[1]
@@ -88,7 +94,7 @@ class PitchTracker:
             found = measure(fresh)
         self._at = np.concatenate((self._at, ends - FRAME // 2))
         self._frames = found if self._frames is None else np.concatenate((self._frames, found), axis=2)
-        keep = int(np.searchsorted(self._at, window.end - to_samples(MEMORY_S)))
+        keep = int(np.searchsorted(self._at, window.end - self._memory))
         self._at, self._frames = self._at[keep:], self._frames[..., keep:]
         hz, strength, level_dbfs = self._frames
         return Pitch(self._at, hz, strength, level_dbfs)

@@ -7,7 +7,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasou
 
 export PYTHON
 
-.PHONY: help demo test lint unit bench evaluate clean
+.PHONY: help demo test lint unit bench drives evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -31,6 +31,9 @@ unit:            ## pytest alone (after `make test` has installed it)
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/bench.py
+
+drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
+	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/test_motion.py tests/test_junction.py
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
 	.ci/venv $(VENV) plot,train

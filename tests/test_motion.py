@@ -20,7 +20,7 @@ from sirend.street import KMH, Geometry, drive_by
 from sirend.windows import Windows
 
 RATE_HZ = 16_000
-DRIVES = int(os.environ.get("SIREND_DRIVES", "14"))
+DRIVES = int(os.environ.get("SIREND_DRIVES", "10"))
 SIRENS = [
     ("us", "wail"),
     ("de", "hilo"),

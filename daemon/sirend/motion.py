@@ -99,7 +99,8 @@ def judge(pitch: Pitch, row: int, since: int) -> Motion:
 def decide(course: Course) -> Motion:
     """Return what ``course`` leaves no doubt of."""
     trend = course.trend_db
-    overall = float(np.polyfit(np.arange(course.cycles_db.size), course.cycles_db, 1)[0]) / course.whole_s
+    place = np.arange(course.cycles_db.size) - (course.cycles_db.size - 1) / 2.0
+    overall = float(place @ course.cycles_db / (place @ place)) / course.whole_s  # slope of the least-squares line
     recent = float(trend[-1] - trend[-3]) / (2.0 * course.knot_s)
     last = float(trend[-1] - trend[-2]) / course.knot_s
     swing = float(np.ptp(course.cycles_db))
@@ -154,7 +155,7 @@ def follow(hz: Floats, strength: Floats, level_dbfs: Floats) -> Course | None:
     parts = [slice(end - whole, end) for end in range(frames, whole - 1, -whole)][::-1]
     if any(np.count_nonzero(is_tonal[part]) < _ENOUGH * whole for part in parts):
         return None
-    first, last = (np.quantile(octaves[part][is_tonal[part]], (0.85, 0.15)) for part in (parts[0], parts[-1]))
+    first, last = (_extremes(octaves[part][is_tonal[part]]) for part in (parts[0], parts[-1]))
     drift_high, drift_low = np.exp2(last - first) - 1.0
     return Course(
         cycle_s=cycle * step_s,
@@ -166,6 +167,12 @@ def follow(hz: Floats, strength: Floats, level_dbfs: Floats) -> Course | None:
         drift_high=float(drift_high),
         drift_low=float(drift_low),
     )
+
+
+def _extremes(octaves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the highest and the lowest pitch of a cycle, float64[2], less the tenth or so that noise may have made."""
+    ordered = np.sort(octaves)
+    return ordered[[int(0.85 * (ordered.size - 1)), int(0.15 * (ordered.size - 1))]]
 
 
 def _whole(cycle: float) -> int:
@@ -182,16 +189,12 @@ def _cycle(octaves: npt.NDArray[np.float64], is_tonal: npt.NDArray[np.bool_]) ->
         return None
     step_s = STEP / SAMPLE_RATE_HZ
     first, last = round(SHORTEST_S / step_s), min(round(LONGEST_S / step_s) + 1, 2 * octaves.size // 3)
-    length = fft.next_fast_len(2 * octaves.size, real=True)
-
-    def products(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        spectrum = np.conj(fft.rfft(one, length)) * fft.rfft(other, length)
-        return np.asarray(fft.irfft(spectrum, length)[: last + 2])
-
+    length = fft.next_fast_len(octaves.size + last + 2, real=True)
     mask = is_tonal.astype(np.float64)
-    square = np.square(moved)
-    norm = np.sqrt(np.maximum(products(square, mask), 1e-9) * np.maximum(products(mask, square), 1e-9))
-    likeness = products(moved, moved) / norm
+    spectra = fft.rfft(np.stack((moved, np.square(moved), mask)), length)
+    pairs = np.conj(spectra[[0, 1, 2]]) * spectra[[0, 2, 1]]
+    likeness, early, late = fft.irfft(pairs, length)[:, : last + 2]  # only frames that are tonal at both ends count
+    likeness = likeness / np.sqrt(np.maximum(early, 1e-9) * np.maximum(late, 1e-9))
     lags = np.arange(first, last)
     lags = lags[np.logical_or.accumulate(likeness[lags] < 0.0)]  # a slow pitch is like itself at any short lag
     peaks = lags[(likeness[lags] >= likeness[lags - 1]) & (likeness[lags] > likeness[lags + 1])]

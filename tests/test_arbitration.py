@@ -78,6 +78,21 @@ def test_the_siren_of_a_call_that_ended_is_not_called_for_another_leg() -> None:
     assert _after_a_call(0.25, south, replace(RULES, hold=Samples(0))) == {"south"}
 
 
+def test_a_siren_that_outlasts_its_call_calls_nowhere_else_until_it_is_gone() -> None:
+    south = _bid("south", state="ready", onset=77)
+    parked = _bid("north", state="hears", onset=5)
+    state, _ = arbitrate(RULES, ArbitrationState(), Samples(0), (replace(parked, calls=True), south))
+    for i in range(1, 400):
+        state, granted = arbitrate(RULES, state, Samples(i * HOP), (parked, south))
+        assert not granted
+    gone = _bid("north", state="deaf")
+    served = []
+    for i in range(400, 500):
+        state, granted = arbitrate(RULES, state, Samples(i * HOP), (gone, south))
+        served += [i] if granted else []
+    assert served[0] == 399 + RULES.hold // HOP
+
+
 def test_but_one_that_comes_nearer_there_is_another_one() -> None:
     assert _after_a_call(0.25, replace(_bid("south", state="ready"), motion=Motion.APPROACHING)) == {"south"}
 
@@ -115,7 +130,7 @@ def test_never_two_and_never_beside_a_standing_call(stream: list[list[Bid]]) -> 
 
 @given(bids, st.integers(0, 2**40))
 def test_a_ready_approach_is_served_within_settle_and_hold(standing: list[Bid], start: int) -> None:
-    quiet = [replace(bid, calls=False) for bid in standing]
+    quiet = [replace(bid, calls=False, hears=bid.hears and not bid.calls) for bid in standing]
     state = ArbitrationState()
     granted: frozenset[str] = frozenset()
     for i in range(4):

@@ -8,7 +8,7 @@ only driven on, out of the junction. But a siren that grows louder there is anot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sirend.audio import Samples, to_samples
@@ -31,7 +31,7 @@ class ArbitrationRules:
     settle: Samples
     """A confirmed siren waits so long for a better approach to confirm it too; then it is called all the same."""
     hold: Samples
-    """After a call, approaches that heard the same siren are held so long at most."""
+    """After a call's siren is gone, approaches that heard it as well are held so long at most."""
 
     @classmethod
     def of(cls, config: ArbitrationConfig) -> ArbitrationRules:
@@ -73,7 +73,9 @@ class ArbitrationState:
     echoes: tuple[tuple[str, Samples], ...] = ()
     """Approaches that heard the siren under another's call, with the onset of that run."""
     called: Samples | None = None
-    """The latest window in which a call stood."""
+    """The latest window in which a call stood, or its siren was still heard where it stood."""
+    caller: tuple[str, Samples] | None = None
+    """The approach of that call and the onset of its siren."""
 
 
 def arbitrate(
@@ -84,14 +86,17 @@ def arbitrate(
         return state, frozenset(bid.approach for bid in bids)
     if any(bid.calls for bid in bids):
         echoes = tuple((bid.approach, bid.onset) for bid in bids if bid.hears and not bid.calls)
-        return ArbitrationState(echoes=echoes, called=now), frozenset()
+        caller = next((bid.approach, bid.onset) for bid in bids if bid.calls)
+        return ArbitrationState(echoes=echoes, called=now, caller=caller), frozenset()
+    if any(bid.hears and (bid.approach, bid.onset) == state.caller for bid in bids):
+        state = replace(state, called=now)  # a parked siren that outlasted its call does not begin another elsewhere
     onsets = dict(state.echoes) if state.called is not None and now - state.called < rules.hold else {}
     echoes = tuple((bid.approach, bid.onset) for bid in bids if _is_echo(bid, onsets))
     held = {name for name, _ in echoes}
     hearing = [bid for bid in bids if bid.hears and bid.approach not in held]
     since = dict(state.waiting)
     waiting = tuple((bid.approach, since.get(bid.approach, now)) for bid in hearing if bid.ready)
-    state = ArbitrationState(waiting=waiting, echoes=echoes, called=state.called)
+    state = replace(state, waiting=waiting, echoes=echoes)
     best = _best(rules, hearing)
     if best is None:
         return state, frozenset()

@@ -121,7 +121,7 @@ class ArbitrationConfig:
     settle_s: float = keys.number(1.0, 0.0, 5.0, "s")
     """So long a confirmed siren waits for a better approach to confirm it as well."""
     hold_s: float = keys.number(10.0, 0.0, 120.0, "s")
-    """So long after a call the approaches that heard the same siren are held."""
+    """So long after a call, when its siren is gone, the approaches that heard it as well are held."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ SYSTEM_ROOT ?= build/debian
 
 export PYTHON WHEELS PURGE
 
-.PHONY: help demo test test-system lint unit bench soak install uninstall wheels evaluate clean
+.PHONY: help demo test test-system lint unit bench soak install uninstall wheels drives evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -55,6 +55,9 @@ test-system: wheels  ## the service in a Debian machine of its own, under system
 	[ -e $(SYSTEM_ROOT)/sbin/init ] || debootstrap --variant=minbase \
 		--include=systemd,systemd-sysv,dbus,python3-venv,libportaudio2,libasound2-plugins,make bookworm $(SYSTEM_ROOT)
 	SIREND_SYSTEM_ROOT=$(SYSTEM_ROOT) $(BIN)/pytest -v tests/e2e/cabinet.py
+
+drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
+	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/test_motion.py tests/test_junction.py
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
 	.ci/venv $(VENV) plot,train

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sirend import keys, settings
 from sirend.config import load, secret
 from sirend.errors import ConfigError
-from sirend.settings import Approach, Config, DetectConfig, Inhibit, MqttConfig, TlsConfig
+from sirend.settings import Approach, ArbitrationConfig, Config, DetectConfig, Inhibit, MqttConfig, TlsConfig
 
 SHIPPED = Path(__file__).parents[1] / "conf" / "sirend.yaml"
 
@@ -72,7 +72,8 @@ def test_every_value_is_read(tmp_path: Path) -> None:
           - {name: south, channel: 1}
         detect: {model: models/x, hop_s: 0.5, enter: 0.8, exit: 0.3, confirm_s: null, release_s: 1}
         call: {min_duration_s: 1, max_presence_s: 30, rearm_gap_s: 9, max_calls_per_hour: 3, valid_for_s: 4,
-               advisory: true, inhibit: [{days: [sat], from: 22:00, to: "06:30"}, {}]}
+               advisory: true, departed_s: 3, stationary_s: 45, inhibit: [{days: [sat], from: 22:00, to: "06:30"}, {}]}
+        arbitration: {mode: parallel, margin_db: 3, settle_s: 0.5, hold_s: 20}
         mqtt: {host: "::1", port: 8883, client_id: me, username: u, prefix: city/west, insecure: true, keepalive_s: 30}
         journal: {path: /var/lib/sirend/events.jsonl, max_mb: 2}
         """,
@@ -81,7 +82,8 @@ def test_every_value_is_read(tmp_path: Path) -> None:
     assert loaded.approaches == (Approach("north", 3, 12.5, 2), Approach("south", 1))
     assert loaded.detect == DetectConfig(tmp_path / "models/x", 0.5, 0.8, 0.3, None, 1.0)
     assert loaded.call.inhibit == (Inhibit(("sat",), 22 * 60, 6 * 60 + 30), Inhibit())
-    assert dataclasses.astuple(loaded.call)[:-1] == (1.0, 30.0, 9.0, 3, 4.0, True)
+    assert dataclasses.astuple(loaded.call)[:-1] == (1.0, 30.0, 9.0, 3, 4.0, True, 3.0, 45.0)
+    assert loaded.arbitration == ArbitrationConfig("parallel", 3.0, 0.5, 20.0)
     assert loaded.mqtt == MqttConfig(
         host="::1", port=8883, client_id="me", username="u", prefix="city/west", insecure=True, keepalive_s=30
     )

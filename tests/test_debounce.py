@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from sirend.audio import Gap, GapReason, Samples, to_samples
 from sirend.debounce import CallState, Input, Reason, Rules, State, Stop, Transition, step
 from sirend.errors import ConfigError
+from sirend.motion import Motion
 from sirend.settings import CallConfig, DetectConfig
-from sirend.tracker import Motion, Track
+from sirend.tracker import Track
 
 HOP = to_samples(0.25)
+Given = tuple[Input, bool, bool]
+"""What comes, whether the schedule inhibits calls then, and whether another approach is served."""
 RULES = Rules(
     enter=0.7,
     exit=0.3,
@@ -132,6 +135,53 @@ def test_departing_alone_clears_nothing() -> None:
     assert _changes([*_tracks([0.9] * 80, motion=Motion.DEPARTING)]) == [(1.0, Reason.SIREN)]
 
 
+LEAVING = replace(RULES, departed=to_samples(4.0))
+
+
+def test_departing_for_departed_s_clears_early_and_stays_clear_while_it_is_heard() -> None:
+    coming = _tracks([0.9] * 40, motion=Motion.APPROACHING)
+    going = _tracks([0.9] * 80, start=coming[-1].end, motion=Motion.DEPARTING)
+    assert _changes([*coming, *going], LEAVING) == [(1.0, Reason.SIREN), (14.25, Reason.DEPARTED)]
+    assert _changes([*coming, *going[:16]], LEAVING) == [(1.0, Reason.SIREN)]
+
+
+def test_a_second_siren_that_comes_nearer_is_called_while_the_first_drives_away() -> None:
+    going = _tracks([0.9] * 40, motion=Motion.DEPARTING)
+    unclear = _tracks([0.9] * 40, start=going[-1].end)
+    coming = [replace(t, onset=going[0].end, motion=Motion.APPROACHING) for t in _tracks([0.9] * 4, start=320_000)]
+    changes = _changes([*going, *unclear, *coming], LEAVING)
+    assert changes == [(1.0, Reason.SIREN), (6.0, Reason.DEPARTED), (20.25, Reason.SIREN)]
+
+
+def test_departing_is_counted_anew_when_it_is_interrupted() -> None:
+    def part(motion: Motion, hops: int, start: int) -> list[Track]:
+        return _tracks([0.9] * hops, start=start * HOP, motion=motion)
+
+    broken = [
+        *part(Motion.UNKNOWN, 24, 0),
+        *part(Motion.DEPARTING, 15, 24),
+        *part(Motion.UNKNOWN, 1, 39),
+        *part(Motion.DEPARTING, 15, 40),
+    ]
+    assert _changes([*broken], LEAVING) == [(1.0, Reason.SIREN)]
+
+
+def test_a_parked_siren_ends_its_call_after_stationary_s_and_is_not_called_again() -> None:
+    rules = replace(RULES, stationary=to_samples(10.0))
+    parked = _tracks([0.9] * 800, motion=Motion.STATIONARY)
+    assert _changes([*parked], rules) == [(1.0, Reason.SIREN), (11.0, Reason.MAX_PRESENCE)]
+    assert _changes([*parked], RULES) == [(1.0, Reason.SIREN), (61.0, Reason.MAX_PRESENCE)]
+
+
+def test_an_approach_that_is_held_calls_once_it_is_released() -> None:
+    tracks = _tracks([0.9] * 20)
+    state, changed = State(), []
+    for i, track in enumerate(tracks):
+        state, transition = step(RULES, state, track, held=i < 10)
+        changed += [i] if transition is not None and not transition.refresh else []
+    assert changed == [10]
+
+
 @pytest.mark.parametrize("reason", [GapReason.STALLED, GapReason.DEVICE_LOST])
 def test_a_lost_input_clears_at_once(reason: GapReason) -> None:
     tracks = _tracks([0.9] * 5)
@@ -208,24 +258,25 @@ def test_rules_refuse_thresholds_without_hysteresis(enter: float | None, leave: 
 
 
 @st.composite
-def _streams(draw: st.DrawFn) -> list[tuple[Input, bool]]:
+def _streams(draw: st.DrawFn) -> list[Given]:
     """Runs of evidence, silence and doubt, broken by gaps, with or without inhibition."""
-    items: list[tuple[Input, bool]] = []
+    items: list[Given] = []
     now = 0
     for _ in range(draw(st.integers(1, 12))):
         kind = draw(st.sampled_from(["high", "high", "low", "low", "between", "noise", "gap"]))
         inhibited = draw(st.integers(0, 4)) == 0
         if kind == "gap":
-            items.append((Gap(Samples(now), draw(st.sampled_from(list(GapReason)))), inhibited))
+            items.append((Gap(Samples(now), draw(st.sampled_from(list(GapReason)))), inhibited, False))
             continue
         length = draw(st.integers(1, 300))
         value = {"high": 0.95, "low": 0.0, "between": 0.5, "noise": 0.0}[kind]
         noise = draw(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=9))
         evidence = [noise[i % len(noise)] if kind == "noise" else value for i in range(length)]
-        tracks = _tracks(evidence, start=now)
+        tracks = _tracks(evidence, start=now, motion=draw(st.sampled_from(list(Motion))))
+        held = draw(st.integers(0, 4)) == 0
         now = tracks[-1].end
-        items += [(track, inhibited) for track in tracks]
-    items.append((Stop(Samples(now)), False))
+        items += [(track, inhibited, held) for track in tracks]
+    items.append((Stop(Samples(now)), False, False))
     return items
 
 
@@ -240,17 +291,17 @@ def _rules(draw: st.DrawFn) -> Rules:
         max_presence=to_samples(min_duration_s + draw(st.sampled_from([0.0, 10.0, 55.0]))),
         rearm_gap=to_samples(draw(st.sampled_from([1.0, 5.0, 20.0]))),
         max_calls_per_hour=draw(st.integers(1, 6)),
+        departed=draw(st.sampled_from([None, to_samples(2.0)])),
+        stationary=draw(st.sampled_from([None, to_samples(10.0)])),
     )
 
 
 @given(_streams(), _rules())
-def test_every_step_changes_the_state_and_tells_of_it_or_does_neither(
-    stream: list[tuple[Input, bool]], rules: Rules
-) -> None:
+def test_every_step_changes_the_state_and_tells_of_it_or_does_neither(stream: list[Given], rules: Rules) -> None:
     state = State()
-    for item, inhibited in stream:
+    for item, inhibited, held in stream:
         before = state
-        state, transition = step(rules, state, item, inhibited=inhibited)
+        state, transition = step(rules, state, item, inhibited=inhibited, held=held)
         if isinstance(item, Stop) or (isinstance(item, Gap) and item.is_fault):
             assert state.call is CallState.CLEAR
         if transition is None:
@@ -265,35 +316,35 @@ def test_every_step_changes_the_state_and_tells_of_it_or_does_neither(
             assert transition.at - before.refreshed >= to_samples(1.0)
 
 
-def _calls(stream: list[tuple[Input, bool]], rules: Rules) -> list[tuple[Transition, Transition]]:
+def _calls(stream: list[Given], rules: Rules) -> list[tuple[Transition, Transition]]:
     """Return start and end of each call, having made sure that they alternate."""
     state = State()
     changes: list[Transition] = []
-    for item, inhibited in stream:
-        state, transition = step(rules, state, item, inhibited=inhibited)
+    for item, inhibited, held in stream:
+        state, transition = step(rules, state, item, inhibited=inhibited, held=held)
         changes += [transition] if transition is not None and not transition.refresh else []
     assert [t.state for t in changes] == [CallState.APPROACHING, CallState.CLEAR] * (len(changes) // 2)
     return list(zip(changes[::2], changes[1::2], strict=True))
 
 
 @given(_streams(), _rules())
-def test_calls_alternate_with_clears_and_keep_their_bounds(stream: list[tuple[Input, bool]], rules: Rules) -> None:
+def test_calls_alternate_with_clears_and_keep_their_bounds(stream: list[Given], rules: Rules) -> None:
     calls = _calls(stream, rules)
     for start, end in calls:
         assert start.at - start.onset >= rules.confirm
         assert end.at - start.at <= rules.max_presence + HOP
         if end.reason not in (Reason.INPUT_LOST, Reason.SHUTDOWN):
             assert end.at - start.at >= rules.min_duration
+    for (_, end), (start, _) in pairwise(calls):
+        assert start.at > end.at
     starts = [start.at for start, _ in calls]
     for first in starts:
         assert sum(first <= start < first + to_samples(3600.0) for start in starts) <= rules.max_calls_per_hour
 
 
 @given(_streams(), _rules())
-def test_after_maximum_presence_no_call_comes_without_a_true_gap(
-    stream: list[tuple[Input, bool]], rules: Rules
-) -> None:
-    tracks = [item for item, _ in stream if isinstance(item, Track)]
+def test_after_maximum_presence_no_call_comes_without_a_true_gap(stream: list[Given], rules: Rules) -> None:
+    tracks = [item for item, *_ in stream if isinstance(item, Track)]
     for (_, end), (start, _) in pairwise(_calls(stream, rules)):
         if end.reason is Reason.MAX_PRESENCE:
             between = "".join("_" if t.evidence < rules.exit else " " for t in tracks if end.at <= t.end < start.at)
@@ -301,9 +352,9 @@ def test_after_maximum_presence_no_call_comes_without_a_true_gap(
 
 
 @given(_streams())
-def test_the_machine_is_pure(stream: list[tuple[Input, bool]]) -> None:
+def test_the_machine_is_pure(stream: list[Given]) -> None:
     state = State()
-    for item, inhibited in stream:
-        once = step(RULES, state, item, inhibited=inhibited)
-        assert step(RULES, state, item, inhibited=inhibited) == once
+    for item, inhibited, held in stream:
+        once = step(RULES, state, item, inhibited=inhibited, held=held)
+        assert step(RULES, state, item, inhibited=inhibited, held=held) == once
         state = once[0]

@@ -14,8 +14,8 @@ from sirend.debounce import CallState, Reason
 from sirend.delivery import Delivery
 from sirend.errors import DeviceError
 from sirend.events import Event
+from sirend.motion import Motion
 from sirend.settings import MqttConfig
-from sirend.tracker import Motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

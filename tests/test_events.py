@@ -12,7 +12,7 @@ from sirend import events
 from sirend.audio import Samples
 from sirend.debounce import CallState, Reason, Transition
 from sirend.events import Event, LiveClock, ReplayClock, Scribe, canonical, is_authentic, to_json, utc_text
-from sirend.tracker import Motion
+from sirend.motion import Motion
 
 CALL = Transition(
     approach="north",

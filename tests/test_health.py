@@ -12,10 +12,11 @@ from sirend.bundle import OperatingPoint
 from sirend.debounce import Rules, State
 from sirend.ear import Diagnosis
 from sirend.health import Health, Vitals
+from sirend.motion import Motion
 from sirend.mqtt import Counts
 from sirend.pipeline import Watch
 from sirend.settings import CallConfig, DetectConfig
-from sirend.tracker import Motion, Track, Tracker
+from sirend.tracker import Track, Tracker
 
 COUNTS = Counts(connected=True, queued=0, published=3, dropped_expired=0, dropped_full=0, refused=0, reconnects=1)
 

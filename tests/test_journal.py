@@ -9,7 +9,7 @@ from sirend.audio import Samples
 from sirend.debounce import CallState, Reason, Transition
 from sirend.events import Event, ReplayClock, Scribe, to_json
 from sirend.journal import Journal
-from sirend.tracker import Motion
+from sirend.motion import Motion
 
 MANY = 1_000_000
 

@@ -11,8 +11,8 @@ from sirend.audio import Samples
 from sirend.debounce import CallState, Reason, Transition
 from sirend.events import ReplayClock, Scribe, to_json
 from sirend.listen import Consumer
+from sirend.motion import Motion
 from sirend.topics import Topics
-from sirend.tracker import Motion
 
 NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)
 TOPICS = Topics("sirend", "main-5th")

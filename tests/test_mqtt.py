@@ -19,9 +19,9 @@ from sirend.audio import Samples
 from sirend.debounce import CallState, Reason, Transition
 from sirend.errors import ConfigError
 from sirend.events import Event, LiveClock, Scribe
+from sirend.motion import Motion
 from sirend.mqtt import Backoff, Counts, Mqtt
 from sirend.settings import MqttConfig, TlsConfig
-from sirend.tracker import Motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

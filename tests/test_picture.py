@@ -13,8 +13,9 @@ from sirend.audio import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples, Score
 from sirend.debounce import CallState, Reason, Rules
 from sirend.errors import UsageError
 from sirend.events import Event
+from sirend.motion import Motion
 from sirend.picture import Strip
-from sirend.tracker import Motion, Track
+from sirend.tracker import Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from sirend.errors import InputError
 from sirend.events import Event, ReplayClock, Scribe
 from sirend.features import Features, FeatureSpec
 from sirend.pipeline import Stages, detect
-from sirend.settings import Approach, AudioConfig, CallConfig, Config, DetectConfig
+from sirend.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from sirend.tracker import Track
 
 Pcm = npt.NDArray[np.float32]
-TWO = Config(audio=AudioConfig(channels=2), approaches=(Approach("north", 1), Approach("south", 0)))
+TWO = Config(
+    audio=AudioConfig(channels=2),
+    approaches=(Approach("north", 1), Approach("south", 0)),
+    arbitration=ArbitrationConfig(mode="parallel"),
+)
 MODEL = Bundle(
     path=Path("models/siren-9.9.9"),
     name="siren-9.9.9@0123456789ab",
@@ -139,6 +143,29 @@ def test_each_approach_listens_to_its_own_channel() -> None:
         ("south", "clear quiet", 13.5),
         ("north", "clear quiet", 17.75),
     ]
+
+
+def _both(first_db: float, second_db: float) -> Pcm:
+    """Return two channels that hear the same siren from 3 to 9 s, so loud."""
+    siren = loud_between(20.0, (3.0, 9.0))
+    return np.concatenate([siren * np.float32(10.0 ** (db / 20.0)) for db in (first_db, second_db)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("levels_db", "served"), [((0.0, -9.0), "south"), ((-9.0, 0.0), "north"), ((-2.0, 0.0), "north")]
+)
+def test_one_siren_on_two_approaches_is_called_once_by_the_louder(levels_db: tuple[float, float], served: str) -> None:
+    config = dataclasses.replace(TWO, arbitration=ArbitrationConfig())
+    events = told(detect(blocks(_both(*levels_db)), stages(config)))
+    assert [(approach, change) for approach, change, _ in events] == [
+        (served, "approaching siren"),
+        (served, "clear quiet"),
+    ]
+
+
+def test_parallel_approaches_call_each_for_itself() -> None:
+    starts = [told_of for told_of in told(detect(blocks(_both(0.0, -9.0)), stages(TWO))) if "siren" in told_of[1]]
+    assert [approach for approach, _, _ in starts] == ["north", "south"]
 
 
 def test_a_call_that_stands_when_the_stream_ends_is_cleared_by_shutdown() -> None:

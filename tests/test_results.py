@@ -11,8 +11,8 @@ from sirend.audio import Samples, Score
 from sirend.debounce import CallState, Reason
 from sirend.errors import DeviceError
 from sirend.events import Event, to_json
+from sirend.motion import Motion
 from sirend.results import Results
-from sirend.tracker import Motion
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.audio import Samples, Score
-from sirend.tracker import Motion, Track, Tracker
+from sirend.tracker import Track, Tracker
 
 HOP = Samples(4_000)
 probabilities = st.floats(0.0, 1.0)
@@ -137,39 +137,3 @@ def test_reset_forgets_everything() -> None:
         tracker.update(_score(i, 1.0, -60.0 + i))
     tracker.reset()
     assert tracker.update(_score(0, 0.7, -30.0)) == fresh
-
-
-def _motion(levels: Iterable[float], score: float = 1.0) -> list[Motion]:
-    levels = list(levels)
-    return [track.motion for track in _follow([score] * len(levels), levels)]
-
-
-def test_a_steadily_rising_level_is_an_approach_and_a_falling_one_a_departure() -> None:
-    rising = [-60.0 + 0.6 * i for i in range(24)]
-    assert _motion(rising)[-1] is Motion.APPROACHING
-    assert _motion(reversed(rising))[-1] is Motion.DEPARTING
-
-
-def test_motion_is_unknown_before_three_seconds_of_siren() -> None:
-    assert set(_motion([-60.0 + 3.0 * i for i in range(12)])) == {Motion.UNKNOWN}
-
-
-def test_motion_is_unknown_below_six_decibels() -> None:
-    assert set(_motion([-60.0 + 0.2 * i for i in range(28)])) == {Motion.UNKNOWN}
-
-
-def test_motion_is_unknown_when_the_level_swings_like_a_wail() -> None:
-    assert set(_motion([-50.0 + 6.0 * math.sin(i / 2.5) for i in range(60)])) == {Motion.UNKNOWN}
-
-
-def test_motion_is_unknown_without_a_siren() -> None:
-    assert set(_motion([-60.0 + 1.0 * i for i in range(24)], score=0.0)) == {Motion.UNKNOWN}
-
-
-@given(st.lists(st.floats(-120.0, 0.0), min_size=1, max_size=60))
-def test_motion_of_any_level_is_a_claim_backed_by_the_last_six_seconds(levels: list[float]) -> None:
-    for i, motion in enumerate(_motion(levels)):
-        recent = levels[max(0, i - 24) : i + 1]
-        if motion is not Motion.UNKNOWN:
-            assert len(recent) > 12
-            assert max(recent) - min(recent) > 3.4  # the spread that a line of 6 dB cannot do without

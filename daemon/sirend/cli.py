@@ -24,6 +24,7 @@ from sirend.errors import ConfigError, DeviceError, SirendError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+LEGS = ("north", "east", "south", "west")
 BUG = 70
 INTERRUPTED = 130
 TERMINATED = 143
@@ -49,6 +50,7 @@ SIMULATE_EXAMPLES = """\
 examples:
   sirend simulate out.wav --siren hilo --profile de --speed-kmh 50
   sirend simulate out.wav --snr-db -5 --background rain.wav --seed 7
+  sirend simulate out.wav --approaches --leg east   four channels: north, east, south, west
 """
 
 
@@ -165,6 +167,10 @@ def _add_simulate(made: Parser) -> None:
         ("snr-db", 5.0, "siren over background at the closest point, dB"),
     ):
         made.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)g)")
+    made.add_argument(
+        "--approaches", action="store_true", help="a junction of four legs: a channel for each microphone, n e s w"
+    )
+    made.add_argument("--leg", choices=LEGS, help="with --approaches: where it comes from (default: north)")
     made.add_argument("--background", type=Path, metavar="WAV", help="default: a synthetic street")
     made.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)d)")
 

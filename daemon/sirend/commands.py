@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,8 @@ def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
 
 def simulate(args: argparse.Namespace) -> int:
     """Write a simulated drive-by and the truth about it."""
-    from sirend.simulate import Scene, write
+    from sirend import junction
+    from sirend.simulate import Scene, render, write
 
     scene = Scene(
         siren=args.siren,
@@ -92,7 +94,9 @@ def simulate(args: argparse.Namespace) -> int:
         seed=args.seed,
         background=args.background,
     )
-    write(scene, args.out)
+    if args.leg is not None and not args.approaches:
+        raise UsageError(f"--leg {args.leg} means nothing without --approaches")
+    write(scene, args.out, partial(junction.render, leg=args.leg or "north") if args.approaches else render)
     return 0
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sirend.audio import Gap, Samples, to_samples
 from sirend.errors import ConfigError
-from sirend.tracker import Motion, Track
+from sirend.motion import Motion
+from sirend.tracker import Track
 
 if TYPE_CHECKING:
     from sirend.settings import CallConfig, DetectConfig
@@ -35,8 +36,9 @@ class Reason(StrEnum):
     QUIET = "quiet"
     """The siren is gone."""
     DEPARTED = "departed"
-    """The siren is gone, and its level was falling before."""
+    """The siren is gone or going, and was driving away before."""
     MAX_PRESENCE = "max_presence"
+    """It was there, or stood still, for longer than a call may last."""
     INPUT_LOST = "input_lost"
     INHIBITED = "inhibited"
     SHUTDOWN = "shutdown"
@@ -85,6 +87,10 @@ class Rules:
     max_presence: Samples
     rearm_gap: Samples
     max_calls_per_hour: int
+    departed: Samples | None = None
+    """Driving away for so long ends a call; None: only silence does."""
+    stationary: Samples | None = None
+    """Standing still for so long ends a call; None: only the maximum presence does."""
 
     @classmethod
     def of(cls, detect: DetectConfig, call: CallConfig, point: OperatingPoint) -> Rules:
@@ -108,6 +114,8 @@ class Rules:
             max_presence=to_samples(call.max_presence_s),
             rearm_gap=to_samples(call.rearm_gap_s),
             max_calls_per_hour=call.max_calls_per_hour,
+            departed=None if call.departed_s is None else to_samples(call.departed_s),
+            stationary=None if call.stationary_s is None else to_samples(call.stationary_s),
         )
 
 
@@ -126,12 +134,16 @@ class State:
     """Since when the evidence lies below exit; None while it does not."""
     armed: bool = True
     """False after ``max_presence``, until a true gap."""
+    is_leaving: bool = False
+    """True after a call that ended while its siren was still heard driving away, until a gap or an approach."""
     calls: tuple[Samples, ...] = ()
     """Starts of the calls within the last hour, oldest first."""
     limited: bool = False
     """Whether a confirmed siren is held back because the hour has had its calls: an alarm for health."""
     motion: Motion = Motion.UNKNOWN
     """Motion at the latest window in which the siren was heard."""
+    moving_since: Samples = Samples(0)  # noqa: RUF009
+    """Since when ``motion`` is what it is."""
     last: Track | None = None
     """The latest track."""
 
@@ -154,58 +166,104 @@ class Transition:
     """True for the repetition, every second while approaching; it is not a change of state."""
 
 
-def step(rules: Rules, state: State, item: Input, *, inhibited: bool = False) -> tuple[State, Transition | None]:
+def step(
+    rules: Rules, state: State, item: Input, *, inhibited: bool = False, held: bool = False
+) -> tuple[State, Transition | None]:
     """Return the state after ``item`` and the transition it causes, if any.
 
     ``item`` is the approach's next track, a gap in the stream or its orderly end. An overflow changes nothing: the next
-    window tells. ``inhibited`` says that the schedule forbids calls at this moment.
+    window tells. ``inhibited`` says that the schedule forbids calls at this moment,
+    ``held`` that another approach is served.
     """
     if isinstance(item, Track):
-        return _heard(rules, state, item, inhibited=inhibited)
+        return _heard(rules, state, item, inhibited=inhibited, held=held)
     if isinstance(item, Gap) and not item.is_fault:
         return state, None
     state = replace(state, absent_since=None, limited=False)
     return _clear(state, item.at, Reason.SHUTDOWN if isinstance(item, Stop) else Reason.INPUT_LOST)
 
 
-def _heard(rules: Rules, state: State, track: Track, *, inhibited: bool) -> tuple[State, Transition | None]:
+def _heard(rules: Rules, state: State, track: Track, *, inhibited: bool, held: bool) -> tuple[State, Transition | None]:
     """Take a track: bring the memory up to date, then decide."""
     now = track.end
     absent_since = None
     if track.evidence < rules.exit:
         absent_since = now if state.absent_since is None else state.absent_since
     absent_for = 0 if absent_since is None else now - absent_since
+    is_gap = absent_since is not None and absent_for >= rules.rearm_gap
+    motion = track.motion if track.evidence >= rules.enter else state.motion
     state = replace(
         state,
         absent_since=absent_since,
-        armed=state.armed or (absent_since is not None and absent_for >= rules.rearm_gap),
+        armed=state.armed or is_gap,
+        is_leaving=state.is_leaving and not is_gap and motion is not Motion.APPROACHING,
         calls=tuple(start for start in state.calls if now - start < _HOUR),
         limited=False,
-        motion=track.motion if track.evidence >= rules.enter else state.motion,
+        motion=motion,
+        moving_since=state.moving_since if motion is state.motion else now,
         last=track,
     )
     if state.call is CallState.CLEAR:
-        return _while_clear(rules, state, track, inhibited=inhibited)
-    if now - state.since >= rules.max_presence:
-        return _clear(replace(state, armed=False), now, Reason.MAX_PRESENCE)
-    if now - state.since >= rules.min_duration:
-        if inhibited:
-            return _clear(state, now, Reason.INHIBITED)
-        if absent_since is not None and absent_for >= rules.release:
-            return _clear(state, now, Reason.DEPARTED if state.motion is Motion.DEPARTING else Reason.QUIET)
+        return _while_clear(rules, state, track, inhibited=inhibited, held=held)
+    if (ended := _end(rules, state, now, inhibited=inhibited)) is not None:
+        return _clear(ended[0], now, ended[1])
     if now - state.refreshed >= _REFRESH:
         return _publish(replace(state, refreshed=now), now, Reason.SIREN, refresh=True)
     return state, None
 
 
-def _while_clear(rules: Rules, state: State, track: Track, *, inhibited: bool) -> tuple[State, Transition | None]:
+def _end(rules: Rules, state: State, now: Samples, *, inhibited: bool) -> tuple[State, Reason] | None:
+    """Return why the call that stands must end, with the state to end it in; None: it stands on."""
+    absent_for = 0 if state.absent_since is None else now - state.absent_since
+    ended: tuple[State, Reason] | None = None
+    if now - state.since >= rules.max_presence:
+        ended = replace(state, armed=False), Reason.MAX_PRESENCE
+    elif now - state.since < rules.min_duration:
+        pass
+    elif inhibited:
+        ended = state, Reason.INHIBITED
+    elif state.absent_since is not None and absent_for >= rules.release:
+        ended = state, Reason.DEPARTED if state.motion is Motion.DEPARTING else Reason.QUIET
+    elif _moved(state, Motion.DEPARTING, now, rules.departed):
+        ended = replace(state, is_leaving=True), Reason.DEPARTED
+    elif _moved(state, Motion.STATIONARY, now, rules.stationary):
+        ended = replace(state, armed=False), Reason.MAX_PRESENCE
+    return ended
+
+
+def _moved(state: State, motion: Motion, now: Samples, least: Samples | None) -> bool:
+    """Return whether the siren has had this ``motion`` for at least so long within the call."""
+    return least is not None and state.motion is motion and now - max(state.moving_since, state.since) >= least
+
+
+def would_call(rules: Rules, state: State, track: Track, *, inhibited: bool) -> bool:
+    """Return whether ``track`` would start a call if its approach were the only one."""
+    return _is_due(rules, state, track, inhibited=inhibited) and _may_call(rules, state, track.end)
+
+
+def _may_call(rules: Rules, state: State, now: Samples) -> bool:
+    """Return whether the hour before ``now`` leaves a call."""
+    return sum(now - start < _HOUR for start in state.calls) < rules.max_calls_per_hour
+
+
+def _is_due(rules: Rules, state: State, track: Track, *, inhibited: bool) -> bool:
+    """Return whether a siren is confirmed, and neither the state nor the schedule forbids a call."""
+    confirmed = track.evidence >= rules.enter and track.end - track.onset >= rules.confirm
+    rearmed = state.armed and (not state.is_leaving or track.motion is Motion.APPROACHING)
+    return state.call is CallState.CLEAR and confirmed and rearmed and not inhibited
+
+
+def _while_clear(
+    rules: Rules, state: State, track: Track, *, inhibited: bool, held: bool
+) -> tuple[State, Transition | None]:
     """Start a call when the siren is confirmed and nothing forbids it."""
     now = track.end
-    confirmed = track.evidence >= rules.enter and now - track.onset >= rules.confirm
-    if not confirmed or not state.armed or inhibited:
+    if not _is_due(rules, state, track, inhibited=inhibited):
         return state, None
-    if len(state.calls) >= rules.max_calls_per_hour:
+    if not _may_call(rules, state, now):
         return replace(state, limited=True), None
+    if held:
+        return state, None
     state = replace(
         state, call=CallState.APPROACHING, since=now, onset=track.onset, refreshed=now, calls=(*state.calls, now)
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sirend.audio import SAMPLE_RATE_HZ, SILENCE_DBFS, Samples
 from sirend.debounce import CallState, Reason, Transition
-from sirend.tracker import Motion
+from sirend.motion import Motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

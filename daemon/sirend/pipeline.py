@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
-from sirend.audio import Gap, GapReason, Samples, Score, level_dbfs, to_samples
-from sirend.debounce import Rules, State, Stop, step
+import numpy as np
+
+from sirend.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate
+from sirend.audio import SILENCE_DBFS, Gap, GapReason, Samples, Score, level_dbfs, to_samples
+from sirend.debounce import CallState, Rules, State, Stop, step, would_call
 from sirend.features import Extractor
+from sirend.motion import MEMORY_S, judge
+from sirend.pitch import Pitch, PitchTracker
 from sirend.tracker import Track, Tracker
 from sirend.windows import Windows
 
@@ -44,11 +49,27 @@ class Watch:
     """Whether the schedule forbids calls at a sample."""
     state: State = field(default_factory=State)
 
-    def hear(self, score: Score) -> tuple[Track, Transition | None]:
-        """Take the approach's next score; return what is believed now, and the transition that it causes."""
-        track = self.tracker.update(score)
-        self.state, transition = step(self.rules, self.state, track, inhibited=self.is_inhibited(score.end))
-        return track, transition
+    priority: int = 1
+    """1 is served first."""
+
+    def bid(self, track: Track, level_db: float) -> Bid:
+        """Return what the approach has to say when others hear the siren too, ``level_db`` loud here."""
+        return Bid(
+            approach=track.approach,
+            onset=track.onset,
+            hears=track.onset < track.end,
+            ready=would_call(self.rules, self.state, track, inhibited=self.is_inhibited(track.end)),
+            calls=self.state.call is CallState.APPROACHING,
+            level_db=level_db,
+            priority=self.priority,
+            motion=track.motion,
+        )
+
+    def decide(self, track: Track, *, held: bool) -> Transition | None:
+        """Take what is believed now; return the transition that it causes. ``held``: another approach is served."""
+        inhibited = self.is_inhibited(track.end)
+        self.state, transition = step(self.rules, self.state, track, inhibited=inhibited, held=held)
+        return transition
 
     def learn(self, item: Gap | Stop) -> Transition | None:
         """Take what happened to the stream; return the transition that it causes."""
@@ -56,6 +77,23 @@ class Watch:
             self.tracker.reset()
         self.state, transition = step(self.rules, self.state, item)
         return transition
+
+
+@dataclass(slots=True)
+class Arbitration:
+    """Decides between the approaches, window after window."""
+
+    rules: ArbitrationRules
+    state: ArbitrationState = field(default_factory=ArbitrationState)
+
+    def grant(self, now: Samples, bids: Sequence[Bid]) -> frozenset[str]:
+        """Return the approaches that may start a call in the window that ends at ``now``."""
+        self.state, granted = arbitrate(self.rules, self.state, now, bids)
+        return granted
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.state = ArbitrationState()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +106,8 @@ class Stages:
     watches: dict[str, Watch]
     """By the approach's name, in the order of the windows' rows."""
     scribe: Scribe
+    pitch: PitchTracker
+    arbitration: Arbitration
 
     @classmethod
     def of(  # noqa: PLR0913  this is where everything meets
@@ -98,10 +138,14 @@ class Stages:
             extractor=Extractor(bundle.feature_spec),
             scorer=scorer,
             watches={
-                approach.name: Watch(Tracker(approach.name, hop, enter=rules.enter), rules, is_inhibited)
+                approach.name: Watch(
+                    Tracker(approach.name, hop, enter=rules.enter), rules, is_inhibited, priority=approach.priority
+                )
                 for approach in config.approaches
             },
             scribe=scribe,
+            pitch=PitchTracker(MEMORY_S),
+            arbitration=Arbitration(ArbitrationRules.of(config.arbitration)),
         )
 
     def scores(self, window: Window) -> Iterator[Score]:
@@ -110,8 +154,27 @@ class Stages:
         for name, siren, pcm in zip(self.watches, probabilities, window.pcm, strict=True):
             yield Score(window.end, name, float(siren), level_dbfs(pcm))
 
+    def hear(self, window: Window) -> Iterator[tuple[Score, Track, Transition | None]]:
+        """Yield the score, what is believed and the transition of each approach at the end of ``window``."""
+        pitch = self.pitch.update(window)
+        heard = [(score, self._track(row, score, pitch, window)) for row, score in enumerate(self.scores(window))]
+        bids = [self.watches[track.approach].bid(track, tone_db(pitch, row)) for row, (_, track) in enumerate(heard)]
+        granted = self.arbitration.grant(window.end, bids)
+        for score, track in heard:
+            yield score, track, self.watches[track.approach].decide(track, held=track.approach not in granted)
+
+    def _track(self, row: int, score: Score, pitch: Pitch, window: Window) -> Track:
+        """Return what is believed of approach ``row``; its motion only while a siren is heard."""
+        track = self.watches[score.approach].tracker.update(score)
+        if track.onset == track.end:
+            return track
+        return replace(track, motion=judge(pitch, row, track.onset - window.pcm.shape[1]))
+
     def tell(self, item: Gap | Stop) -> Iterator[Event]:
         """Tell every approach what happened to the stream; yield the events it causes."""
+        self.pitch.reset()
+        if isinstance(item, Stop) or item.is_fault:
+            self.arbitration.reset()
         for watch in self.watches.values():
             if (transition := watch.learn(item)) is not None:
                 yield self.scribe.write(transition)
@@ -120,6 +183,14 @@ class Stages:
 def schedule(inhibit: Sequence[Inhibit], clock: Clock) -> Callable[[Samples], bool]:
     """Return a function that tells whether ``inhibit``, in the host's local time, forbids calls at a sample."""
     return lambda sample: any(entry.covers(clock.utc(sample).astimezone()) for entry in inhibit)
+
+
+def tone_db(pitch: Pitch, row: int) -> float:
+    """Return how loud the tone of approach ``row`` is over the last 2 s, dBFS: its frames by how tonal they are."""
+    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(2.0))) if pitch.at.size else 0
+    weight = np.square(pitch.strength[row, begin:])
+    total = float(weight.sum())
+    return float(weight @ pitch.level_dbfs[row, begin:]) / total if total > 0.0 else SILENCE_DBFS
 
 
 def ignore(_score: Score, _track: Track) -> None:
@@ -138,8 +209,7 @@ def detect(
     try:
         for item in source:
             for window in stages.windows.push(item):
-                for score in stages.scores(window):
-                    track, transition = stages.watches[score.approach].hear(score)
+                for score, track, transition in stages.hear(window):
                     on_score(score, track)
                     if transition is not None:
                         yield stages.scribe.write(transition)

@@ -102,8 +102,26 @@ class CallConfig:
     """A consumer must treat a state as clear when it is older than this."""
     advisory: bool = keys.switch()
     """Mark every event as information only, for a trial period."""
+    departed_s: float | None = keys.number(None, 1.0, 60.0, "s", optional=True)
+    """A siren that drives away for so long ends the call before it is gone; None waits until it is gone."""
+    stationary_s: float | None = keys.number(None, 5.0, 900.0, "s", optional=True)
+    """A siren that stands still for so long ends the call; None leaves it to ``max_presence_s``."""
     inhibit: tuple[Inhibit, ...] = keys.several(Inhibit, (), "{days, from, to}")
     """When no call is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArbitrationConfig:
+    """Which approach calls when several hear a siren."""
+
+    mode: str = keys.text("first", "first|parallel", "first or parallel")
+    """``first``: one call at a time, first come, first served; ``parallel``: each approach for itself."""
+    margin_db: float = keys.number(6.0, 0.0, 40.0, "dB")
+    """The approach that hears the siren loudest wins when it leads by so much; else priority and onset decide."""
+    settle_s: float = keys.number(1.0, 0.0, 5.0, "s")
+    """So long a confirmed siren waits for a better approach to confirm it as well."""
+    hold_s: float = keys.number(10.0, 0.0, 120.0, "s")
+    """So long after a call, when its siren is gone, the approaches that heard it as well are held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +220,7 @@ class Config:
     approaches: tuple[Approach, ...] = keys.several(Approach, (Approach(),), "approaches")
     detect: DetectConfig = keys.section(DetectConfig)
     call: CallConfig = keys.section(CallConfig)
+    arbitration: ArbitrationConfig = keys.section(ArbitrationConfig)
     mqtt: MqttConfig = keys.section(MqttConfig)
     journal: JournalConfig = keys.section(JournalConfig)
     web: WebConfig = keys.section(WebConfig)

@@ -96,7 +96,7 @@ class Rendered:
     """A simulated scene."""
 
     pcm: NDArray[np.float32]
-    """float32[n] in [-1, 1] at `RATE_HZ`, peak at most `PEAK_DBFS`."""
+    """float32[n], or float32[n, legs] of a junction, in [-1, 1] at `RATE_HZ`, peak at most `PEAK_DBFS`."""
     truth: dict[str, Any]
     """What is in it, as JSON values."""
 
@@ -113,10 +113,7 @@ def render(scene: Scene) -> Rendered:
     samples = round(scene.duration_s * RATE_HZ)
     # Own streams, so that another siren with the same seed passes in the same street.
     siren_rng, street_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(scene.seed).spawn(2))
-    if scene.background is None:
-        background = synthetic_street(samples, street_rng)
-    else:
-        background = _looped(_read(scene.background, samples), samples)
+    background = street(scene, samples, street_rng)
     geometry, air = Geometry(scene.start_m, scene.speed_kmh, scene.pass_m), Air()
     source = sirens.synthesise(
         tone,
@@ -129,9 +126,9 @@ def render(scene: Scene) -> Rendered:
     closest, half = round(geometry.closest_s * RATE_HZ), round(SHORT_S / 2 * RATE_HZ)
     around = slice(max(closest - half, 0), closest + half)
     mixture, gain = mix(siren, background, scene.snr_db, over=around)
-    loudness_db = _db(_rms(background))
+    loudness_db = _db(rms(background))
     scale_db = min(BACKGROUND_DBFS - loudness_db, PEAK_DBFS - _db(float(np.max(np.abs(mixture)))))
-    snr_db = np.maximum(_short_db(gain * siren) - _short_db(background), FLOOR_DB)
+    snr_db = np.maximum(short_db(gain * siren) - short_db(background), FLOOR_DB)
     audible = np.flatnonzero(snr_db > AUDIBLE_DB)
     at = np.arange(snr_db.size) * (RATE_HZ // TRUTH_HZ)
     low_hz, high_hz = SNR_BAND_HZ
@@ -166,8 +163,20 @@ def render(scene: Scene) -> Rendered:
     return Rendered((mixture * 10.0 ** (scale_db / 20.0)).astype(np.float32), truth)
 
 
-def write(scene: Scene, out_wav: Path) -> Rendered:
-    """Render a scene into OUT.wav (16-bit PCM, mono, `RATE_HZ`) and OUT.json; both appear whole or not at all.
+def street(scene: Scene, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the background of a scene, float32[samples]: its recording, or a synthetic street.
+
+    Raises:
+        InputError: The recording cannot be read, is empty or silent.
+
+    """
+    if scene.background is None:
+        return synthetic_street(samples, rng)
+    return _looped(_read(scene.background, samples), samples)
+
+
+def write(scene: Scene, out_wav: Path, renderer: Callable[[Scene], Rendered] = render) -> Rendered:
+    """Render a scene into OUT.wav (16-bit PCM, `RATE_HZ`) and OUT.json; both appear whole or not at all.
 
     Raises:
         UsageError: No such profile or siren, or the output is not named *.wav.
@@ -177,7 +186,7 @@ def write(scene: Scene, out_wav: Path) -> Rendered:
     """
     if out_wav.suffix.lower() != ".wav":
         raise UsageError(f"the output '{out_wav}' is not named *.wav")
-    rendered = render(scene)
+    rendered = renderer(scene)
     wav = io.BytesIO()
     soundfile.write(wav, rendered.pcm, RATE_HZ, subtype="PCM_16", format="WAV")
     text = json.dumps(rendered.truth, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -206,7 +215,7 @@ def mix(
     `snr_db` is the siren's RMS within `over` over that of the whole background, both in `SNR_BAND_HZ`. The background
     stays as loud as it is; the mixture may exceed 1. Raises ValueError when the siren or the background is silent.
     """
-    siren_rms, background_rms = _rms(_in_band(siren)[over]), _rms(_in_band(background))
+    siren_rms, background_rms = rms(_in_band(siren)[over]), rms(_in_band(background))
     if min(siren_rms, background_rms) < SILENT:
         raise ValueError("an SNR needs a siren and a background that are not silent")
     gain = 10.0 ** (snr_db / 20.0) * background_rms / siren_rms
@@ -239,7 +248,7 @@ def synthetic_street(samples: int, rng: np.random.Generator) -> NDArray[np.float
         boom = np.sin(2 * np.pi * rng.uniform(50.0, 110.0) * since[struck]) * np.exp(-since[struck] / 0.08)
         clack = rng.standard_normal(struck.size) * np.exp(-since[struck] / 0.012)
         street[struck] += rng.uniform(2.0, 5.0) * boom + clack
-    return np.asarray(street / _rms(street), np.float32)
+    return np.asarray(street / rms(street), np.float32)
 
 
 def _noise(
@@ -250,7 +259,7 @@ def _noise(
     hz = fft.rfftfreq(length, 1.0 / RATE_HZ)
     white = rng.standard_normal(hz.size) + 1j * rng.standard_normal(hz.size)
     noise = fft.irfft(gain(hz) * white, length)[:samples]
-    return np.asarray(noise / _rms(noise))
+    return np.asarray(noise / rms(noise))
 
 
 def _read(path: Path, samples: int) -> NDArray[np.float32]:
@@ -269,7 +278,7 @@ def _read(path: Path, samples: int) -> NDArray[np.float32]:
         raise InputError(f"the background '{path}' has samples that are not numbers")
     common = math.gcd(rate_hz, RATE_HZ)
     pcm = signal.resample_poly(pcm, RATE_HZ // common, rate_hz // common)[:samples]
-    if _rms(_in_band(pcm)) < SILENT:
+    if rms(_in_band(pcm)) < SILENT:
         raise InputError(f"the background '{path}' is silent: an SNR over it means nothing")
     return np.asarray(pcm, np.float32)
 
@@ -291,7 +300,7 @@ def _in_band(pcm: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(signal.sosfilt(sections, np.asarray(pcm, np.float64)))
 
 
-def _short_db(pcm: NDArray[np.float32]) -> NDArray[np.float64]:
+def short_db(pcm: NDArray[np.float32]) -> NDArray[np.float64]:
     """Level within `SNR_BAND_HZ` of the `SHORT_S` around each point, dB float64[k], `TRUTH_HZ` points a second."""
     energy = np.concatenate(([0.0], np.cumsum(np.square(_in_band(pcm)))))
     middle = np.arange(0, pcm.size, RATE_HZ // TRUTH_HZ)
@@ -300,7 +309,7 @@ def _short_db(pcm: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(10.0 * np.log10((energy[end] - energy[begin]) / (end - begin) + SILENT**2))
 
 
-def _rms(pcm: NDArray[np.float32] | NDArray[np.float64]) -> float:
+def rms(pcm: NDArray[np.float32] | NDArray[np.float64]) -> float:
     """RMS of any array."""
     return float(np.sqrt(np.mean(np.square(pcm, dtype=np.float64))))
 

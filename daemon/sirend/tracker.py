@@ -1,4 +1,4 @@
-"""Scores of single windows become evidence of a siren, its onset and a careful word on its motion.
+"""Scores of single windows become evidence of a siren and its onset.
 
 The evidence is Page's cumulative sum (Biometrika 41, 1954), the quickest way to tell a change from stray windows:
 what each score's log-odds exceed the threshold's by adds up, what they lack wears the sum down, and it never falls
@@ -8,11 +8,10 @@ below nothing. A clear siren is believed within three windows, a faint one withi
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sirend.audio import SAMPLE_RATE_HZ, Samples, Score
+from sirend.motion import Motion
 
 ENOUGH = 1.5
 """Sum that makes a siren, log-odds times seconds: 1.5 s of scores with odds e times those of the threshold."""
@@ -26,21 +25,6 @@ _STEEP = 4.0 / ENOUGH
 """Log-odds of evidence for each unit of the sum: none at all lies 4 below the threshold."""
 _FORGET_S = 2.0
 """What was heard before a pause as long as a window says nothing of now."""
-_MOTION_S = 6.0
-_MOTION_LEAST_S = 3.0
-_MOTION_LEAST_DB = 6.0
-"""Half or double the distance to a source in the open changes its level by 6 dB."""
-_MOTION_LEAST_FIT = 0.8
-"""Share of the level's variance that a straight line must explain: a lorry or a gust passes in a hump."""
-
-
-class Motion(StrEnum):
-    """Where the vehicle is going, as far as one microphone can tell."""
-
-    APPROACHING = "approaching"
-    DEPARTING = "departing"
-    STATIONARY = "stationary"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +40,8 @@ class Track:
     """End of the first window of the present run of evidence; ``end`` itself while there is none."""
     level_dbfs: float
     """RMS level of the window, ``SILENCE_DBFS``..0."""
-    motion: Motion
+    motion: Motion = Motion.UNKNOWN
+    """What ``motion.judge`` says of the pitch and level since the onset; the tracker itself does not know."""
     confidence: float = 0.0
     """Probability of a siren, 0..1: the scores of the present run, averaged as log-odds; 0 while there is none."""
 
@@ -77,7 +62,6 @@ class Tracker:
         self._run = (0.0, 0)
         self._previous: Samples | None = None
         self._onset: Samples | None = None
-        self._levels: deque[tuple[float, float]] = deque()
 
     def update(self, score: Score) -> Track:
         """Take the score of the next window. One that is not a number counts as 0."""
@@ -102,24 +86,8 @@ class Tracker:
             evidence=_probability(self._enter + _STEEP * (self._sum - ENOUGH)),
             onset=score.end if self._onset is None else self._onset,
             level_dbfs=score.level_dbfs,
-            motion=self._motion(score, broken=broken),
             confidence=_probability(total / windows) if windows else 0.0,
         )
-
-    def _motion(self, score: Score, *, broken: bool) -> Motion:
-        """Return the sign of the level's slope over the present run where it is beyond doubt."""
-        if self._onset is None or broken:
-            self._levels.clear()
-        self._levels.append((score.end / SAMPLE_RATE_HZ, score.level_dbfs))
-        while self._levels[-1][0] - self._levels[0][0] > _MOTION_S:
-            self._levels.popleft()
-        span_s = self._levels[-1][0] - self._levels[0][0]
-        if self._onset is None or span_s < _MOTION_LEAST_S:
-            return Motion.UNKNOWN
-        slope, fit = _line(self._levels)
-        if abs(slope) * span_s < _MOTION_LEAST_DB or fit < _MOTION_LEAST_FIT:
-            return Motion.UNKNOWN
-        return Motion.APPROACHING if slope > 0.0 else Motion.DEPARTING
 
 
 def _log_odds(probability: float) -> float:
@@ -133,13 +101,3 @@ def _log_odds(probability: float) -> float:
 
 def _probability(log_odds: float) -> float:
     return 1.0 / (1.0 + math.exp(-log_odds))
-
-
-def _line(points: deque[tuple[float, float]]) -> tuple[float, float]:
-    """Return slope and coefficient of determination of the least-squares line through (x, y) points."""
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    xx = sum((x - mean_x) ** 2 for x, _ in points)
-    yy = sum((y - mean_y) ** 2 for _, y in points)
-    xy = sum((x - mean_x) * (y - mean_y) for x, y in points)
-    return xy / xx, (xy * xy / (xx * yy) if yy > 0.0 else 0.0)

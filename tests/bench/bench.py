@@ -24,12 +24,13 @@ from sirend.classifier import Classifier
 from sirend.events import ReplayClock, Scribe
 from sirend.features import Extractor
 from sirend.pipeline import Stages, detect
-from sirend.settings import Config
+from sirend.settings import Approach, AudioConfig, Config
 from sirend.simulate import Scene, render
 from sirend.windows import Windows
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 5
+CHANNELS = 4
 
 
 def street(minutes: int) -> Pcm:
@@ -40,20 +41,28 @@ def street(minutes: int) -> Pcm:
     return np.concatenate(parts)[: minutes * 60 * SAMPLE_RATE_HZ]
 
 
-def blocks(pcm: Pcm) -> list[Block]:
-    """Cut float32[n] into blocks of 0.1 s, as a microphone delivers them."""
+def blocks(pcm: Pcm, channels: int) -> list[Block]:
+    """Cut float32[n] into blocks of 0.1 s, as a microphone of so many channels delivers them.
+
+    Every channel hears another part of the street.
+    """
     size = SAMPLE_RATE_HZ // 10
-    return [Block(Samples(start), pcm[start : start + size, np.newaxis]) for start in range(0, len(pcm), size)]
+    wide = np.stack([np.roll(pcm, i * len(pcm) // channels) for i in range(channels)], axis=1)
+    return [Block(Samples(start), wide[start : start + size]) for start in range(0, len(pcm), size)]
 
 
-def pipeline_s(pcm: Pcm, bundle: bundles.Bundle) -> float:
-    """Return the processor time of the whole pipeline over ``pcm``."""
-    classifier = Classifier(bundle)
+def pipeline_s(pcm: Pcm, bundle: bundles.Bundle, channels: int = 1) -> float:
+    """Return the processor time of the whole pipeline over ``pcm``, heard on so many channels."""
+    config = Config(
+        audio=AudioConfig(channels=channels), approaches=tuple(Approach(f"leg-{i}", i) for i in range(channels))
+    )
+    classifier = Classifier(bundle, channels)
+    heard = blocks(pcm, channels)
     clock = ReplayClock(datetime(1970, 1, 1, tzinfo=UTC))
     scribe = Scribe(site="bench", boot_id="replay", mode="replay", model=bundle.name, clock=clock, valid_for_s=5.0)
-    stages = Stages.of(Config(), bundle, classifier, scribe, channels=[0])
+    stages = Stages.of(config, bundle, classifier, scribe, channels=range(channels))
     began = time.process_time()
-    for _ in detect(blocks(pcm), stages):
+    for _ in detect(heard, stages):
         pass
     return time.process_time() - began
 
@@ -62,7 +71,7 @@ def stages_ms(pcm: Pcm, bundle: bundles.Bundle) -> tuple[float, float]:
     """Return milliseconds a window of features and of inference."""
     sliding, extractor = Windows(window=32_000, hop=4_000, channels=[0]), Extractor(bundle.feature_spec)
     classifier = Classifier(bundle)
-    windows = [window for block in blocks(pcm) for window in sliding.push(block)]
+    windows = [window for block in blocks(pcm, 1) for window in sliding.push(block)]
     began = time.process_time()
     features = [extractor.features(window) for window in windows]
     between = time.process_time()
@@ -105,10 +114,12 @@ def main() -> None:
     models = [bundles.load(path) for path in args.model or sorted((ROOT / "models").glob("siren-*"))]
     print(f"{seconds:.0f} s of audio, one core, median of {ROUNDS} rounds, hop 0.25 s")
     ours: dict[str, list[float]] = {model.name: [] for model in models}
+    wide: dict[str, list[float]] = {model.name: [] for model in models}
     theirs: list[float] = []
     for _ in range(ROUNDS):
         for model in models:
             ours[model.name].append(pipeline_s(pcm, model) / seconds)
+            wide[model.name].append(pipeline_s(pcm, model, CHANNELS) / seconds)
         if peer.is_file():
             theirs.append(peer_s(pcm, peer) / seconds)
     peer_ms = 1e3 * statistics.median(theirs) if theirs else None
@@ -119,6 +130,7 @@ def main() -> None:
         print(f"  throughput               {1 / cost:8.0f} times real time")
         print(f"  CPU per second of audio  {1e3 * cost:8.2f} ms")
         print(f"  a window                 {features_ms:8.2f} ms features, {inference_ms:.2f} ms inference")
+        print(f"  {CHANNELS} channels against one  {statistics.median(wide[model.name]) / cost:8.2f} times the CPU")
         if peer_ms is not None:
             print(f"  against YAMNet           {1e3 * cost / peer_ms:8.2f} of its CPU")
     if peer_ms is None:

@@ -14,7 +14,7 @@ import pytest
 from sirend.audio import Samples
 from sirend.debounce import CallState, Reason, Transition
 from sirend.events import ReplayClock, Scribe, to_json
-from sirend.tracker import Motion
+from sirend.motion import Motion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

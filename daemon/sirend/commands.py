@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sirend.errors import ConfigError, DeviceError, UsageError
+from sirend.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -113,22 +113,16 @@ def devices(_args: argparse.Namespace) -> int:
 
 
 def listen(args: argparse.Namespace) -> int:
-    """Print what a signal controller would act on."""
+    """Print what a signal controller would act on, and act on it where outputs are configured."""
     from sirend import config, service
-    from sirend.listen import Consumer
+    from sirend.listen import consumer_of
     from sirend.listen import listen as follow
-    from sirend.topics import Topics
 
     loaded = config.load(args.config)
-    key_file = loaded.mqtt.sign_key_file
-    if args.verify and key_file is None:
-        raise ConfigError(str(args.config), ["--verify needs a key: set mqtt.sign_key_file"])
-    key = config.secret(key_file) if args.verify and key_file is not None else None
-    approaches = [approach.name for approach in loaded.approaches]
+    consumer = consumer_of(loaded, verify=args.verify)
     stop = threading.Event()
     with service.stopping(stop):
-        consumer = Consumer(Topics(loaded.mqtt.prefix, loaded.site), approaches, key)
-        follow(loaded.mqtt, consumer, lambda line: print(line, flush=True), stop)
+        follow(loaded, consumer, lambda line: print(line, flush=True), stop)
     return 0
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SCHEMA = "sirend/event/1"
 HEALTH_SCHEMA = "sirend/health/1"
 _MICROSECONDS_PER_SAMPLE = 1_000_000 / SAMPLE_RATE_HZ
+_KEY_ID = b"sirend key id"
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_URL, SCHEMA)
 
 Mode = Literal["live", "replay"]
@@ -97,6 +98,8 @@ class Event:
     source: str | None = None
     """The replayed file; None in live operation."""
     advisory: bool = False
+    kid: str | None = None
+    """``key_id`` of the key that signed it; None when events are not signed."""
     sig: str | None = None
     """HMAC-SHA256 in hex; None when events are not signed."""
     refresh: bool = False
@@ -173,7 +176,10 @@ class Scribe:
             advisory=self._advisory,
             refresh=transition.refresh,
         )
-        return event if self._sign_key is None else replace(event, sig=_signature(_payload(event), self._sign_key))
+        if self._sign_key is None:
+            return event
+        named = replace(event, kid=key_id(self._sign_key))
+        return replace(named, sig=_signature(_payload(named), self._sign_key))
 
     def initial(self, approach: str) -> Event:
         """Return the clear state of an approach that a run begins with; it tells of no change."""
@@ -210,6 +216,11 @@ def canonical(payload: dict[str, Any]) -> str:
 def to_json(event: Event) -> str:
     """Return the event as canonical JSON of ``sirend/event/1``."""
     return canonical(_payload(event))
+
+
+def key_id(key: bytes) -> str:
+    """Return the name by which events speak of ``key``: 8 hex digits made from it, which do not give it away."""
+    return hmac.new(key, _KEY_ID, hashlib.sha256).hexdigest()[:8]
 
 
 def is_authentic(payload: dict[str, Any], key: bytes) -> bool:
@@ -261,6 +272,7 @@ def _payload(event: Event) -> dict[str, Any]:
         "model": event.model,
         "source": event.source,
         "advisory": event.advisory or None,
+        "kid": event.kid,
         "sig": event.sig,
     }
     return {name: value for name, value in payload.items() if value is not None}

@@ -121,10 +121,10 @@ class Broker:
     def __init__(self, folder: Path, *lines: str) -> None:
         """Prepare a broker with further ``lines`` of configuration; start it later."""
         self.port = free_port()
-        self._configuration = folder / f"mosquitto-{self.port}.conf"
+        self.configuration = folder / f"mosquitto-{self.port}.conf"
         self._log = folder / f"mosquitto-{self.port}.log"
         common = ("user root", "persistence false", "log_type all", f"listener {self.port} {self.host}")
-        self._configuration.write_text("\n".join((*common, *(lines or ("allow_anonymous true",)))) + "\n")
+        self.configuration.write_text("\n".join((*common, *(lines or ("allow_anonymous true",)))) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -133,7 +133,7 @@ class Broker:
         if program is None:
             pytest.fail("these tests need a real broker: apt-get install mosquitto")
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([program, "-c", str(self._configuration)], stdout=log, stderr=log)
+            self._process = subprocess.Popen([program, "-c", str(self.configuration)], stdout=log, stderr=log)
         until = time.monotonic() + PATIENCE_S
         while True:
             try:

@@ -122,6 +122,9 @@ def parser(words: Sequence[str] = ()) -> Parser:
     )
     _model(demo)
     schema.add_argument("what", nargs="?", choices=("event", "health"), default="event", help="default: %(default)s")
+    pki = add("pki", commands.pki, "make the certificates and keys of a broker, its sites and their controllers")
+    if words[:1] == ["pki"]:
+        commands.pki_arguments(pki)
     for name, text in commands.TRAINING.items():
         made = add(name, commands.training(name), text)
         if words[:1] == [name]:

@@ -155,6 +155,20 @@ def schema(args: argparse.Namespace) -> int:
     return 0
 
 
+def pki(args: argparse.Namespace) -> int:
+    """Make certificates and keys."""
+    from sirend import pki as authority
+
+    return authority.main(args)
+
+
+def pki_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the words of ``sirend pki``, which its own module knows."""
+    from sirend import pki as authority
+
+    authority.add_arguments(parser)
+
+
 def training_module(name: str) -> Any:  # noqa: ANN401  a module with ``add_arguments`` and ``main``
     """Return the module of a training command; raise ``UsageError`` when its dependencies are missing."""
     try:

@@ -17,6 +17,7 @@ from sirend.classifier import Classifier
 from sirend.config import secret
 from sirend.events import LiveClock, Scribe
 from sirend.health import Health
+from sirend.home_assistant import discovery
 from sirend.journal import Journal
 from sirend.microphone import Microphone
 from sirend.mqtt import Mqtt
@@ -52,7 +53,7 @@ class Service:
         approaches = [approach.name for approach in config.approaches]
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
-        self._mqtt = Mqtt(config.mqtt, config.site, approaches)
+        self._mqtt = Mqtt(config.mqtt, config.site, approaches, announcements=discovery(config))
         self._microphone = Microphone(config.audio, stop)
         clock = LiveClock(self._microphone.arrived)
         key_file = config.mqtt.sign_key_file

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +167,8 @@ def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command
         )
         publisher.publish(STATE, Site(b"new-secret").says(), retain=True)
         assert next(said) == ("approaching", "siren")
+        for what in ("cmdline", "environ"):
+            assert b"-secret" not in Path(f"/proc/{process.pid}/{what}").read_bytes()
         process.send_signal(signal.SIGINT)
         output, log = process.communicate()
         assert process.returncode == 0

@@ -7,9 +7,9 @@ TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasou
 
 export PYTHON
 
-.PHONY: help demo test lint unit bench evaluate clean
+.PHONY: help demo test lint unit bench bench-fleet evaluate clean
 help:            ## show this menu
-	@sed -n 's/^\([a-z]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo:            ## simulate a drive-by, replay it, print the events, draw the picture into demo-out/
 	.ci/venv $(VENV) plot
@@ -31,6 +31,11 @@ unit:            ## pytest alone (after `make test` has installed it)
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/bench.py
+
+bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make bench-fleet [SITES=1000]
+	.ci/system-packages mosquitto
+	.ci/venv $(VENV) plot
+	$(BIN)/python tests/bench/fleet.py --sites $(or $(SITES),1000)
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
 	.ci/venv $(VENV) plot,train

@@ -18,8 +18,9 @@ from sirend.audio import Block, Gap, GapReason, Samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import ConfigError, DeviceError
 from sirend.features import Features, FeatureSpec
+from sirend.home_assistant import discovery
 from sirend.service import Service, stopping
-from sirend.settings import Config, MqttConfig
+from sirend.settings import Config, HomeAssistantConfig, MqttConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +136,16 @@ def test_a_missing_input_is_left_behind_as_health(broker: Broker, monkeypatch: p
     received = run(broker, DeviceError)
     assert states(received) == []
     assert last_health(received)["reasons"][:2] == ["there is no audio input", "no window scored yet"]
+
+
+@pytest.mark.system
+def test_home_assistant_is_told_where_it_is_enabled(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeMicrophone([]))
+    config = Config(mqtt=MqttConfig(port=broker.port), home_assistant=HomeAssistantConfig(enabled=True))
+    with broker.subscribe("homeassistant/#") as reader:
+        Service(config, MODEL, threading.Event()).run()
+        topics = [message.topic for message in reader.take(3)]
+    assert topics == list(discovery(config))
 
 
 def test_a_key_that_cannot_be_read_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

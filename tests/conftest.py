@@ -97,6 +97,11 @@ class Subscriber:
         """Publish something and wait until the broker has it."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have come and were not taken."""
+        return self._arrived.qsize()
+
     def next(self) -> Received:
         """Return the next message."""
         return self._arrived.get(timeout=PATIENCE_S)

@@ -207,8 +207,8 @@ def test_whatever_happens_is_written_as_a_valid_signed_event(
         assert is_authentic(payload, key)
 
 
-def test_both_schemas_are_valid_schemas() -> None:
-    for schema in (events.schema(), events.health_schema()):
+def test_the_schemas_are_valid_schemas() -> None:
+    for schema in (events.schema(), events.health_schema(), events.ack_schema()):
         jsonschema.Draft202012Validator.check_schema(schema)
 
 

@@ -150,8 +150,8 @@ def schema(args: argparse.Namespace) -> int:
 
     from sirend import events
 
-    chosen = events.health_schema() if args.what == "health" else events.schema()
-    print(json.dumps(chosen, indent=2))
+    schemas = {"event": events.schema, "health": events.health_schema, "ack": events.ack_schema}
+    print(json.dumps(schemas[args.what](), indent=2))
     return 0
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "sirend/event/1"
 HEALTH_SCHEMA = "sirend/health/1"
+ACK_SCHEMA = "sirend/ack/1"
 _MICROSECONDS_PER_SAMPLE = 1_000_000 / SAMPLE_RATE_HZ
 _KEY_ID = b"sirend key id"
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_URL, SCHEMA)
@@ -237,6 +238,11 @@ def schema() -> dict[str, Any]:
 def health_schema() -> dict[str, Any]:
     """Return the JSON Schema of the health message."""
     return _schema("health-1.json")
+
+
+def ack_schema() -> dict[str, Any]:
+    """Return the JSON Schema of acknowledgements."""
+    return _schema("ack-1.json")
 
 
 def _schema(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.errors import ConfigError
-from sirend.events import canonical, utc_text
+from sirend.events import ACK_SCHEMA, canonical, utc_text
 
 if TYPE_CHECKING:
     import threading
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sirend.outputs import Output
     from sirend.settings import Config
 
-ACK_SCHEMA = "sirend/ack/1"
 POLL_S = 0.2
 ACK_S = 5.0
 """How often an acknowledgement is repeated while a call stands, and how long one is of any use."""

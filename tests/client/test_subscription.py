@@ -146,7 +146,7 @@ def test_a_broker_that_comes_back_goes_on_without_a_refusal(broker: Broker) -> N
 def test_a_frozen_broker_does_not_keep_a_call_up(broker: Broker) -> None:
     _, subscription = follow(broker)
     with broker.subscribe("nothing") as publisher, subscription:
-        stand(publisher, subscription, scribe(valid_for_s=3.0))
+        stand(publisher, subscription, scribe(valid_for_s=4.0))
         broker.signal(signal.SIGSTOP)
         assert after(subscription, "clear").reason == "expired"
         broker.signal(signal.SIGCONT)

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
 from sirend.audio import Samples
 from sirend.debounce import CallState, Reason, Transition
-from sirend.events import LiveClock, Scribe, to_json
+from sirend.events import LiveClock, Scribe, ack_schema, to_json
 from sirend.tracker import Motion
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ PATIENCE_S = 60.0
 class Site:
     """A daemon as the broker sees it."""
 
-    def __init__(self, key: bytes | None = None, valid_for_s: float = 5.0) -> None:
+    def __init__(self, key: bytes | None = None, valid_for_s: float = 30.0) -> None:
         self._scribe = Scribe(
             site="main-5th",
             boot_id=f"boot-{time.monotonic_ns()}",
@@ -91,6 +92,7 @@ def acknowledged(subscriber: Subscriber, **wanted: object) -> dict[str, Any]:
     while True:
         received = subscriber.next()
         told: dict[str, Any] = json.loads(received.payload)
+        jsonschema.validate(told, ack_schema())
         if wanted.items() <= told.items():
             assert (received.topic, received.retain, received.qos) == (f"{ROOT}/main/ack", False, 1)
             return told
@@ -113,7 +115,7 @@ def test_a_call_is_acted_on_until_it_expires(sirend: Command, broker: Broker) ->
     with broker.subscribe("nothing") as publisher, start(sirend) as process:
         said = lines(process)
         assert next(said) == ("clear", "offline")
-        call(publisher, Site())
+        call(publisher, Site(valid_for_s=5.0))
         assert next(said) == ("approaching", "siren")
         assert next(said) == ("clear", "expired")
         process.send_signal(signal.SIGTERM)
@@ -268,13 +270,13 @@ listen:
             publisher.publish(f"{ROOT}/availability", "offline", retain=True)  # the daemon's will
             assert next(said) == ("clear", "offline")
             acknowledged(publisher, state="clear", confirmed=True)
-            call(publisher, Site(valid_for_s=3.0))
+            call(publisher, Site(valid_for_s=5.0))
             called_at = time.monotonic()
             assert next(said) == ("approaching", "siren")
             wait(lambda: controller.preempts[-1] == (2, 1))
         broker.kill()
         assert next(said) == ("clear", "expired")
-        assert 2.5 < time.monotonic() - called_at < 6.0
+        assert 4.5 < time.monotonic() - called_at < 12.0  # some seconds are for a busy machine
         wait(lambda: controller.preempts[-1] == (2, 0))
         process.kill()
 

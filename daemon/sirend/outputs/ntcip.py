@@ -34,6 +34,7 @@ PREEMPT_STATE = f"{ASC}.6.2.1.16"
 PREEMPT_CONTROL_STATE = f"{ASC}.6.3.1.2"
 ROUND_S = 1.0
 """Time between two rounds: each sets every preempt again, for that is what keeps the controller from backup mode."""
+BUG = "the controller is not served because of a bug; the log has its traceback"
 _CLOSE_S = 4.0
 
 
@@ -145,8 +146,9 @@ class Ntcip:
                         self._asked.clear()
                     self._say(f"controller {self._config.host}:{self._config.port} {error}")
                 except Exception:  # noqa: BLE001  the next round may work; meanwhile nothing is confirmed
-                    _log.exception("the controller is not served for a bug; trying again")
-                    self._say("a bug; see the log")
+                    if self._problem != BUG:  # once, not every second
+                        _log.exception("controller %s:%d", self._config.host, self._config.port)
+                    self._say(BUG)
                 if closing:
                     return
                 try:

@@ -172,3 +172,9 @@ def test_an_acknowledgement_that_is_late_is_dropped(broker: Broker) -> None:
         subscription.publish(TOPICS.ack("main"), b"timely", 5.0)
         received = reader.next()
     assert (received.payload, received.qos, received.retain, received.expiry_s) == ("timely", 1, False, 5)
+
+
+def test_it_never_takes_the_name_of_the_daemon(broker: Broker) -> None:
+    consumer = Consumer(TOPICS, ["main"])
+    with Subscription(MqttConfig(port=broker.port, client_id="elm"), consumer, backoff=QUICK):
+        wait(lambda: "Sending SUBACK to elm-listen" in broker.log)

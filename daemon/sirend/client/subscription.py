@@ -48,7 +48,8 @@ class Subscription:
         self._config = config
         self._consumer = consumer
         self._backoff = backoff or Backoff()
-        self._name = config.client_id or f"sirend-listen-{uuid.uuid4()}"
+        # Never the daemon's own name, which the same file may hold: the two would throw each other out.
+        self._name = f"{config.client_id}-listen" if config.client_id else f"sirend-listen-{uuid.uuid4()}"
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._lock = threading.Lock()
         self._news = threading.Event()

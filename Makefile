@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl
+TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_ROOT ?= build/debian
 
 export PYTHON WHEELS PURGE
 
-.PHONY: help demo test test-system lint unit bench soak install uninstall wheels drives evaluate clean
+.PHONY: help demo test test-system lint unit bench bench-fleet soak install uninstall wheels drives evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -58,6 +58,11 @@ test-system: wheels  ## the service in a Debian machine of its own, under system
 
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
 	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/test_motion.py tests/test_junction.py
+
+bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make bench-fleet [SITES=1000]
+	.ci/system-packages mosquitto
+	.ci/venv $(VENV) plot
+	$(BIN)/python tests/bench/fleet.py --sites $(or $(SITES),1000)
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
 	.ci/venv $(VENV) plot,train

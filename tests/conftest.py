@@ -9,10 +9,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -23,7 +25,6 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 settings.register_profile("sirend", deadline=None)  # a busy machine is no failure
 settings.load_profile("sirend")
@@ -97,6 +98,11 @@ class Subscriber:
         """Publish something and wait until the broker has it."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have come and were not taken."""
+        return self._arrived.qsize()
+
     def next(self) -> Received:
         """Return the next message."""
         return self._arrived.get(timeout=PATIENCE_S)
@@ -121,10 +127,10 @@ class Broker:
     def __init__(self, folder: Path, *lines: str) -> None:
         """Prepare a broker with further ``lines`` of configuration; start it later."""
         self.port = free_port()
-        self._configuration = folder / f"mosquitto-{self.port}.conf"
+        self.configuration = folder / f"mosquitto-{self.port}.conf"
         self._log = folder / f"mosquitto-{self.port}.log"
         common = ("user root", "persistence false", "log_type all", f"listener {self.port} {self.host}")
-        self._configuration.write_text("\n".join((*common, *(lines or ("allow_anonymous true",)))) + "\n")
+        self.configuration.write_text("\n".join((*common, *(lines or ("allow_anonymous true",)))) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -133,7 +139,7 @@ class Broker:
         if program is None:
             pytest.fail("these tests need a real broker: apt-get install mosquitto")
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([program, "-c", str(self._configuration)], stdout=log, stderr=log)
+            self._process = subprocess.Popen([program, "-c", str(self.configuration)], stdout=log, stderr=log)
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -196,3 +202,75 @@ def broker(make_broker: Callable[..., Broker]) -> Broker:
     broker = make_broker()
     broker.start()
     return broker
+
+
+class SignalController:
+    """A real net-snmp agent with the objects of an NTCIP 1202 controller on a loopback port."""
+
+    def __init__(self, folder: Path, *, backup_s: int = 5) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._record = folder / f"preempts-{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        program = f"{sys.executable} {Path(__file__).parent / 'outputs' / 'controller.py'} {self._record} {backup_s}"
+        self._configuration = folder / f"snmpd-{self.port}.conf"
+        self._configuration.write_text(
+            "rwcommunity right-community 127.0.0.1\n"
+            "rocommunity watching-community 127.0.0.1\n"
+            "createUser sirend SHA-256 authentication-password AES privacy-password\n"
+            "rwuser sirend priv\n"
+            f"pass_persist .1.3.6.1.4.1.1206.4.2.1 {program}\n"
+        )
+        self.community = folder / "community"
+        self.community.write_text("right-community\n")
+
+    def start(self) -> None:
+        """Start the agent and wait until it has its port."""
+        program = shutil.which("snmpd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        if program is None:
+            pytest.fail("these tests need a real SNMP agent: apt-get install snmpd")
+        words = [program, "-f", "-Lo", "-C", "-c", str(self._configuration), f"udp:127.0.0.1:{self.port}"]
+        log = self._folder / "snmpd.log"
+        with log.open("ab") as file:
+            variables = {**os.environ, "SNMP_PERSISTENT_DIR": str(self._folder), "MIBS": ""}
+            self._process = subprocess.Popen(words, stdout=file, stderr=file, env=variables, start_new_session=True)
+        until = time.monotonic() + PATIENCE_S
+        while b"NET-SNMP version" not in log.read_bytes():
+            if self._process.poll() is not None or time.monotonic() > until:
+                pytest.fail(f"snmpd did not start:\n{log.read_text(errors='replace')}")
+            time.sleep(0.02)
+
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it, and the program behind it."""
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
+            self._process.wait(PATIENCE_S)
+            self._process = None
+            (self._folder / "snmpd.log").unlink()
+
+    def freeze(self, *, yes: bool) -> None:
+        """Let it fall silent without a word, like a cable that is cut, or let it go on."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP if yes else signal.SIGCONT)
+
+    @property
+    def preempts(self) -> list[tuple[int, int]]:
+        """Every change of a ``preemptControlState`` so far: number and value."""
+        if not self._record.exists():
+            return []
+        lines = [line.split() for line in self._record.read_text().splitlines()]
+        return [(int(number), int(value)) for _, number, value in lines]
+
+
+@pytest.fixture
+def make_controller(tmp_path: Path) -> Iterator[Callable[..., SignalController]]:
+    """Return a function that starts a signal controller; each is stopped in the end."""
+    with ExitStack() as controllers:
+
+        def make(**settings: int) -> SignalController:
+            controller = SignalController(tmp_path, **settings)
+            controllers.callback(controller.stop)
+            controller.start()
+            return controller
+
+        yield make

@@ -43,6 +43,27 @@ def test_a_sound_configuration_is_summed_up(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_listener_would_do_is_told_and_its_secrets_are_read(tmp_path: Path, model: Path) -> None:
+    assert model.name == "model"
+    text = """
+detect: {model: model}
+listen:
+  rehearsal: true
+  command: "true"
+  relays: [{pin: 17}]
+  ntcip: {host: 192.0.2.7, community_file: community, preempts: [{number: 3}]}
+"""
+    (tmp_path / "community").write_text("public\n")
+    assert check(write(tmp_path, text))[2] == (
+        "sirend listen: runs a command; GPIO 17 for main; controller 192.0.2.7:161 by SNMP v2c: preempt 3 for main; "
+        "also in advisory and replayed calls (rehearsal)"
+    )
+    (tmp_path / "community").write_text("\n")
+    with pytest.raises(ConfigError) as caught:
+        check(write(tmp_path, text))
+    assert caught.value.problems == (f"{tmp_path / 'community'}: the secret's first line is empty",)
+
+
 def test_problems_of_secrets_thresholds_and_model_are_told_together(tmp_path: Path, model: Path) -> None:
     (tmp_path / "key").touch()
     file = write(tmp_path, "detect: {model: model, enter: 0.2, exit: null}\nmqtt: {sign_key_file: key}\n")

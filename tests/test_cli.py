@@ -80,10 +80,10 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"sirend {sirend.__version__}\n"
 
 
-@pytest.mark.parametrize("what", ["event", "health"])
+@pytest.mark.parametrize("what", ["event", "health", "ack"])
 def test_schemas_are_printed(capsys: pytest.CaptureFixture[str], what: str) -> None:
     assert main(["schema", what]) == 0
-    expected = events.schema() if what == "event" else events.health_schema()
+    expected = {"event": events.schema, "health": events.health_schema, "ack": events.ack_schema}[what]()
     assert json.loads(capsys.readouterr().out) == expected
 
 
@@ -117,7 +117,19 @@ def test_help_of_the_whole_names_every_command(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    for command in ["run", "replay", "simulate", "check", "devices", "listen", "demo", "train", "evaluate", "schema"]:
+    for command in [
+        "run",
+        "replay",
+        "simulate",
+        "check",
+        "devices",
+        "listen",
+        "demo",
+        "train",
+        "evaluate",
+        "schema",
+        "pki",
+    ]:
         assert f"\n    {command} " in shown
 
 

@@ -23,8 +23,9 @@ from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import ConfigError, DeviceError
 from sirend.events import LiveClock
 from sirend.features import Features, FeatureSpec
+from sirend.home_assistant import discovery
 from sirend.service import Rereading, Service, hanging_up, stopping
-from sirend.settings import CallConfig, Config, Inhibit, MqttConfig
+from sirend.settings import CallConfig, Config, HomeAssistantConfig, Inhibit, MqttConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -276,6 +277,16 @@ def test_the_watchdog_is_fed_while_a_lost_input_is_sought_and_by_scores_but_not_
     microphone.is_seeking = False
     Service(Config(mqtt=MqttConfig(port=1)), MODEL, threading.Event()).run()
     assert manager.said.count("WATCHDOG=1") == (7 if is_seeking else 0) + 2
+
+
+@pytest.mark.system
+def test_home_assistant_is_told_where_it_is_enabled(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeMicrophone([]))
+    config = Config(mqtt=MqttConfig(port=broker.port), home_assistant=HomeAssistantConfig(enabled=True))
+    with broker.subscribe("homeassistant/#") as reader:
+        Service(config, MODEL, threading.Event()).run()
+        topics = [message.topic for message in reader.take(3)]
+    assert topics == list(discovery(config))
 
 
 def test_a_key_that_cannot_be_read_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

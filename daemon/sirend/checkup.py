@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.bundle import Bundle
+    from sirend.settings import Config
 
 FEATURES_TOLERANCE = 1e-3
 """Largest difference of a log-mel value between this machine and the one that trained."""
@@ -29,7 +30,10 @@ def check(path: Path) -> list[str]:
     """Return what the configuration in ``path`` amounts to, in lines; raise ``ConfigError`` with all its problems."""
     loaded = config.load(path)
     problems: list[str] = []
-    for file in (loaded.mqtt.password_file, loaded.mqtt.sign_key_file):
+    ntcip = loaded.listen.ntcip
+    secrets = [loaded.mqtt.password_file, loaded.mqtt.sign_key_file]
+    secrets += [] if ntcip is None else [ntcip.community_file, ntcip.auth_file, ntcip.priv_file]
+    for file in secrets:
         try:
             if file is not None:
                 config.secret(file)
@@ -42,6 +46,7 @@ def check(path: Path) -> list[str]:
             f"broker {loaded.mqtt.host}:{loaded.mqtt.port}, {'TLS' if loaded.mqtt.tls else 'not encrypted'}, "
             f"{'signed' if loaded.mqtt.sign_key_file else 'not signed'}, topics {loaded.mqtt.prefix}/{loaded.site}/..."
         ),
+        *_outputs(loaded),
     ]
     try:
         model = bundle.load(bundle.find(loaded.detect.model))
@@ -58,6 +63,19 @@ def check(path: Path) -> list[str]:
     if problems:
         raise ConfigError(str(path), problems)
     return lines
+
+
+def _outputs(loaded: Config) -> list[str]:
+    """Return what ``sirend listen`` would do with a call, in a line, where it does anything."""
+    listen = loaded.listen
+    parts = ["runs a command"] if listen.command else []
+    parts += [f"GPIO {relay.pin} for {relay.approach}" for relay in listen.relays]
+    if listen.ntcip is not None:
+        served = ", ".join(f"preempt {each.number} for {each.approach}" for each in listen.ntcip.preempts)
+        parts.append(f"controller {listen.ntcip.host}:{listen.ntcip.port} by SNMP {listen.ntcip.version}: {served}")
+    if listen.rehearsal and parts:
+        parts.append("also in advisory and replayed calls (rehearsal)")
+    return [f"sirend listen: {'; '.join(parts)}"] if parts else []
 
 
 def _verified(model: Bundle) -> str:

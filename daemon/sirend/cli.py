@@ -114,7 +114,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
     add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
     listen = add("listen", commands.listen, "print what a signal controller would act on, as lines of JSON")
     demo = add("demo", commands.demo, "simulate a drive-by, replay it and draw it")
-    schema = add("schema", commands.schema, "print the JSON Schema of events or of health")
+    schema = add("schema", commands.schema, "print the JSON Schema of events, of health or of acknowledgements")
     for each in (run, check, listen, selftest):
         _config(each, required=True)
     _add_replay(replay)
@@ -125,7 +125,12 @@ def parser(words: Sequence[str] = ()) -> Parser:
         "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where to (default: %(default)s)"
     )
     _model(demo)
-    schema.add_argument("what", nargs="?", choices=("event", "health"), default="event", help="default: %(default)s")
+    schema.add_argument(
+        "what", nargs="?", choices=("event", "health", "ack"), default="event", help="default: %(default)s"
+    )
+    pki = add("pki", commands.pki, "make the certificates and keys of a broker, its sites and their controllers")
+    if words[:1] == ["pki"]:
+        commands.pki_arguments(pki)
     for name, text in commands.TRAINING.items():
         made = add(name, commands.training(name), text)
         if words[:1] == [name]:

@@ -142,22 +142,16 @@ def devices(_args: argparse.Namespace) -> int:
 
 
 def listen(args: argparse.Namespace) -> int:
-    """Print what a signal controller would act on."""
+    """Print what a signal controller would act on, and act on it where outputs are configured."""
     from sirend import config, service
-    from sirend.listen import Consumer
+    from sirend.listen import consumer_of
     from sirend.listen import listen as follow
-    from sirend.topics import Topics
 
     loaded = config.load(args.config)
-    key_file = loaded.mqtt.sign_key_file
-    if args.verify and key_file is None:
-        raise ConfigError(str(args.config), ["--verify needs a key: set mqtt.sign_key_file"])
-    key = config.secret(key_file) if args.verify and key_file is not None else None
-    approaches = [approach.name for approach in loaded.approaches]
+    consumer = consumer_of(loaded, verify=args.verify)
     stop = threading.Event()
     with service.stopping(stop):
-        consumer = Consumer(Topics(loaded.mqtt.prefix, loaded.site), approaches, key)
-        follow(loaded.mqtt, consumer, lambda line: print(line, flush=True), stop)
+        follow(loaded, consumer, lambda line: print(line, flush=True), stop)
     return 0
 
 
@@ -185,9 +179,23 @@ def schema(args: argparse.Namespace) -> int:
 
     from sirend import events
 
-    chosen = events.health_schema() if args.what == "health" else events.schema()
-    print(json.dumps(chosen, indent=2))
+    schemas = {"event": events.schema, "health": events.health_schema, "ack": events.ack_schema}
+    print(json.dumps(schemas[args.what](), indent=2))
     return 0
+
+
+def pki(args: argparse.Namespace) -> int:
+    """Make certificates and keys."""
+    from sirend import pki as authority
+
+    return authority.main(args)
+
+
+def pki_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the words of ``sirend pki``, which its own module knows."""
+    from sirend import pki as authority
+
+    authority.add_arguments(parser)
 
 
 def training_module(name: str) -> Any:  # noqa: ANN401  a module with ``add_arguments`` and ``main``

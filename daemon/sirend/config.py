@@ -7,7 +7,7 @@ import ipaddress
 import os
 from pathlib import Path
 
-from sirend import keys, yamlfile
+from sirend import keys, listen_settings, yamlfile
 from sirend.errors import ConfigError
 from sirend.settings import Config, TlsConfig
 
@@ -74,6 +74,7 @@ def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
         detect=dataclasses.replace(config.detect, model=plain(config.detect.model)),
         journal=dataclasses.replace(config.journal, path=plain(config.journal.path)),
         clips=dataclasses.replace(config.clips, path=plain(config.clips.path)),
+        listen=listen_settings.with_files(config.listen, of_secret),
         mqtt=dataclasses.replace(
             config.mqtt,
             tls=tls,
@@ -110,6 +111,7 @@ def _contradictions(config: Config) -> list[str]:
             for i, value in enumerate(values)
             if values.index(value) < i
         ]
+    problems += listen_settings.contradictions(config.listen, [approach.name for approach in config.approaches])
     if not config.approaches:
         problems.append("approaches is empty: name at least one")
     if detect.enter is not None and detect.exit is not None and detect.exit >= detect.enter:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 SCHEMA = "sirend/event/1"
 HEALTH_SCHEMA = "sirend/health/1"
+ACK_SCHEMA = "sirend/ack/1"
 _MICROSECONDS_PER_SAMPLE = 1_000_000 / SAMPLE_RATE_HZ
+_KEY_ID = b"sirend key id"
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_URL, SCHEMA)
 
 Mode = Literal["live", "replay"]
@@ -97,6 +99,8 @@ class Event:
     source: str | None = None
     """The replayed file; None in live operation."""
     advisory: bool = False
+    kid: str | None = None
+    """``key_id`` of the key that signed it; None when events are not signed."""
     sig: str | None = None
     """HMAC-SHA256 in hex; None when events are not signed."""
     refresh: bool = False
@@ -173,7 +177,10 @@ class Scribe:
             advisory=self._advisory,
             refresh=transition.refresh,
         )
-        return event if self._sign_key is None else replace(event, sig=_signature(_payload(event), self._sign_key))
+        if self._sign_key is None:
+            return event
+        named = replace(event, kid=key_id(self._sign_key))
+        return replace(named, sig=_signature(_payload(named), self._sign_key))
 
     def initial(self, approach: str) -> Event:
         """Return the clear state of an approach that a run begins with; it tells of no change."""
@@ -212,6 +219,11 @@ def to_json(event: Event) -> str:
     return canonical(_payload(event))
 
 
+def key_id(key: bytes) -> str:
+    """Return the name by which events speak of ``key``: 8 hex digits made from it, which do not give it away."""
+    return hmac.new(key, _KEY_ID, hashlib.sha256).hexdigest()[:8]
+
+
 def is_authentic(payload: dict[str, Any], key: bytes) -> bool:
     """Return whether ``payload``, a decoded event, carries the signature that ``key`` gives it."""
     unsigned = {name: value for name, value in payload.items() if name != "sig"}
@@ -226,6 +238,11 @@ def schema() -> dict[str, Any]:
 def health_schema() -> dict[str, Any]:
     """Return the JSON Schema of the health message."""
     return _schema("health-1.json")
+
+
+def ack_schema() -> dict[str, Any]:
+    """Return the JSON Schema of acknowledgements."""
+    return _schema("ack-1.json")
 
 
 def _schema(name: str) -> dict[str, Any]:
@@ -261,6 +278,7 @@ def _payload(event: Event) -> dict[str, Any]:
         "model": event.model,
         "source": event.source,
         "advisory": event.advisory or None,
+        "kid": event.kid,
         "sig": event.sig,
     }
     return {name: value for name, value in payload.items() if value is not None}

@@ -1,151 +1,132 @@
-"""``sirend listen``: what a signal controller would act on, which is less than what it is sent.
-
-A state counts only while the daemon is online and the state's ``valid_until`` lies ahead; everything else is clear.
-"""
+"""``sirend listen``, the reference consumer: prints the calls in force, acts on them, tells what became of them."""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-import uuid
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS
-from paho.mqtt.enums import MQTTProtocolVersion
-
-from sirend.connection import new_client
-from sirend.events import canonical, is_authentic, utc_text
-from sirend.mqtt import Backoff
+from sirend.client import Consumer, Keyring, Subscription, Topics
+from sirend.errors import ConfigError
+from sirend.events import ACK_SCHEMA, canonical, utc_text
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
-    from paho.mqtt.properties import Properties
-    from paho.mqtt.reasoncodes import ReasonCode
+    from sirend.client import Call
+    from sirend.outputs import Output
+    from sirend.settings import Config
 
-    from sirend.settings import MqttConfig
-    from sirend.topics import Topics
-
-LONGEST_VALIDITY = timedelta(seconds=65.0)
-"""A state that claims to be valid for longer than ``call.valid_for_s`` can be (60 s) is no state of ours; 5 s are for
-clocks that differ."""
 POLL_S = 0.2
+ACK_S = 5.0
+"""How often an acknowledgement is repeated while a call stands, and how long one is of any use."""
+_log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Consumer:
-    """The rules by which a controller reads the topics of a site. Pure but for its memory."""
+class Acknowledgements:
+    """What was last told of each approach, and what has to be told now."""
 
-    topics: Topics
-    approaches: Sequence[str]
-    key: bytes | None = None
-    """HMAC key; with one, only what it signed counts, and nothing that was said before."""
-    _is_online: bool = False
-    _states: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _last: tuple[str, int] = ("", 0)
-    _past_boots: set[str] = field(default_factory=set)
+    def __init__(self, outputs: dict[str, Output]) -> None:
+        """Tell of ``outputs``, by name."""
+        self._outputs = outputs
+        self._said: dict[str, tuple[dict[str, Any], float]] = {}
 
-    def take(self, topic: str, payload: bytes, now: datetime) -> str | None:
-        """Take a message; return why it was refused, if it was."""
-        if topic == self.topics.availability:
-            self._is_online = payload == b"online"
+    def due(self, call: Call) -> bytes | None:
+        """Return the acknowledgement of ``call`` where it differs from the last, or has to be repeated."""
+        about = self._about(call)
+        before, said_at = self._said.get(call.approach, ({}, 0.0))
+        is_due = call.is_active and time.monotonic() - said_at >= ACK_S
+        if about == before and not is_due:
             return None
-        approach = self.topics.approach_of(topic)
-        if approach is None or approach not in self.approaches:
-            return None
-        if not payload:
-            self._states.pop(approach, None)
-            return None
-        try:
-            state = json.loads(payload)
-            until = datetime.fromisoformat(state["valid_until"])
-            refusal = self._refusal(state, approach, until, now)
-        except (ValueError, KeyError, TypeError) as error:
-            return f"{topic}: no state of sirend ({type(error).__name__}: {error})"
-        if refusal is not None:
-            return f"{topic}: {refusal}"
-        self._states[approach] = {**state, "until": until}
-        return None
+        self._said[call.approach] = (about, time.monotonic())
+        return canonical({**about, "at": utc_text(datetime.now(UTC))}).encode()
 
-    def _refusal(self, state: dict[str, Any], approach: str, until: datetime, now: datetime) -> str | None:
-        """Return why ``state`` must not count."""
-        if state["state"] not in ("approaching", "clear") or state["approach"] != approach:
-            return "it speaks of something else"
-        if until > now + LONGEST_VALIDITY:
-            return "it claims to be valid for too long"
-        return None if self.key is None else self._distrust(state, until, now, self.key)
-
-    def _distrust(self, state: dict[str, Any], until: datetime, now: datetime, key: bytes) -> str | None:
-        """Return why ``state`` may come from an impostor, who can repeat what was said but cannot sign."""
-        boot_id, seq = state["boot_id"], int(state["seq"])
-        if not is_authentic(state, key):
-            return "its signature is missing or wrong"
-        if state["state"] == "approaching" and until < now:
-            return "it is stale"
-        if boot_id in self._past_boots or (boot_id == self._last[0] and seq <= self._last[1]):
-            return "it was said before"
-        if boot_id != self._last[0]:
-            self._past_boots.add(self._last[0])
-        self._last = (boot_id, seq)
-        return None
-
-    def effective(self, now: datetime) -> Iterator[tuple[str, str, str]]:
-        """Yield approach, state and reason of what a controller acts on."""
-        for approach in self.approaches:
-            state = self._states.get(approach)
-            if not self._is_online:
-                yield approach, "clear", "offline"
-            elif state is None:
-                yield approach, "clear", "unknown"
-            elif state["state"] == "approaching" and state["until"] < now:
-                yield approach, "clear", "expired"
-            else:
-                yield approach, str(state["state"]), str(state["reason"])
+    def _about(self, call: Call) -> dict[str, Any]:
+        statement = call.statement
+        reports = {name: output.report(call.approach) for name, output in self._outputs.items()}
+        known = {name: report for name, report in reports.items() if report is not None}
+        verdicts = [report.confirmed for report in known.values()]
+        confirmed = False if False in verdicts else None if None in verdicts or not verdicts else True
+        return {
+            "schema": ACK_SCHEMA,
+            "site": call.site,
+            "approach": call.approach,
+            "state": call.state,
+            "reason": call.reason,
+            "event_id": None if statement is None else statement.event_id,
+            "confirmed": confirmed,
+            "outputs": {
+                name: {"confirmed": report.confirmed, "detail": report.detail, "problem": report.problem}
+                for name, report in known.items()
+            },
+        }
 
 
-def listen(config: MqttConfig, consumer: Consumer, say: Callable[[str], None], stop: threading.Event) -> None:
-    """Connect and ``say`` each change of what a controller acts on, as a line of JSON, until ``stop`` is set."""
-    log = logging.getLogger(__name__)
-    topics = consumer.topics
+def consumer_of(config: Config, *, verify: bool) -> Consumer:
+    """Return the consumer of a site.
 
-    def on_message(_client: Client, _userdata: object, message: MQTTMessage) -> None:
-        refusal = consumer.take(message.topic, bytes(message.payload), datetime.now(UTC))
-        if refusal is not None:
-            log.warning("refused %s", refusal)
-
-    def on_connect(client: Client, _u: object, _f: ConnectFlags, code: ReasonCode, _p: Properties | None) -> None:
-        if code.is_failure:
-            log.warning("MQTT broker %s:%d: %s; trying again", config.host, config.port, code)
-        client.subscribe([(topics.availability, 1), (topics.states, 1)])
-
-    said: dict[str, tuple[str, str]] = {}
-    failures = 0
-    while not stop.is_set():
-        client = new_client(config, f"sirend-listen-{uuid.uuid4()}", MQTTProtocolVersion.MQTTv5)
-        client.on_message, client.on_connect = on_message, on_connect
-        try:
-            client.connect(config.host, config.port, config.keepalive_s)
-            failures = 0
-            while not stop.is_set() and client.loop(POLL_S) == MQTT_ERR_SUCCESS:
-                _tell(consumer, said, say)
-            client.disconnect()
-        except OSError as error:
-            log.warning("MQTT broker %s:%d: %s; trying again", config.host, config.port, error.strerror or error)
-        failures += 1
-        until = time.monotonic() + Backoff().delay_s(failures)
-        while time.monotonic() < until and not stop.wait(POLL_S):
-            _tell(consumer, said, say)
+    It asks for signatures when ``verify`` says so, and whenever there is a key and something acts on the calls. Raises
+    ``ConfigError`` when there is no key, or it cannot be read.
+    """
+    key_file = config.mqtt.sign_key_file
+    if verify and key_file is None:
+        raise ConfigError("mqtt.sign_key_file", ["--verify needs a key: name its file"])
+    keys = Keyring.read(key_file) if key_file is not None and (verify or config.listen.acts) else None
+    approaches = [approach.name for approach in config.approaches]
+    return Consumer(Topics(config.mqtt.prefix, config.site), approaches, keys, config.listen.rehearsal)
 
 
-def _tell(consumer: Consumer, said: dict[str, tuple[str, str]], say: Callable[[str], None]) -> None:
-    """Say what changed since it was ``said``."""
-    now, site = datetime.now(UTC), consumer.topics.site
-    for approach, state, reason in consumer.effective(now):
-        if said.get(approach, ("",))[0] != state:
-            say(canonical({"at": utc_text(now), "site": site, "approach": approach, "state": state, "reason": reason}))
-        said[approach] = (state, reason)
+def outputs_of(config: Config) -> dict[str, Output]:
+    """Return the configured outputs by name; raise ``ConfigError`` when one lacks its library or a secret.
+
+    The libraries of relays and controllers are extras: they are imported only where they are configured.
+    """
+    listen = config.listen
+    outputs: dict[str, Output] = {}
+    if listen.ntcip is not None:
+        from sirend.outputs.ntcip import Ntcip  # noqa: PLC0415
+
+        outputs["ntcip"] = Ntcip(listen.ntcip)
+    if listen.relays:
+        from sirend.outputs.relay import Relays  # noqa: PLC0415
+
+        outputs["relay"] = Relays(listen.relays)
+    if listen.command is not None:
+        from sirend.outputs.command import Command  # noqa: PLC0415
+
+        outputs["command"] = Command(listen.command, listen.command_timeout_s)
+    return outputs
+
+
+def listen(config: Config, consumer: Consumer, say: Callable[[str], None], stop: threading.Event) -> None:
+    """Say, act on and acknowledge every change of the effective calls until ``stop`` is set; ``say`` gets JSON lines.
+
+    Raises ``DeviceError`` when an output cannot be opened. A missing broker or controller is waited for.
+    """
+    outputs = outputs_of(config)
+    acks = Acknowledgements(outputs)
+    with ExitStack() as opened:
+        subscription = opened.enter_context(Subscription(config.mqtt, consumer))
+        for output in outputs.values():
+            opened.enter_context(output)
+        while not stop.is_set():
+            for call in subscription.changes(POLL_S):
+                for output in outputs.values():
+                    output.act(call)
+                say(line_of(call))
+            for output in outputs.values():
+                output.beat()
+            if config.listen.ack and subscription.is_connected:
+                for call in subscription.effective():
+                    ack = acks.due(call)
+                    if ack is not None:
+                        subscription.publish(consumer.topics.ack(call.approach), ack, ACK_S)
+
+
+def line_of(call: Call) -> str:
+    """Return a change as one line of JSON."""
+    about = {"site": call.site, "approach": call.approach, "state": call.state, "reason": call.reason}
+    return canonical({**about, "at": utc_text(call.at)})

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -27,7 +28,7 @@ from sirend.outbox import Message, Outbox
 from sirend.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from paho.mqtt.client import Client
 
@@ -77,17 +78,19 @@ class Counts:
 class Mqtt:
     """A sink that publishes events, states, health and availability as ``sirend/{site}/...``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a guest and a host differ in little else
         self,
         config: MqttConfig,
         site: str,
         approaches: Sequence[str],
         *,
         backoff: Backoff | None = None,
+        announcements: Mapping[str, bytes] = MappingProxyType({}),
         is_guest: bool = False,
     ) -> None:
         """Prepare to speak for the named ``approaches`` of ``site``; nothing is connected yet.
 
+        ``announcements`` are further retained messages by topic, sent last at each new connection.
         A guest (a replay, a self-test) publishes events and nothing else: no availability, no will, no state and no
         health, for those are a live daemon's, and a controller that acts on it must not lose its call to a recording.
         Raises ``ConfigError`` when the password or the certificates cannot be used.
@@ -103,6 +106,9 @@ class Mqtt:
             self._outbox.put(Message(self._topics.availability, b"online", retain=True))
             for topic in self._states:  # until a state is known, nothing an earlier run left may stand
                 self._outbox.put(Message(topic, b"", retain=True))
+        self._announced = list(announcements)
+        for topic, payload in announcements.items():
+            self._outbox.put(Message(topic, payload, retain=True))
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._unanswered = 0
         self._speaks_5 = False
@@ -265,7 +271,8 @@ class Mqtt:
         # run left before it says that this run is there to answer for it.
         present = self._topics.availability
         opening = [present, *self._states] if self._connects else [*self._states, present]
-        self._outbox.begin([*opening, self._topics.health, self._topics.selftest], time.monotonic())
+        told_last = (self._topics.health, self._topics.selftest, *self._announced)
+        self._outbox.begin([*opening, *told_last], time.monotonic())
         self._connects += 1
         self._unanswered = 0
         self._problem = None

@@ -22,6 +22,7 @@ from sirend.ear import Ear
 from sirend.errors import ConfigError
 from sirend.events import LiveClock, Scribe
 from sirend.health import Health
+from sirend.home_assistant import discovery
 from sirend.journal import Journal
 from sirend.microphone import Microphone
 from sirend.mqtt import Mqtt
@@ -72,7 +73,7 @@ class Service:
         approaches = [approach.name for approach in config.approaches]
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
-        self._mqtt = Mqtt(config.mqtt, config.site, approaches)
+        self._mqtt = Mqtt(config.mqtt, config.site, approaches, announcements=discovery(config))
         self._ear = Ear({approach.name: approach.channel for approach in config.approaches})
         self._microphone = Microphone(config.audio, stop, self._ear)
         clock = self._clock = LiveClock(self._microphone.arrived)

@@ -11,6 +11,7 @@ from pathlib import Path  # noqa: TC003  the reader of the file looks the types 
 from typing import TYPE_CHECKING
 
 from sirend import keys
+from sirend.listen_settings import ListenConfig
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -211,6 +212,16 @@ class ClipsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HomeAssistantConfig:
+    """What Home Assistant is told, so that it finds the site by itself."""
+
+    enabled: bool = keys.switch()
+    """Publish it."""
+    prefix: str = keys.text("homeassistant", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "topic levels of A-Z a-z 0-9 . _ -")
+    """First part of the discovery topics."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that can be set."""
 
@@ -226,3 +237,5 @@ class Config:
     web: WebConfig = keys.section(WebConfig)
     metrics: MetricsConfig = keys.section(MetricsConfig)
     clips: ClipsConfig = keys.section(ClipsConfig)
+    home_assistant: HomeAssistantConfig = keys.section(HomeAssistantConfig)
+    listen: ListenConfig = keys.section(ListenConfig)

@@ -48,6 +48,10 @@ class Topics:
         """Return where each transition of ``approach`` is told once."""
         return f"{self.root}/{approach}/event"
 
+    def ack(self, approach: str) -> str:
+        """Return where the controller's side tells what became of a call of ``approach``."""
+        return f"{self.root}/{approach}/ack"
+
     def approach_of(self, topic: str) -> str | None:
         """Return the approach whose state ``topic`` holds; None for any other topic."""
         head, tail = f"{self.root}/", f"/{_STATE}"

@@ -1,4 +1,4 @@
-"""``sirend listen`` beside a real broker."""
+"""``sirend listen`` beside a real broker and a real SNMP agent."""
 
 from __future__ import annotations
 
@@ -7,48 +7,58 @@ import signal
 import subprocess
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
 from sirend.audio import Samples
 from sirend.debounce import CallState, Reason, Transition
-from sirend.events import ReplayClock, Scribe, to_json
+from sirend.events import LiveClock, Scribe, ack_schema, to_json
 from sirend.motion import Motion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.conftest import Broker
+    from tests.conftest import Broker, SignalController, Subscriber
     from tests.e2e.conftest import Command
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = "sirend/main-5th"
+STATE = f"{ROOT}/main/emergency"
+PATIENCE_S = 60.0
 
 
-def call(key: bytes | None) -> str:
-    """Return a call that stands now."""
-    scribe = Scribe(
-        site="main-5th",
-        boot_id="boot-1",
-        mode="live",
-        model="siren-9.9.9@0123456789ab",
-        clock=ReplayClock(datetime.now(UTC)),
-        valid_for_s=5.0,
-        sign_key=key,
-    )
-    transition = Transition(
-        approach="main",
-        state=CallState.APPROACHING,
-        at=Samples(0),
-        onset=Samples(0),
-        confidence=0.9,
-        level_dbfs=-30.0,
-        motion=Motion.UNKNOWN,
-        reason=Reason.SIREN,
-        refresh=False,
-    )
-    return to_json(scribe.write(transition))
+class Site:
+    """A daemon as the broker sees it."""
+
+    def __init__(self, key: bytes | None = None, valid_for_s: float = 30.0) -> None:
+        self._scribe = Scribe(
+            site="main-5th",
+            boot_id=f"boot-{time.monotonic_ns()}",
+            mode="live",
+            model="siren-9.9.9@0123456789ab",
+            clock=LiveClock(arrived=lambda: 0),
+            valid_for_s=valid_for_s,
+            sign_key=key,
+        )
+
+    def says(self, state: str = "approaching") -> str:
+        """Return the next statement."""
+        is_call = state == "approaching"
+        transition = Transition(
+            approach="main",
+            state=CallState(state),
+            at=Samples(0),
+            onset=Samples(0),
+            confidence=0.9,
+            level_dbfs=-30.0,
+            motion=Motion.UNKNOWN,
+            reason=Reason.SIREN if is_call else Reason.QUIET,
+            refresh=False,
+        )
+        return to_json(self._scribe.write(transition))
 
 
 def lines(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
@@ -64,11 +74,40 @@ def start(sirend: Command, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*sirend.words, "listen", "--config", "c.yaml", *words],
         cwd=sirend.folder,
-        env=sirend.variables,
+        env={**sirend.variables, "GPIOZERO_PIN_FACTORY": "mock"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def call(publisher: Subscriber, site: Site, state: str = "approaching") -> None:
+    """Publish a daemon's presence and state."""
+    publisher.publish(f"{ROOT}/availability", "online", retain=True)
+    publisher.publish(STATE, site.says(state), retain=True)
+
+
+def acknowledged(subscriber: Subscriber, **wanted: object) -> dict[str, Any]:
+    """Return the next acknowledgement with the ``wanted`` fields."""
+    while True:
+        received = subscriber.next()
+        told: dict[str, Any] = json.loads(received.payload)
+        jsonschema.validate(told, ack_schema())
+        if wanted.items() <= told.items():
+            assert (received.topic, received.retain, received.qos) == (f"{ROOT}/main/ack", False, 1)
+            return told
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def subscribed(broker: Broker) -> None:
+    """Wait until the listener is subscribed."""
+    wait(lambda: "Sending SUBACK to sirend-listen" in broker.log)
 
 
 def test_a_call_is_acted_on_until_it_expires(sirend: Command, broker: Broker) -> None:
@@ -76,8 +115,7 @@ def test_a_call_is_acted_on_until_it_expires(sirend: Command, broker: Broker) ->
     with broker.subscribe("nothing") as publisher, start(sirend) as process:
         said = lines(process)
         assert next(said) == ("clear", "offline")
-        publisher.publish(f"{ROOT}/availability", "online", retain=True)
-        publisher.publish(f"{ROOT}/main/emergency", call(None), retain=True)
+        call(publisher, Site(valid_for_s=5.0))
         assert next(said) == ("approaching", "siren")
         assert next(said) == ("clear", "expired")
         process.send_signal(signal.SIGTERM)
@@ -85,29 +123,65 @@ def test_a_call_is_acted_on_until_it_expires(sirend: Command, broker: Broker) ->
         assert process.wait() == 0
 
 
-def test_with_verify_an_unsigned_call_is_refused(sirend: Command, broker: Broker) -> None:
-    (sirend.folder / "key").write_text("secret\n")
+def test_garbage_is_refused_counted_and_calls_nobody(sirend: Command, broker: Broker) -> None:
+    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    with broker.subscribe("nothing") as publisher:
+        publisher.publish(STATE, "[" * 5000, retain=True)  # retained garbage, there before anybody listens
+        with start(sirend) as process:
+            said = lines(process)
+            assert next(said) == ("clear", "offline")
+            subscribed(broker)
+            publisher.publish(f"{ROOT}/availability", "online")
+            for payload in ("}{", "x" * 20_000, "x" * 200_000, Site().says().replace("event/1", "event/2")):
+                publisher.publish(STATE, payload)
+            publisher.publish(f"{ROOT}/west/emergency", Site().says())
+            publisher.publish(STATE, Site().says())
+            assert next(said) == ("approaching", "siren")
+            process.terminate()
+            _, log = process.communicate()
+            assert process.returncode == 0
+    kinds = ("malformed, 1 so far", "too_big, 1 so far", "schema, 1 so far", "unknown_approach, 1 so far")
+    assert [kind in log for kind in kinds] == [True] * 4, log
+    assert "malformed, 2" not in log  # said once in ten seconds, however many there are
+
+
+def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command, broker: Broker) -> None:
+    (sirend.folder / "key").write_text("new-secret\nold-secret\n")
     (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}, sign_key_file: key}}\n")
     with broker.subscribe("nothing") as publisher, start(sirend, "--verify") as process:
         said = lines(process)
         assert next(said) == ("clear", "offline")
-        publisher.publish(f"{ROOT}/availability", "online", retain=True)
-        publisher.publish(f"{ROOT}/main/emergency", call(None), retain=True)
+        subscribed(broker)
+        call(publisher, Site())
         assert process.stderr is not None
         assert process.stderr.readline() == (
-            f"sirend: warning: refused {ROOT}/main/emergency: its signature is missing or wrong\n"
+            f"sirend: warning: refused {STATE}: its signature is missing or wrong (signature, 1 so far)\n"
         )
-        publisher.publish(f"{ROOT}/main/emergency", call(b"secret"), retain=True)
+        site = Site(b"old-secret")  # the daemon has yet to get the new key
+        recorded = site.says()
+        publisher.publish(STATE, recorded, retain=True)
         assert next(said) == ("approaching", "siren")
+        publisher.publish(STATE, site.says("clear"), retain=True)
+        assert next(said) == ("clear", "quiet")
+        publisher.publish(STATE, recorded, retain=True)
+        assert (
+            process.stderr.readline() == f"sirend: warning: refused {STATE}: it was said before (replayed, 1 so far)\n"
+        )
+        publisher.publish(STATE, Site(b"new-secret").says(), retain=True)
+        assert next(said) == ("approaching", "siren")
+        for what in ("cmdline", "environ"):
+            assert b"-secret" not in Path(f"/proc/{process.pid}/{what}").read_bytes()
         process.send_signal(signal.SIGINT)
-        assert process.wait() == 0
+        output, log = process.communicate()
+        assert process.returncode == 0
+        assert "secret" not in output + log
 
 
 def test_verify_needs_a_key(sirend: Command) -> None:
     (sirend.folder / "c.yaml").touch()
     done = sirend("listen", "--config", "c.yaml", "--verify")
     assert (done.returncode, done.stdout) == (78, "")
-    assert done.stderr == "sirend: error: c.yaml: --verify needs a key: set mqtt.sign_key_file\n"
+    assert done.stderr == "sirend: error: mqtt.sign_key_file: --verify needs a key: name its file\n"
 
 
 def test_an_absent_broker_is_waited_for(sirend: Command, broker: Broker) -> None:
@@ -122,11 +196,105 @@ def test_an_absent_broker_is_waited_for(sirend: Command, broker: Broker) -> None
         with broker.subscribe("nothing") as publisher:
             said = lines(process)
             assert next(said) == ("clear", "offline")
-            publisher.publish(f"{ROOT}/availability", "online", retain=True)
-            publisher.publish(f"{ROOT}/main/emergency", call(None), retain=True)
-            while "sirend-listen" not in broker.log:
-                time.sleep(0.02)
-            publisher.publish(f"{ROOT}/main/emergency", call(None), retain=True)
+            subscribed(broker)
+            call(publisher, Site())
             assert next(said) == ("approaching", "siren")
         process.terminate()
         assert process.wait() == 0
+
+
+def test_a_call_reaches_controller_relay_and_command_and_is_acknowledged(
+    sirend: Command, broker: Broker, make_controller: Callable[..., SignalController]
+) -> None:
+    controller = make_controller()
+    (sirend.folder / "key").write_text("sign-secret\n")
+    (sirend.folder / "c.yaml").write_text(f"""
+mqtt: {{port: {broker.port}, sign_key_file: key}}
+listen:
+  command: echo "$SIREND_STATE" >> told
+  relays: [{{pin: 17}}]
+  ntcip: {{port: {controller.port}, community_file: community, preempts: [{{approach: main, number: 2}}]}}
+""")
+    site = Site(b"sign-secret")
+    with broker.subscribe(f"{ROOT}/+/ack") as publisher, start(sirend) as process:
+        said = lines(process)
+        assert next(said) == ("clear", "offline")
+        subscribed(broker)
+        call(publisher, Site())  # unsigned: what acts asks for signatures without --verify too
+        call(publisher, site)
+        assert next(said) == ("approaching", "siren")
+        told = acknowledged(publisher, state="approaching", confirmed=True)
+        assert told["outputs"] == {
+            "command": {"confirmed": True, "detail": None, "problem": None},
+            "ntcip": {"confirmed": True, "detail": "dwell", "problem": None},
+            "relay": {"confirmed": True, "detail": "on", "problem": None},
+        }
+        assert told["schema"] == "sirend/ack/1"
+        assert datetime.fromisoformat(told["at"]).tzinfo is UTC
+        publisher.publish(STATE, site.says("clear"), retain=True)
+        assert next(said) == ("clear", "quiet")
+        told = acknowledged(publisher, state="clear", reason="quiet", confirmed=True)
+        assert told["outputs"]["ntcip"]["detail"] == "notActive"
+        publisher.publish(STATE, site.says(), retain=True)
+        acknowledged(publisher, state="approaching", confirmed=True)
+        process.terminate()
+        _, log = process.communicate()
+        assert process.returncode == 0
+        assert "its signature is missing or wrong" in log
+        assert "secret" not in log
+        assert "right-community" not in log
+    assert controller.preempts == [(2, 1), (2, 0), (2, 1), (2, 0)]  # the last because it stopped
+    assert (sirend.folder / "told").read_text().split() == ["clear", "approaching", "clear", "approaching"]
+
+
+def test_losing_broker_daemon_or_agent_drops_the_call_in_time(
+    sirend: Command, broker: Broker, make_controller: Callable[..., SignalController]
+) -> None:
+    controller = make_controller(backup_s=3)
+    (sirend.folder / "c.yaml").write_text(f"""
+mqtt: {{port: {broker.port}}}
+listen:
+  ntcip: {{port: {controller.port}, community_file: community, backup_s: 3, preempts: [{{number: 2}}]}}
+""")
+    with start(sirend) as process:
+        said = lines(process)
+        assert next(said) == ("clear", "offline")
+        with broker.subscribe(f"{ROOT}/+/ack") as publisher:
+            call(publisher, Site())
+            assert next(said) == ("approaching", "siren")
+            acknowledged(publisher, state="approaching", confirmed=True)
+            controller.freeze(yes=True)
+            told = acknowledged(publisher, state="approaching", confirmed=False)
+            assert "does not answer" in told["outputs"]["ntcip"]["problem"]
+            controller.freeze(yes=False)
+            publisher.publish(f"{ROOT}/availability", "offline", retain=True)  # the daemon's will
+            assert next(said) == ("clear", "offline")
+            acknowledged(publisher, state="clear", confirmed=True)
+            call(publisher, Site(valid_for_s=5.0))
+            called_at = time.monotonic()
+            assert next(said) == ("approaching", "siren")
+            wait(lambda: controller.preempts[-1] == (2, 1))
+        broker.kill()
+        assert next(said) == ("clear", "expired")
+        assert 4.5 < time.monotonic() - called_at < 12.0  # some seconds are for a busy machine
+        wait(lambda: controller.preempts[-1] == (2, 0))
+        process.kill()
+
+
+def test_a_listener_that_is_killed_leaves_no_call_behind(
+    sirend: Command, broker: Broker, make_controller: Callable[..., SignalController]
+) -> None:
+    controller = make_controller(backup_s=2)
+    (sirend.folder / "c.yaml").write_text(f"""
+mqtt: {{port: {broker.port}}}
+listen: {{ntcip: {{port: {controller.port}, community_file: community, preempts: [{{number: 1}}]}}}}
+""")
+    with broker.subscribe("nothing") as publisher, start(sirend) as process:
+        said = lines(process)
+        assert next(said) == ("clear", "offline")
+        call(publisher, Site(valid_for_s=60.0))
+        assert next(said) == ("approaching", "siren")
+        wait(lambda: controller.preempts == [(1, 1)])
+        process.kill()
+    wait(lambda: len(controller.preempts) > 1)
+    assert controller.preempts == [(1, 1), (1, 0)]

@@ -1,0 +1,53 @@
+"""The keys that a consumer trusts: one, or two while the old one is being replaced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from sirend.errors import ConfigError
+from sirend.events import is_authentic, key_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_KEYS = 2
+"""More would mean that nobody knows which keys are out there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """HMAC-SHA256 keys by the identifier that events name them by."""
+
+    _keys: dict[str, bytes] = field(repr=False)
+
+    @classmethod
+    def of(cls, *keys: bytes) -> Self:
+        """Return a ring of ``keys``."""
+        return cls({key_id(key): key for key in keys})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the keys in the lines of the file ``path``, the first of which a daemon signs with.
+
+        To replace a key: put the new one into the second line at the consumers, then into the first line at the daemon
+        and restart it, then take the old one away. Raises ``ConfigError`` when there is no key, or too many.
+        """
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise ConfigError(str(path), [f"the keys cannot be read: {error.strerror}"]) from None
+        found = [line for line in (each.rstrip(b"\r") for each in lines) if line]
+        if not found or not lines[0].rstrip(b"\r"):
+            raise ConfigError(str(path), ["the first line is empty; it must be a key"])
+        if len(found) > MOST_KEYS:
+            raise ConfigError(str(path), [f"has {len(found)} keys; {MOST_KEYS} are enough, the new and the old one"])
+        return cls.of(*found)
+
+    def signed(self, payload: dict[str, Any]) -> bool:
+        """Return whether one of the keys signed ``payload``, the one it names."""
+        key = self._keys.get(str(payload.get("kid")))
+        try:
+            return key is not None and is_authentic(payload, key)
+        except ValueError:  # a number that JSON has no form for: nobody signs that
+            return False

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sirend.audio import Samples
+from sirend.client import Call, Consumer, Fault, Keyring, Moment, Topics
+from sirend.debounce import CallState, Reason, Transition
+from sirend.events import Mode, ReplayClock, Scribe, to_json
+from sirend.motion import Motion
+
+NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)
+TOPICS = Topics("sirend", "main-5th")
+TOPIC = TOPICS.state("main")
+KEY = b"0123456789abcdef"
+CALL = Transition(
+    approach="main",
+    state=CallState.APPROACHING,
+    at=Samples(0),
+    onset=Samples(0),
+    confidence=0.9,
+    level_dbfs=-30.0,
+    motion=Motion.UNKNOWN,
+    reason=Reason.SIREN,
+    refresh=False,
+)
+CLEAR = replace(CALL, state=CallState.CLEAR, reason=Reason.QUIET)
+
+
+def moment(after_s: float = 0.0) -> Moment:
+    return Moment(NOW + timedelta(seconds=after_s), 1000.0 + after_s)
+
+
+def scribe(  # noqa: PLR0913
+    key: bytes | None = None,
+    boot_id: str = "boot-1",
+    *,
+    after_s: float = 0.0,
+    site: str = "main-5th",
+    mode: Mode = "live",
+    advisory: bool = False,
+    valid_for_s: float = 5.0,
+) -> Scribe:
+    """Return who writes for a run of the daemon whose sample 0 was heard at ``after_s``."""
+    return Scribe(
+        site=site,
+        boot_id=boot_id,
+        mode=mode,
+        model="siren-9.9.9@0123456789ab",
+        clock=ReplayClock(NOW + timedelta(seconds=after_s)),
+        valid_for_s=valid_for_s,
+        sign_key=key,
+        advisory=advisory,
+    )
+
+
+def payload(transition: Transition, by: Scribe | None = None, at_s: float = 0.0) -> bytes:
+    return to_json((by or scribe()).write(replace(transition, at=Samples(round(at_s * 16_000))))).encode()
+
+
+def consumer(key: bytes | None = None, *, online: bool = True, **settings: Any) -> Consumer:  # noqa: ANN401
+    made = Consumer(TOPICS, ["main"], None if key is None else Keyring.of(key), **settings)
+    if online:
+        assert made.take(TOPICS.availability, b"online", moment()) is None
+    return made
+
+
+def acted_on(by: Consumer, after_s: float = 0.0) -> tuple[str, str]:
+    (call,) = by.effective(moment(after_s))
+    assert (call.site, call.approach) == ("main-5th", "main")
+    assert call.is_active == (call.state == "approaching")
+    return call.state, call.reason
+
+
+def refusal(by: Consumer, message: bytes, after_s: float = 0.0, topic: str = TOPIC, **how: bool) -> Fault | None:
+    """Let ``by`` take ``message``; return why it refused, and check that the refusal was counted."""
+    before = dict(by.refused)
+    refused = by.take(topic, message, moment(after_s), **how)
+    if refused is None:
+        assert dict(by.refused) == before
+        return None
+    assert dict(by.refused) == {**before, refused.fault: before.get(refused.fault, 0) + 1}
+    assert str(refused).startswith(f"{topic}: ")
+    return refused.fault
+
+
+def test_nothing_known_is_clear() -> None:
+    assert acted_on(consumer(online=False)) == ("clear", "offline")
+    assert acted_on(consumer()) == ("clear", "unknown")
+
+
+def test_a_call_counts_until_it_expires() -> None:
+    listening = consumer()
+    assert refusal(listening, payload(CALL)) is None
+    assert acted_on(listening) == ("approaching", "siren")
+    assert acted_on(listening, 4.9) == ("approaching", "siren")
+    assert acted_on(listening, 5.0) == ("clear", "expired")
+
+
+def test_a_clock_that_is_set_back_does_not_prolong_a_call_and_one_set_forth_ends_it() -> None:
+    listening = consumer()
+    listening.take(TOPIC, payload(CALL), moment())
+    (call,) = listening.effective(Moment(NOW - timedelta(hours=1), 1005.0))
+    assert (call.state, call.reason) == ("clear", "expired")
+    (call,) = listening.effective(Moment(NOW + timedelta(hours=1), 1000.1))
+    assert (call.state, call.reason) == ("clear", "expired")
+
+
+def test_a_clear_and_an_emptied_topic_end_a_call() -> None:
+    by = scribe()
+    for ending, reason in ((CLEAR, "quiet"), (None, "unknown")):
+        listening = consumer()
+        listening.take(TOPIC, payload(CALL, by), moment())
+        assert acted_on(listening) == ("approaching", "siren")
+        listening.take(TOPIC, b"" if ending is None else payload(ending, by), moment())
+        assert acted_on(listening) == ("clear", reason)
+
+
+def test_a_daemon_that_went_offline_calls_nobody() -> None:
+    for last_word in (b"offline", b"", b"\xff online"):
+        listening = consumer()
+        listening.take(TOPIC, payload(CALL), moment())
+        listening.take(TOPICS.availability, last_word, moment())
+        assert acted_on(listening) == ("clear", "offline")
+
+
+def test_what_is_no_state_is_refused_and_changes_nothing() -> None:
+    listening = consumer()
+    assert refusal(listening, b"{") is Fault.MALFORMED
+    assert refusal(listening, b"x" * 9000) is Fault.TOO_BIG
+    assert refusal(listening, b"x" * 9000, retained=True) is Fault.TOO_BIG
+    assert refusal(listening, payload(CALL).replace(b"event/1", b"event/2")) is Fault.SCHEMA
+    assert refusal(listening, payload(replace(CALL, approach="north"))) is Fault.ELSEWHERE
+    assert refusal(listening, payload(CALL, scribe(site="other"))) is Fault.ELSEWHERE
+    assert refusal(listening, payload(CALL, scribe(valid_for_s=66.0))) is Fault.TOO_LONG
+    assert refusal(listening, payload(replace(CALL, approach="west")), topic=TOPICS.state("west")) is (
+        Fault.UNKNOWN_APPROACH
+    )
+    assert refusal(listening, b"on", topic=TOPICS.availability) is Fault.MALFORMED
+    listening.take(TOPICS.availability, b"online", moment())
+    assert acted_on(listening) == ("clear", "unknown")
+
+
+def test_topics_of_other_kinds_are_none_of_its_business() -> None:
+    listening = consumer()
+    for topic in (TOPICS.event("main"), TOPICS.health, "sirend/other/main/emergency"):
+        assert refusal(listening, payload(CALL), topic=topic) is None
+    assert acted_on(listening) == ("clear", "unknown")
+
+
+def test_a_stale_call_is_refused_and_a_clear_never_is() -> None:
+    by, listening = scribe(), consumer()
+    assert refusal(listening, payload(CALL, by), after_s=6.0) is Fault.STALE
+    assert refusal(listening, payload(CLEAR, by), after_s=6.0) is None
+    assert acted_on(listening, 6.0) == ("clear", "quiet")
+
+
+def test_with_a_key_only_what_it_signed_counts() -> None:
+    listening = consumer(KEY)
+    assert refusal(listening, payload(CALL)) is Fault.SIGNATURE
+    assert refusal(listening, payload(CALL, scribe(b"other"))) is Fault.SIGNATURE
+    tampered = {**json.loads(payload(CALL, scribe(KEY))), "valid_until": "2026-11-22T21:04:00.000Z"}
+    assert refusal(listening, json.dumps(tampered).encode()) is Fault.SIGNATURE
+    assert acted_on(listening) == ("clear", "unknown")
+    assert refusal(listening, payload(CALL, scribe(KEY))) is None
+    assert acted_on(listening) == ("approaching", "siren")
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_nothing_is_believed_twice_or_out_of_order(key: bytes | None) -> None:
+    by = scribe(key)
+    call, clear, again, end = (payload(each, by) for each in (CALL, CLEAR, CALL, CLEAR))
+    listening = consumer(key)
+    assert refusal(listening, call) is None
+    assert refusal(listening, clear) is None
+    for repeated in (call, clear):
+        assert refusal(listening, repeated) is Fault.REPLAYED
+    assert refusal(listening, end) is None
+    assert refusal(listening, again) is Fault.REPLAYED
+    assert acted_on(listening) == ("clear", "quiet")
+
+
+def test_the_approaches_of_a_run_are_numbered_together_and_read_apart() -> None:
+    listening, by = Consumer(TOPICS, ["main", "north"]), scribe()
+    listening.take(TOPICS.availability, b"online", moment())
+    first, second = payload(replace(CALL, approach="north"), by), payload(CALL, by)
+    assert refusal(listening, second, retained=True) is None  # a broker repeats what it keeps in any order
+    assert refusal(listening, first, topic=TOPICS.state("north"), retained=True) is None
+    assert [call.is_active for call in listening.effective(moment())] == [True, True]
+
+
+def test_what_an_earlier_run_said_is_refused_once_a_later_one_spoke() -> None:
+    early, late = scribe(KEY), scribe(KEY, "boot-2", after_s=2.0)
+    old_call, old_clear = payload(CALL, early), payload(CLEAR, early)
+    listening = consumer(KEY)
+    assert refusal(listening, payload(CALL, late), after_s=2.0) is None
+    assert refusal(listening, old_call, after_s=2.0) is Fault.REPLAYED
+    assert refusal(listening, old_clear, after_s=2.0) is Fault.REPLAYED
+    assert acted_on(listening, 2.0) == ("approaching", "siren")
+
+
+def test_an_old_message_does_not_lock_the_living_daemon_out() -> None:
+    early, late = scribe(KEY), scribe(KEY, "boot-2", after_s=100.0)
+    old = payload(CLEAR, early)
+    listening = consumer(KEY)
+    assert refusal(listening, old, after_s=100.0) is None
+    assert refusal(listening, payload(CALL, late), after_s=100.0) is None
+    assert acted_on(listening, 100.0) == ("approaching", "siren")
+
+
+def test_a_stale_clear_of_another_run_does_not_end_a_call() -> None:
+    listening = consumer(KEY)
+    assert refusal(listening, payload(CALL, scribe(KEY, after_s=-4.0))) is None
+    other = payload(CLEAR, scribe(KEY, "boot-2", after_s=-3.5, valid_for_s=2.0))
+    assert refusal(listening, other) is Fault.STALE
+    assert acted_on(listening) == ("approaching", "siren")
+
+
+def test_what_the_broker_repeats_after_a_reconnection_is_no_replay() -> None:
+    listening, by = consumer(KEY), scribe(KEY)
+    call = payload(CALL, by)
+    assert refusal(listening, call) is None
+    assert refusal(listening, call, after_s=3.0, retained=True) is None
+    assert acted_on(listening, 4.9) == ("approaching", "siren")
+    assert acted_on(listening, 5.0) == ("clear", "expired")
+
+
+@pytest.mark.parametrize(("how", "reason"), [({"advisory": True}, "advisory"), ({"mode": "replay"}, "replay")])
+def test_trials_and_replays_are_told_but_not_acted_on_unless_it_is_a_rehearsal(how: Any, reason: str) -> None:  # noqa: ANN401
+    listening, by = consumer(), scribe(**how)
+    assert [call.reason for call in listening.changes(moment())] == ["unknown"]
+    listening.take(TOPIC, payload(CALL, by), moment())
+    assert acted_on(listening) == ("clear", reason)
+    assert [(call.state, call.reason) for call in listening.changes(moment())] == [("clear", reason)]
+    listening.take(TOPIC, payload(CLEAR, by), moment())
+    assert [(call.state, call.reason) for call in listening.changes(moment())] == [("clear", "quiet")]
+    rehearsing = consumer(rehearsal=True)
+    rehearsing.take(TOPIC, payload(CALL, scribe(**how)), moment())
+    assert acted_on(rehearsing) == ("approaching", "siren")
+
+
+def test_each_change_is_told_once_and_a_refresh_is_none() -> None:
+    listening, by = consumer(), scribe()
+    told: list[tuple[float, str, str]] = []
+
+    def note(after_s: float) -> None:
+        told.extend((after_s, call.state, call.reason) for call in listening.changes(moment(after_s)))
+
+    note(0.0)
+    for second in range(1, 4):
+        listening.take(TOPIC, payload(CALL, by, second), moment(second))
+        note(second)
+        note(second + 0.5)
+    for second in range(4, 12):
+        note(second)
+    assert told == [(0.0, "clear", "unknown"), (1, "approaching", "siren"), (8, "clear", "expired")]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), st.sampled_from([CALL, CLEAR])),
+        st.tuples(st.just("repeat"), st.integers(0, 20)),
+        st.tuples(st.just("forge"), st.integers(0, 20)),
+        st.tuples(st.just("wait"), st.floats(0.1, 4.0)),
+        st.tuples(st.just("presence"), st.sampled_from([b"online", b"offline"])),
+        st.tuples(st.just("restart"), st.none()),
+        st.tuples(st.just("garbage"), st.binary(max_size=30)),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_whatever_is_sent_a_call_is_in_force_only_if_the_daemon_said_so_lately(steps: list[tuple[str, Any]]) -> None:
+    """An attacker repeats and forges at will; the model is what the daemon itself said last."""
+    listening, by = consumer(KEY), scribe(KEY)
+    now_s, boot, recorded = 0.0, 1, list[bytes]()
+    is_online, said = True, (CallState.CLEAR, -100.0)
+    told: list[Call] = listening.changes(moment())
+    for kind, value in steps:
+        if kind == "say":
+            now_s += 0.01
+            recorded.append(payload(value, by, now_s))
+            said = (value.state, now_s)
+            assert refusal(listening, recorded[-1], now_s) is None
+        elif kind == "repeat" and recorded:
+            assert refusal(listening, recorded[value % len(recorded)], now_s) in (Fault.REPLAYED, Fault.STALE)
+        elif kind == "forge" and recorded:
+            forged = {**json.loads(recorded[value % len(recorded)]), "seq": 10**6, "boot_id": "evil"}
+            assert refusal(listening, json.dumps(forged).encode(), now_s) in (Fault.SIGNATURE, Fault.STALE)
+        elif kind == "wait":
+            now_s += value
+        elif kind == "presence":
+            is_online = value == b"online"
+            listening.take(TOPICS.availability, value, moment(now_s))
+        elif kind == "restart":
+            boot += 1
+            now_s += 0.01
+            by = scribe(KEY, f"boot-{boot}")
+        elif kind == "garbage" and value:
+            assert refusal(listening, value, now_s) is not None
+        (call,) = listening.effective(moment(now_s))
+        in_force = is_online and said[0] is CallState.APPROACHING and round(now_s - said[1], 3) < 4.999
+        if abs(now_s - said[1] - 5.0) > 0.01:  # statements are dated to the millisecond
+            assert call.is_active == in_force
+        told += listening.changes(moment(now_s))
+    states = [call.state for call in told]
+    assert all(before != after for before, after in pairwise(states))

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sirend.client import Keyring
+from sirend.errors import ConfigError
+from sirend.events import is_authentic, key_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OLD, NEW, OTHER = b"0123456789abcdef-old", b"0123456789abcdef-new", b"0123456789abcdef-other"
+
+
+def signed(key: bytes) -> dict[str, Any]:
+    """Return some fields with a signature made by ``key`` without the help of sirend."""
+    kid = hmac.new(key, b"sirend key id", hashlib.sha256).hexdigest()[:8]
+    unsigned = {"seq": 7, "name": "é", "kid": kid}
+    text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
+    return {**unsigned, "sig": hmac.new(key, text.encode(), hashlib.sha256).hexdigest()}
+
+
+def test_two_keys_are_valid_while_the_old_one_is_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    for lines, valid in (
+        (OLD + b"\n", {OLD}),
+        (OLD + b"\r\n" + NEW + b"\r\n", {OLD, NEW}),
+        (NEW + b"\n" + OLD, {OLD, NEW}),
+        (NEW, {NEW}),
+    ):
+        file.write_bytes(lines)
+        ring = Keyring.read(file)
+        assert {key for key in (OLD, NEW, OTHER) if ring.signed(signed(key))} == valid
+
+
+def test_a_signature_counts_only_under_the_name_of_its_key() -> None:
+    ring = Keyring.of(OLD, NEW)
+    assert not ring.signed({**signed(OLD), "kid": key_id(NEW)})
+    assert not ring.signed({name: value for name, value in signed(OLD).items() if name != "kid"})
+    assert not ring.signed({**signed(OLD), "kid": [1]})
+    assert is_authentic(signed(OLD), OLD)
+
+
+def test_a_number_without_a_json_form_is_nobodys() -> None:
+    assert not Keyring.of(OLD).signed({**signed(OLD), "confidence": float("inf")})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "the first line is empty; it must be a key"),
+        (b"\nsecond", "the first line is empty; it must be a key"),
+        (b"a\nb\nc\n", "has 3 keys; 2 are enough, the new and the old one"),
+    ],
+)
+def test_a_file_of_keys_has_one_or_two(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "keys").write_bytes(content)
+    with pytest.raises(ConfigError) as raised:
+        Keyring.read(tmp_path / "keys")
+    assert raised.value.problems == (problem,)
+
+
+def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the keys cannot be read: No such file or directory"):
+        Keyring.read(tmp_path / "keys")
+
+
+def test_no_key_is_ever_printed() -> None:
+    assert "0123456789" not in repr(Keyring.of(OLD))

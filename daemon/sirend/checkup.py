@@ -29,7 +29,7 @@ def check(path: Path) -> list[str]:
     """Return what the configuration in ``path`` amounts to, in lines; raise ``ConfigError`` with all its problems."""
     loaded = config.load(path)
     problems: list[str] = []
-    for file in (loaded.mqtt.password_file, loaded.mqtt.sign_key_file):
+    for file in (loaded.mqtt.password_file, loaded.mqtt.sign_key_file, loaded.web.token_file):
         try:
             if file is not None:
                 config.secret(file)

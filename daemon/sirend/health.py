@@ -15,7 +15,7 @@ from sirend.audio import SILENCE_DBFS, Gap, to_samples
 from sirend.events import HEALTH_SCHEMA, utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sirend.audio import Block, GapReason, Samples, Score
     from sirend.mqtt import Counts
@@ -119,8 +119,8 @@ class Health:
             self._clock_steps += 1
         self._clock_offset_s = offset_s
 
-    def summary(self, broker: str | None, journal: str | None) -> tuple[str, list[str]]:
-        """Return the state, ``ok``, ``degraded`` or ``failed``, and the reasons; two are problems of the sinks."""
+    def summary(self, broker: str | None, journal: str | None, others: Sequence[str] = ()) -> tuple[str, list[str]]:
+        """Return the state, ``ok``, ``degraded`` or ``failed``, and the reasons; problems of others are given."""
         failed = [] if self.failure is None else [self.failure]
         if self._lost is not None:
             failed.append(f"input lost: {self._lost}")
@@ -138,6 +138,7 @@ class Health:
             degraded.append(f"broker: {broker}")
         if journal is not None:
             degraded.append(journal)
+        degraded += others
         state = "failed" if failed else "degraded" if degraded else "ok"
         return state, failed + degraded
 

@@ -13,14 +13,18 @@ import uuid
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+import sirend
 from sirend.classifier import Classifier
 from sirend.config import secret
+from sirend.debounce import Rules
 from sirend.events import LiveClock, Scribe
 from sirend.health import Health
 from sirend.journal import Journal
+from sirend.live import Post, View
 from sirend.microphone import Microphone
 from sirend.mqtt import Mqtt
 from sirend.notify import Notifier
+from sirend.onlookers import onlookers
 from sirend.pipeline import Stages, detect, schedule
 
 if TYPE_CHECKING:
@@ -75,6 +79,20 @@ class Service:
             channels=[approach.channel for approach in config.approaches],
             is_inhibited=schedule(config.call.inhibit, clock),
         )
+        self._view = View(
+            Post(
+                site=config.site,
+                device=config.audio.device,
+                model=bundle.name,
+                version=sirend.__version__,
+                approaches=config.approaches,
+                rules=Rules.of(config.detect, config.call, bundle.operating),
+                spec=bundle.feature_spec,
+                hop_s=config.detect.hop_s,
+                advisory=config.call.advisory,
+            )
+        )
+        self._onlookers = onlookers(config, self._view)
         self._health = Health(site=config.site, boot_id=boot_id, model=bundle.name, watches=self._stages.watches)
         self._said: tuple[str, list[str]] = ("", [])
         self._due_at = 0.0
@@ -88,10 +106,12 @@ class Service:
             if self._journal is not None:
                 opened.enter_context(self._journal)
             opened.enter_context(self._mqtt)
+            for onlooker in self._onlookers:
+                opened.enter_context(onlooker)
             try:
                 opened.enter_context(self._microphone)
                 self._notifier.send("READY=1", "STATUS=listening")
-                for event in detect(self._attended(), self._stages, self._on_score):
+                for event in detect(self._attended(), self._stages, self._on_score, self._view.see):
                     self._publish(event)
                 self._health.failure = "stopped"
             except Exception as error:
@@ -117,6 +137,7 @@ class Service:
                 self._mqtt.publish(self._stages.scribe.initial(name))
             _log.info("listening: the first window is scored")
         self._health.observe(score, track)
+        self._view.hear(score, track, self._stages.watches[score.approach].state.call)
         self._notifier.send("WATCHDOG=1")
 
     def _publish(self, event: Event) -> None:
@@ -124,12 +145,14 @@ class Service:
         self._mqtt.publish(event)
         if self._journal is not None:
             self._journal.publish(event)
+        self._view.tell(event)
         if not event.refresh:
             _log.info("%s %s: %s, confidence %.3f", event.approach, event.state, event.reason, event.confidence)
 
     def _summary(self) -> tuple[str, list[str]]:
         journal = None if self._journal is None else self._journal.problem
-        return self._health.summary(broker=self._mqtt.problem, journal=journal)
+        others = [onlooker.problem for onlooker in self._onlookers if onlooker.problem is not None]
+        return self._health.summary(broker=self._mqtt.problem, journal=journal, others=others)
 
     def _report(self) -> None:
         """Publish health."""
@@ -144,6 +167,7 @@ class Service:
             journal_failures=0 if self._journal is None else self._journal.failures,
         )
         self._mqtt.health(payload)
+        self._view.health = payload
 
 
 @contextmanager

@@ -155,22 +155,36 @@ class JournalConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerTlsConfig:
+    """The certificate that a server of ours shows, PEM files."""
+
+    cert_file: Path | None = keys.path()
+    """The certificate, with those between it and its authority."""
+    key_file: Path | None = keys.path()
+    """The key that belongs to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class WebConfig:
     """The local web page."""
 
-    enabled: bool = keys.later("web page")
+    enabled: bool = keys.switch()
     """Serve it."""
     bind: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
-    """Address to listen on."""
+    """Address to listen on; other than this machine only with ``token_file`` and ``tls``."""
     port: int = keys.number(8080, 1, 65535, "", whole=True)
     """TCP port."""
+    token_file: Path | None = keys.path()
+    """File, or name of a systemd credential, with the token that a viewer has to give; None asks for none."""
+    tls: ServerTlsConfig | None = keys.section(ServerTlsConfig, optional=True)
+    """Certificate of the page; None serves plain HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
     """The Prometheus endpoint."""
 
-    enabled: bool = keys.later("Prometheus endpoint")
+    enabled: bool = keys.switch()
     """Serve it."""
     bind: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
     """Address to listen on."""

@@ -169,7 +169,9 @@ HOP = "a number from 0.05 to 2 s in steps of 0.01"
         ("web: {tls: {cert_file: no.pem, key_file: sirend.yaml}}", "web.tls.cert_file is 'no.pem': there is no file "),
         ("web: {tls: {}}", "web.tls needs both of cert_file and key_file"),
         ("web: {enabled: true, bind: 10.0.0.5}", "web.bind is '10.0.0.5': others than this machine may look only"),
-        ("clips: {enabled: 1}", "clips.enabled is 1: allowed is false"),
+        ("clips: {enabled: 1}", "clips.enabled is 1: allowed is true or false"),
+        ("clips: {enabled: true}", "clips.enabled is true: name the folder for them in clips.path"),
+        ("clips: {keep: video}", "clips.keep is 'video': allowed is audio or features"),
     ],
 )
 def test_each_mistake_is_told_with_key_value_and_what_is_allowed(tmp_path: Path, text: str, problem: str) -> None:

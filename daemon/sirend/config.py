@@ -141,6 +141,8 @@ def _contradictions(config: Config) -> list[str]:
             f"mqtt.host is {mqtt.host!r}: a plain connection leaves this machine readable and forgeable by anyone on "
             "the way; set mqtt.tls, or mqtt.insecure: true if the network is trusted"
         )
+    if config.clips.enabled and config.clips.path is None:
+        problems.append("clips.enabled is true: name the folder for them in clips.path")
     return problems + _viewing(config.web)
 
 

@@ -39,4 +39,8 @@ def onlookers(config: Config, view: View) -> list[Onlooker]:
         from sirend.web import Web
 
         chosen.append(Web(config.web, view))
+    if config.clips.enabled:
+        from sirend.clips import Clips
+
+        chosen.append(Clips(config.clips, view))
     return chosen

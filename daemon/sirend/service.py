@@ -105,9 +105,9 @@ class Service:
         with ExitStack() as opened:
             if self._journal is not None:
                 opened.enter_context(self._journal)
-            opened.enter_context(self._mqtt)
             for onlooker in self._onlookers:
                 opened.enter_context(onlooker)
+            opened.enter_context(self._mqtt)  # closed before the onlookers: the broker must not wait for them
             try:
                 opened.enter_context(self._microphone)
                 self._notifier.send("READY=1", "STATUS=listening")

@@ -196,10 +196,16 @@ class MetricsConfig:
 class ClipsConfig:
     """Recordings of what led to a call."""
 
-    enabled: bool = keys.later("recording of clips")
+    enabled: bool = keys.switch()
     """Keep them."""
     path: Path | None = keys.path()
-    """Folder."""
+    """Folder, which is made readable for its owner only."""
+    keep: str = keys.text("audio", "audio|features", "audio or features")
+    """``features`` keeps no sound: spectra averaged over a quarter of a second, in which no speech is left."""
+    before_s: float = keys.number(10.0, 0.0, 60.0, "s")
+    """How much is kept from before the call."""
+    max_s: float = keys.number(60.0, 5.0, 900.0, "s")
+    """Length of a clip at most, the part before the call not counted."""
     max_mb: int = keys.number(64, 1, 65536, "MB", whole=True)
     """Size of the folder above which the oldest go."""
     max_age_days: int = keys.number(7, 1, 365, "days", whole=True)

@@ -1,7 +1,7 @@
 // Draws what /api/stream tells. One state object, one function for each part of the page.
 "use strict";
 
-const SHOWN_S = 20, QUIET_DB = 60, STALE_S = 3, CLAP_S = 15;
+const SHOWN_S = 20, QUIET_DB = 45, STALE_S = 3, CLAP_S = 15;
 const HINTS = [
   ["input lost", "The microphone gives no sound. Check its cable and power; calls are cleared until it is back."],
   ["no window scored", "Two seconds of sound are needed first. If this stays, no sound arrives."],
@@ -57,7 +57,7 @@ function card(approach) {
   meter.setAttribute("aria-label", `Level of ${approach.name}, dBFS`);
   meter.setAttribute("aria-valuemin", -100);
   meter.setAttribute("aria-valuemax", 0);
-  meter.append(make("div", undefined, "bar"), make("div", undefined, "floor"), make("div", undefined, "peak"));
+  meter.append(make("div", undefined, "bar"), make("div", undefined, "floor"), make("div", undefined, "limit"), make("div", undefined, "peak"));
   const clip = make("span", "CLIPPING: too loud, lower the recording level", "clip");
   clip.hidden = true;
   made.append(meter, make("p", "", "figures"), clip);
@@ -121,8 +121,19 @@ function draw() {
 }
 
 function colour(value) {  // black, violet, orange, yellow: brighter is louder, also without seeing colours
-  const low = Math.min(1, value * 2), high = Math.max(0, value * 2 - 1);
+  const low = Math.min(1, value * 1.6), high = Math.max(0, value * 1.6 - 0.6);
   return [low * 220 + high * 35, high * 200 + low * 30, 110 * low * (1 - high) + 60 * high];
+}
+
+function fitted(canvas) {  // as many pixels as the screen has, so that words stay legible on a phone
+  const scale = window.devicePixelRatio, width = Math.round(canvas.clientWidth * scale);
+  if (canvas.width !== width) {
+    canvas.width = width;
+    canvas.height = Math.round(canvas.clientHeight * scale);
+  }
+  const pen = canvas.getContext("2d");
+  pen.font = `bold ${15 * scale}px sans-serif`;
+  return pen;
 }
 
 function drawSpectrogram(canvas, hops, now_s) {
@@ -143,13 +154,12 @@ function drawSpectrogram(canvas, hops, now_s) {
       }
     }
   }
-  const small = new OffscreenCanvas(width, bands), pen = canvas.getContext("2d");
+  const small = new OffscreenCanvas(width, bands), pen = fitted(canvas);
   small.getContext("2d").putImageData(image, 0, 0);
   pen.imageSmoothingEnabled = false;
   pen.fillStyle = "#000";
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(small, 0, 0, canvas.width, canvas.height);
-  pen.font = "bold 18px sans-serif";
   pen.lineWidth = 4;
   for (const hz of [500, 1000, 2000, 4000]) {
     const mel = (f) => Math.log1p(f / 700), { low_hz, high_hz } = page.about;
@@ -163,7 +173,7 @@ function drawSpectrogram(canvas, hops, now_s) {
 }
 
 function drawScores(canvas, now_s) {
-  const pen = canvas.getContext("2d"), { width, height } = canvas;
+  const pen = fitted(canvas), { width, height } = canvas;
   const x = (s) => width * (1 - (now_s - s) / SHOWN_S), y = (value) => height - 8 - value * (height - 16);
   pen.fillStyle = "#fff";
   pen.fillRect(0, 0, width, height);
@@ -172,7 +182,6 @@ function drawScores(canvas, now_s) {
   for (const [end_s, heard] of mine) {
     if (heard.call === "approaching") pen.fillRect(x(end_s - page.about.hop_s), 0, x(end_s) - x(end_s - page.about.hop_s) + 1, height);
   }
-  pen.font = "bold 18px sans-serif";
   for (const [name, value] of [["enter", page.about.enter], ["exit", page.about.exit]]) {
     line([[0, value], [width, value]].map(([px, v]) => [px, y(v)]), "#000", 2, [8, 6]);
     pen.fillStyle = "#000";

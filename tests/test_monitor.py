@@ -78,7 +78,7 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
     file.write_text(f"web: {{enabled: true, port: {port}, token_file: token}}\n")
     web = WebConfig(enabled=True, port=port, token_file=tmp_path / "token")
     view.health = {"state": "degraded", "reasons": ["broker: gone"]}
-    with Web(web, view), Terminal(file) as terminal:
+    with Web(web, view) as first, Terminal(file) as terminal:
         terminal.until("main-5th")
         terminal.until("DEGRADED")
         terminal.until("broker: gone")
@@ -91,25 +91,12 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
             track = Track(end, name, 0.9, end, 0.0, Motion.UNKNOWN)
             view.hear(Score(end, name, 0.9, 0.0), track, CallState.APPROACHING)
         terminal.until("EMERGENCY APPROACHING")
-        terminal.until("No sound has been scored for")
-    with Web(web, view), Terminal(file) as terminal:
-        terminal.until("main-5th")
-        terminal.process.send_signal(signal.SIGINT)
-        assert terminal.process.wait(PATIENCE_S) == 0
-
-
-def test_a_daemon_that_is_lost_is_waited_for(tmp_path: Path) -> None:
-    port, view = free_port(), View(post())
-    file = tmp_path / "sirend.yaml"
-    file.write_text(f"web: {{enabled: true, port: {port}}}\n")
-    web = WebConfig(enabled=True, port=port)
-    with Web(web, view) as first, Terminal(file) as terminal:
-        terminal.until("main-5th")
         first.__exit__()
         terminal.until("cannot be reached: Connection refused")
-        view.health = {"state": "ok", "reasons": []}
         with Web(web, view):
-            terminal.until("OK")
+            terminal.until("No sound has been scored for")
+            terminal.process.send_signal(signal.SIGINT)
+            assert terminal.process.wait(PATIENCE_S) == 0
 
 
 def test_what_is_missing_is_told_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from tests.conftest import PATIENCE_S, free_port
-from tests.test_live import feed, post
+from tests.test_live import events, feed, post
 
 from sirend.errors import ConfigError
 from sirend.gate import is_loopback_host
 from sirend.live import View
 from sirend.settings import ServerTlsConfig, WebConfig
+from sirend.take import name_of
 from sirend.web import MOST_VIEWERS, QUEUED, Viewer, Web
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def ask(port: int, path: str = "/", **headers: str) -> Answer:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as connection:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
-        return Answer(answer.status, answer.getheader("Content-Security-Policy") or "", answer.read().decode())
+        return Answer(
+            answer.status, answer.getheader("Content-Security-Policy") or "", answer.read().decode(errors="replace")
+        )
 
 
 class Reader:
@@ -103,6 +106,23 @@ def test_the_page_comes_from_the_package_and_forbids_strangers() -> None:
         assert ask(port, Host=f"evil.example:{port}").status == 403
         assert ask(port, "/api/stream", Host="192.168.0.7").status == 403
         assert ask(port, "/../gate.py").status == 404
+
+
+def test_a_call_has_its_picture_once_it_is_drawn(tmp_path: Path) -> None:
+    view, port = View(post()), free_port()
+    (event,) = events(1)
+    view.tell(event)
+    name = f"{name_of(event)}.png"
+    with Web(WebConfig(enabled=True, port=port), view, tmp_path) as web, Reader(port) as reader:
+        assert web.problem is None
+        assert "picture" not in reader.until("events")[0]
+        assert ask(port, f"/clips/{name}").status == 404
+        (tmp_path / name).write_bytes(b"\x89PNG")
+        assert reader.until("events")[0]["picture"] == name
+        assert ask(port, f"/clips/{name}").status == 200
+        (tmp_path / "secret.txt").write_text("x")
+        assert ask(port, "/clips/secret.txt").status == 404
+        assert ask(port, "/clips/..%2fsecret.txt").status == 404
 
 
 @pytest.mark.parametrize(

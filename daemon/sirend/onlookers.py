@@ -38,7 +38,7 @@ def onlookers(config: Config, view: View) -> list[Onlooker]:
     if config.web.enabled:
         from sirend.web import Web
 
-        chosen.append(Web(config.web, view))
+        chosen.append(Web(config.web, view, config.clips.path if config.clips.enabled else None))
     if config.clips.enabled:
         from sirend.clips import Clips
 

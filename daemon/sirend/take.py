@@ -32,6 +32,11 @@ LONGEST_HOLE_S = 5.0
 """A hole in the sound up to this is kept as silence, so that times stay true."""
 
 
+def name_of(start: Event) -> str:
+    """Return what the files of the call that ``start`` began are called, without their endings: time, approach, id."""
+    return f"{start.at:%Y%m%dT%H%M%SZ}-{start.approach}-{start.event_id[:8]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Hop:
     """What one window brought to one approach."""
@@ -55,8 +60,8 @@ class Take:
 
     @property
     def name(self) -> str:
-        """File name without its ending: time, approach, event."""
-        return f"{self.start.at:%Y%m%dT%H%M%SZ}-{self.start.approach}-{self.start.event_id[:8]}"
+        """File name without its ending."""
+        return name_of(self.start)
 
     @property
     def first(self) -> int:

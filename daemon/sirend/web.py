@@ -22,8 +22,11 @@ from sirend.config import secret
 from sirend.errors import ConfigError
 from sirend.gate import Gate, harden
 from sirend.glance import Glance, about, told
+from sirend.take import name_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aiohttp import web
 
     from sirend.live import View
@@ -36,6 +39,8 @@ PATIENCE_S = 20.0
 """A viewer that takes nothing for so long is gone."""
 LOOK_S = 0.05
 """How often the view is looked at while someone watches."""
+EVENTS_EVERY = 10
+"""Looks at the view for one look at the events: twice a second."""
 NICENESS = 10
 START_S, CLOSE_S = 10.0, 2.0
 ASSETS = {
@@ -67,8 +72,8 @@ class Viewer:
 class Web:
     """Serves the page inside its ``with`` block. A port that cannot be had costs the page only: see ``problem``."""
 
-    def __init__(self, config: WebConfig, view: View) -> None:
-        """Prepare to serve ``view``.
+    def __init__(self, config: WebConfig, view: View, pictures: Path | None = None) -> None:
+        """Prepare to serve ``view``, and the pictures of calls from a folder where they are kept.
 
         Raises ``ConfigError`` when the extra is not installed, or token or certificate cannot be used.
         """
@@ -76,6 +81,7 @@ class Web:
             raise ConfigError("web.enabled", ["aiohttp is missing: pip install 'sirend[web]'"])
         self._config = config
         self._view = view
+        self._pictures = pictures
         token = None if config.token_file is None else secret(config.token_file)
         self._gate = Gate(token, is_encrypted=config.tls is not None)
         self._tls = _tls(config)
@@ -128,6 +134,7 @@ class Web:
         app.router.add_get("/login", self._gate.ask)
         app.router.add_post("/login", self._gate.admit)
         app.router.add_get("/api/stream", self._stream)
+        app.router.add_get(r"/clips/{name:[0-9TZ]+-[a-z0-9-]+\.png}", self._picture)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         try:
@@ -174,7 +181,7 @@ class Web:
             self._looking = asyncio.get_running_loop().create_task(self._look())
         viewer.offer(_message("about", about(self._view.post)))
         viewer.offer(_message("health", self._view.health))
-        viewer.offer(_message("events", [told(event) for event in self._view.events()]))
+        viewer.offer(_message("events", self._events()))
         viewer.offer(_message("moments", list(self._backlog)))
         self._viewers.add(viewer)
         return viewer
@@ -183,8 +190,9 @@ class Web:
         """Follow the view and tell all viewers, until the last is gone."""
         glance = Glance(self._view.post)
         seq = 0
-        health, events = self._view.health, list(self._view.events())
+        health, events, looks = self._view.health, self._events(), 0
         while self._viewers:
+            looks += 1
             news = self._view.since(seq)
             if news.moments:
                 seq = news.moments[-1].seq
@@ -194,10 +202,33 @@ class Web:
             if self._view.health is not health:
                 health = self._view.health
                 self._tell("health", health)
-            if (latest := list(self._view.events())) != events:
+            if looks % EVENTS_EVERY == 0 and (latest := self._events()) != events:
                 events = latest
-                self._tell("events", [told(event) for event in events])
+                self._tell("events", events)
             await asyncio.sleep(LOOK_S)
+
+    def _events(self) -> list[dict[str, Any]]:
+        """Return the last events; a call's has the name of its picture once there is one."""
+        events = []
+        for event in self._view.events():
+            events.append(told(event))
+            name = f"{name_of(event)}.png"
+            if self._pictures is not None and (self._pictures / name).is_file():
+                events[-1]["picture"] = name
+        return events
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        """Send the picture of a call."""
+        from aiohttp import web  # noqa: PLC0415
+
+        name = request.match_info["name"]
+        try:
+            png = (self._pictures / name).read_bytes() if self._pictures is not None else None
+        except OSError:
+            png = None
+        if png is None:
+            raise web.HTTPNotFound(text="there is no such picture, or it has become too old")
+        return web.Response(body=png, content_type="image/png", headers={"Cache-Control": "no-store"})
 
     def _tell(self, kind: str, content: object) -> None:
         message = _message(kind, content)

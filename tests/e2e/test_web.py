@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from tests.conftest import PATIENCE_S, free_port
+from tests.e2e.conftest import Command
 from tests.e2e.webdriver import Browser
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     Run: TypeAlias = Callable[[str, Mapping[str, str]], Daemon]
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+DRAWN = """
+const request = new XMLHttpRequest();
+request.open("GET", document.querySelector("#events a").href, false);
+request.overrideMimeType("text/plain; charset=x-user-defined");
+request.send();
+return request.status === 200 && request.responseText.slice(1, 4) === "PNG";
+"""
 TAB, ENTER = "\ue004", "\ue007"
 LIT = """
 const canvas = document.querySelector(arguments[0]);
@@ -44,7 +52,10 @@ def test_the_page_shows_a_siren_arrive_and_a_clap_on_a_phone(
     pcm[8_000:8_160] += 0.7 * np.hanning(160) * np.random.default_rng(3).choice([-1.0, 1.0], 160)
     soundfile.write(clap, pcm, 16_000, subtype="FLOAT")
     port = free_port()
-    daemon = run(f"mqtt: {{port: {broker.port}}}\nweb: {{enabled: true, port: {port}}}\n", pulse.environment)
+    siren = tmp_path / "siren.wav"
+    soundfile.write(siren, soundfile.read(drive_by, dtype="float32")[0][5 * 16_000 :], 16_000, subtype="FLOAT")
+    kept = "audio: {stall_s: 2}\njournal: {path: events.jsonl}\nclips: {enabled: true, path: clips, before_s: 3}\n"
+    daemon = run(f"mqtt: {{port: {broker.port}}}\nweb: {{enabled: true, port: {port}}}\n{kept}", pulse.environment)
     daemon.until_logged("the first window is scored")
     with Browser(tmp_path, 412, 915) as browser:
         browser.open(f"http://127.0.0.1:{port}/")
@@ -59,19 +70,28 @@ def test_the_page_shows_a_siren_arrive_and_a_clap_on_a_phone(
         browser.until("#clapped", "Clap now at the microphone of main")
         pulse.play(clap)
         browser.until("#clapped", "Right: main heard the clap.")
-        pulse.play(drive_by)
+        pulse.play(siren)
         browser.until(".state", "EMERGENCY APPROACHING")
         assert browser.run(LIT, "#spectrogram", 60) > 0.05
         assert browser.run("return document.querySelector('.meter').getAttribute('aria-valuenow')") not in (None, "")
         browser.until("#events", "approaching")
-        browser.picture(tmp_path / "page.png")
         assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
         pulse.suspend(yes=True)
         browser.until("#stale", "No sound has been scored")
         browser.until("#reasons", "input lost")
+        browser.until("#events", "picture")
+        assert browser.run(DRAWN) is True
         assert daemon.stop() == 0
         browser.until("#stale", "The connection to sirend is lost")
         assert [text for text in browser.complaints() if "/api/stream" not in text] == []
+    calls = Command(tmp_path)("events", "--config", "sirend.yaml", "--type", "approaching", "--csv").stdout.splitlines()
+    assert len(calls) == 2
+    (flac,) = (tmp_path / "clips").glob("*.flac")
+    assert flac.stem.rpartition("-")[2] in calls[1]
+    pcm, rate = soundfile.read(flac)
+    assert rate == 16_000
+    assert len(pcm) >= 3 * 16_000
+    assert np.abs(pcm).max() > 0.05
 
 
 def test_elsewhere_a_page_needs_tls_and_the_token(run: Run, pulse: PulseAudio, broker: Broker, tmp_path: Path) -> None:

@@ -256,9 +256,16 @@ function showEvents(events) {
   if (!events.length) return;
   at("events").replaceChildren(...[...events].reverse().map((event) => {
     const row = make("tr"), call = event.state === "approaching";
+    const picture = make("td");
+    if (event.picture) {
+      const link = make("a", "picture");
+      link.href = `/clips/${event.picture}`;
+      link.setAttribute("aria-label", `Picture of the call on ${event.approach} at ${new Date(event.at).toLocaleString()}`);
+      picture.append(link);
+    }
     row.append(make("td", new Date(event.at).toLocaleString()), make("td", event.approach),
       make("td", call ? "approaching" : `cleared: ${event.reason.replaceAll("_", " ")}`),
-      make("td", `${Math.round(100 * event.confidence)} %`), make("td", `${event.level_dbfs} dBFS`));
+      make("td", `${Math.round(100 * event.confidence)} %`), make("td", `${event.level_dbfs} dBFS`), picture);
     return row;
   }));
 }

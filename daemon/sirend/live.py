@@ -10,16 +10,20 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+import sirend
+from sirend.debounce import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sirend.audio import Samples, Score, Window
-    from sirend.debounce import CallState, Rules
+    from sirend.bundle import Bundle
+    from sirend.debounce import CallState
     from sirend.events import Event
     from sirend.features import FeatureSpec
-    from sirend.settings import Approach
+    from sirend.settings import Approach, Config
     from sirend.tracker import Motion, Track
 
 KEPT_S = 60.0
@@ -41,6 +45,21 @@ class Post:
     spec: FeatureSpec
     hop_s: float
     advisory: bool
+
+    @classmethod
+    def of(cls, config: Config, bundle: Bundle) -> Self:
+        """Return what ``config`` and ``bundle`` say; raise ``ConfigError`` when they contradict each other."""
+        return cls(
+            site=config.site,
+            device=config.audio.device,
+            model=bundle.name,
+            version=sirend.__version__,
+            approaches=config.approaches,
+            rules=Rules.of(config.detect, config.call, bundle.operating),
+            spec=bundle.feature_spec,
+            hop_s=config.detect.hop_s,
+            advisory=config.call.advisory,
+        )
 
 
 @dataclass(frozen=True, slots=True)

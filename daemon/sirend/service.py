@@ -13,10 +13,8 @@ import uuid
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-import sirend
 from sirend.classifier import Classifier
 from sirend.config import secret
-from sirend.debounce import Rules
 from sirend.events import LiveClock, Scribe
 from sirend.health import Health
 from sirend.journal import Journal
@@ -79,19 +77,7 @@ class Service:
             channels=[approach.channel for approach in config.approaches],
             is_inhibited=schedule(config.call.inhibit, clock),
         )
-        self._view = View(
-            Post(
-                site=config.site,
-                device=config.audio.device,
-                model=bundle.name,
-                version=sirend.__version__,
-                approaches=config.approaches,
-                rules=Rules.of(config.detect, config.call, bundle.operating),
-                spec=bundle.feature_spec,
-                hop_s=config.detect.hop_s,
-                advisory=config.call.advisory,
-            )
-        )
+        self._view = View(Post.of(config, bundle))
         self._onlookers = onlookers(config, self._view)
         self._health = Health(site=config.site, boot_id=boot_id, model=bundle.name, watches=self._stages.watches)
         self._said: tuple[str, list[str]] = ("", [])

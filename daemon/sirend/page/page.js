@@ -12,6 +12,7 @@ const HINTS = [
   ["broker", "Events do not reach the signal controller. Check network, address and password of the broker."],
   ["the journal", "The local record cannot be written. Check the disk; calls go on without it."],
   ["metrics", "Numbers for Prometheus are not served; calls go on without."],
+  ["clips", "A call's sound or picture was not kept. Check the disk; calls go on without it."],
   ["stopped", "The daemon was told to stop."],
 ];
 const page = { about: null, moments: [], columns: {}, shown: null, clap: null, heardAt: 0, opened: Date.now(), said: {} };

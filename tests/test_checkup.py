@@ -79,6 +79,32 @@ def test_problems_of_secrets_thresholds_and_model_are_told_together(tmp_path: Pa
     assert caught.value.problems[1] == f"{model}: this is no model bundle: it has no file manifest.json"
 
 
+def test_page_metrics_and_clips_are_summed_up(tmp_path: Path) -> None:
+    lines = check(
+        write(tmp_path, "web: {enabled: true}\nmetrics: {enabled: true}\nclips: {enabled: true, path: c, max_mb: 9}\n")
+    )
+    assert lines[2:5] == [
+        "page at http://127.0.0.1:8080/, for everyone on this machine",
+        "metrics at http://127.0.0.1:9464/metrics",
+        f"audio of calls in {tmp_path / 'c'}, up to 9 MB and 7 days",
+    ]
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_page_that_cannot_be_served_is_told_once(tmp_path: Path) -> None:
+    for name in ("token", "page.pem"):
+        (tmp_path / name).touch()
+    (tmp_path / "good").write_text("open sesame\n")
+    web = "enabled: true, tls: {cert_file: page.pem, key_file: page.pem}"
+    with pytest.raises(ConfigError) as caught:
+        check(write(tmp_path, f"web: {{{web}, token_file: token}}\n"))
+    assert caught.value.problems == (f"{tmp_path / 'token'}: the secret's first line is empty",)
+    with pytest.raises(ConfigError) as caught:
+        check(write(tmp_path, f"web: {{{web}, token_file: good}}\n"))
+    (problem,) = caught.value.problems
+    assert problem.startswith("web.tls: certificate and key cannot be used")
+
+
 @pytest.mark.parametrize("what", ["features", "logit"])
 def test_a_machine_that_computes_something_else_is_noticed(tmp_path: Path, model: Path, what: str) -> None:
     with np.load(model / "golden.npz") as saved:

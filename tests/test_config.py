@@ -98,7 +98,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         adio: {}
         audio: {channels: two}
         detect: {hop: 1, exit: 0.9, enter: 0.5}
-        web: {enabled: true}
+        web: {enabled: true, bind: 0.0.0.0}
         call: {min_duration_s: 100}
         """,
     ) == [
@@ -106,9 +106,12 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         "adio is not a key that sirend knows; did you mean `audio`?",
         "audio.channels is 'two': allowed is a whole number from 1 to 64",
         "detect.hop is not a key that sirend knows; did you mean `hop_s`?",
-        "web.enabled is true: this version has no web page yet; set it to false",
         "detect.exit is 0.9: it must lie below detect.enter, 0.5",
         "call.max_presence_s is 60: it must reach call.min_duration_s, 100 s",
+        (
+            "web.bind is '0.0.0.0': others than this machine may look only with a token and encrypted; "
+            "set web.token_file and web.tls, or web.bind: 127.0.0.1"
+        ),
     ]
 
 
@@ -163,8 +166,14 @@ HOP = "a number from 0.05 to 2 s in steps of 0.01"
         ("mqtt: {tls: true}", "mqtt.tls is true: allowed is a mapping with the keys ca_file, cert_file, key_file"),
         ("mqtt: {sign_key_file: none.key}", "mqtt.sign_key_file is 'none.key': there is no file "),
         ("mqtt: {tls: {ca_file: no.pem}}", "mqtt.tls.ca_file is 'no.pem': there is no file "),
-        ("metrics: {enabled: yes}", "metrics.enabled is true: this version has no Prometheus endpoint yet"),
-        ("clips: {enabled: 1}", "clips.enabled is 1: allowed is false"),
+        ("metrics: {enabled: 1}", "metrics.enabled is 1: allowed is true or false"),
+        ("web: {token_file: no.token}", "web.token_file is 'no.token': there is no file "),
+        ("web: {tls: {cert_file: no.pem, key_file: sirend.yaml}}", "web.tls.cert_file is 'no.pem': there is no file "),
+        ("web: {tls: {}}", "web.tls needs both of cert_file and key_file"),
+        ("web: {enabled: true, bind: 10.0.0.5}", "web.bind is '10.0.0.5': others than this machine may look only"),
+        ("clips: {enabled: 1}", "clips.enabled is 1: allowed is true or false"),
+        ("clips: {enabled: true}", "clips.enabled is true: name the folder for them in clips.path"),
+        ("clips: {keep: video}", "clips.keep is 'video': allowed is audio or features"),
     ],
 )
 def test_each_mistake_is_told_with_key_value_and_what_is_allowed(tmp_path: Path, text: str, problem: str) -> None:

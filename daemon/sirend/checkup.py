@@ -9,9 +9,10 @@ import numpy as np
 from sirend import bundle, config
 from sirend.audio import to_seconds
 from sirend.classifier import Classifier
-from sirend.debounce import Rules
 from sirend.errors import ConfigError
 from sirend.features import log_spectrogram
+from sirend.live import Post, View
+from sirend.onlookers import onlookers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ def check(path: Path) -> list[str]:
     loaded = config.load(path)
     problems: list[str] = []
     ntcip = loaded.listen.ntcip
-    secrets = [loaded.mqtt.password_file, loaded.mqtt.sign_key_file]
+    secrets = [loaded.mqtt.password_file, loaded.mqtt.sign_key_file, loaded.web.token_file]
     secrets += [] if ntcip is None else [ntcip.community_file, ntcip.auth_file, ntcip.priv_file]
     for file in secrets:
         try:
@@ -48,9 +49,21 @@ def check(path: Path) -> list[str]:
         ),
         *_outputs(loaded),
     ]
+    web, metrics, clips = loaded.web, loaded.metrics, loaded.clips
+    if web.enabled:
+        lines.append(
+            f"page at {'https' if web.tls else 'http'}://{web.bind}:{web.port}/, "
+            f"{'for those who know the token' if web.token_file else 'for everyone on this machine'}"
+        )
+    if metrics.enabled:
+        lines.append(f"metrics at http://{metrics.bind}:{metrics.port}/metrics")
+    if clips.enabled:
+        lines.append(f"{clips.keep} of calls in {clips.path}, up to {clips.max_mb} MB and {clips.max_age_days} days")
     try:
         model = bundle.load(bundle.find(loaded.detect.model))
-        rules = Rules.of(loaded.detect, loaded.call, model.operating)
+        post = Post.of(loaded, model)
+        rules = post.rules
+        onlookers(loaded, View(post))  # tells of an extra that is missing, of a certificate that cannot be used
         lines += [
             _verified(model),
             (
@@ -61,7 +74,7 @@ def check(path: Path) -> list[str]:
     except ConfigError as error:
         problems += [f"{error.where}: {problem}" for problem in error.problems]
     if problems:
-        raise ConfigError(str(path), problems)
+        raise ConfigError(str(path), list(dict.fromkeys(problems)))
     return lines
 
 

@@ -46,6 +46,11 @@ examples:
 
 Any format, rate and channel count that libsndfile reads. A site with one microphone gets the average of all channels.
 """
+EVENTS_EXAMPLES = """\
+examples:
+  sirend events --config /etc/sirend/sirend.yaml --since 2026-11-22      what happened since then (UTC)?
+  sirend events --journal events.jsonl --type approaching --csv > calls.csv
+"""
 SIMULATE_EXAMPLES = """\
 examples:
   sirend simulate out.wav --siren hilo --profile de --speed-kmh 50
@@ -113,9 +118,11 @@ def parser(words: Sequence[str] = ()) -> Parser:
     selftest = add("selftest", commands.selftest, "send a built-in siren through the pipeline and tell the broker")
     add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
     listen = add("listen", commands.listen, "print what a signal controller would act on, as lines of JSON")
+    monitor = add("monitor", commands.monitor, "show in the terminal what a running daemon hears")
+    _add_events(add("events", commands.events, "list the journal, filter it, export it as CSV", EVENTS_EXAMPLES))
     demo = add("demo", commands.demo, "simulate a drive-by, replay it and draw it")
     schema = add("schema", commands.schema, "print the JSON Schema of events, of health or of acknowledgements")
-    for each in (run, check, listen, selftest):
+    for each in (run, check, listen, monitor, selftest):
         _config(each, required=True)
     _add_replay(replay)
     _add_simulate(simulate)
@@ -159,6 +166,16 @@ def _add_replay(made: Parser) -> None:
         help="when the recordings began, such as 2026-11-22T21:03:00Z (default: 1970)",
     )
     made.add_argument("wavs", nargs="+", metavar="WAV", help="each starts a fresh pipeline")
+
+
+def _add_events(made: Parser) -> None:
+    _config(made, required=False)
+    made.add_argument("--journal", type=Path, metavar="FILE", help="a journal other than the configured one")
+    made.add_argument("--since", type=_utc, metavar="TIME", help="from this time on, such as 2026-11-22T21:03:00Z")
+    made.add_argument("--until", type=_utc, metavar="TIME", help="before this time")
+    made.add_argument("--approach", metavar="NAME", help="of this approach only")
+    made.add_argument("--type", choices=("approaching", "cleared"), help="of this type only")
+    made.add_argument("--csv", action="store_true", help="comma-separated values with a header")
 
 
 def _add_simulate(made: Parser) -> None:

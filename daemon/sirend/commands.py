@@ -155,6 +155,40 @@ def listen(args: argparse.Namespace) -> int:
     return 0
 
 
+def events(args: argparse.Namespace) -> int:
+    """List the journal."""
+    from sirend import config, history
+
+    journal = args.journal
+    if journal is None:
+        journal = config.load(args.config).journal.path if args.config else None
+    if journal is None:
+        raise UsageError("there is no journal to read: give --journal FILE, or --config FILE with journal.path set")
+    wanted = history.Wanted(args.since, args.until, args.approach, args.type)
+    torn: list[str] = []
+    chosen = filter(wanted.includes, history.read(journal, torn))
+    if args.csv:
+        history.write_csv(chosen, sys.stdout)
+    else:
+        for event in chosen:
+            print(history.line(event))
+    for place in torn:
+        sys.stderr.write(f"sirend: warning: {place} is no whole event; it is left out\n")
+    return 0
+
+
+def monitor(args: argparse.Namespace) -> int:
+    """Show a running daemon in the terminal."""
+    from sirend import config, service
+    from sirend.monitor import Monitor
+
+    loaded = config.load(args.config)
+    stop = threading.Event()
+    with service.stopping(stop):
+        Monitor(loaded.web).run(stop)
+    return 0
+
+
 def demo(args: argparse.Namespace) -> int:
     """Simulate a drive-by, replay it and draw it."""
     from sirend.replay import Wishes

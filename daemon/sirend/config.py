@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sirend import keys, listen_settings, yamlfile
 from sirend.errors import ConfigError
-from sirend.settings import Config, TlsConfig
+from sirend.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 
 
 def load(path: Path | None) -> Config:
@@ -69,8 +69,15 @@ def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
             cert_file=existing(tls.cert_file, "mqtt.tls.cert_file"),
             key_file=existing(tls.key_file, "mqtt.tls.key_file"),
         )
+    served = config.web.tls
+    if served is not None:
+        served = ServerTlsConfig(
+            cert_file=existing(served.cert_file, "web.tls.cert_file"),
+            key_file=of_secret(served.key_file, "web.tls.key_file"),
+        )
     return dataclasses.replace(
         config,
+        web=dataclasses.replace(config.web, tls=served, token_file=of_secret(config.web.token_file, "web.token_file")),
         detect=dataclasses.replace(config.detect, model=plain(config.detect.model)),
         journal=dataclasses.replace(config.journal, path=plain(config.journal.path)),
         clips=dataclasses.replace(config.clips, path=plain(config.clips.path)),
@@ -135,5 +142,20 @@ def _contradictions(config: Config) -> list[str]:
         problems.append(
             f"mqtt.host is {mqtt.host!r}: a plain connection leaves this machine readable and forgeable by anyone on "
             "the way; set mqtt.tls, or mqtt.insecure: true if the network is trusted"
+        )
+    if config.clips.enabled and config.clips.path is None:
+        problems.append("clips.enabled is true: name the folder for them in clips.path")
+    return problems + _viewing(config.web)
+
+
+def _viewing(web: WebConfig) -> list[str]:
+    """Return what is wrong with who may see the page."""
+    problems = []
+    if web.tls is not None and (web.tls.cert_file is None or web.tls.key_file is None):
+        problems.append("web.tls needs both of cert_file and key_file")
+    if web.enabled and not _is_loopback(web.bind) and (web.token_file is None or web.tls is None):
+        problems.append(
+            f"web.bind is {web.bind!r}: others than this machine may look only with a token and encrypted; "
+            "set web.token_file and web.tls, or web.bind: 127.0.0.1"
         )
     return problems

@@ -16,7 +16,7 @@ from sirend.ear import Diagnosis
 from sirend.events import HEALTH_SCHEMA, utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sirend.audio import Block, GapReason, Score
     from sirend.mqtt import Counts
@@ -116,10 +116,13 @@ class Health:
             self._clock_steps += 1
         self._clock_offset_s = offset_s
 
-    def summary(self, broker: str | None, journal: str | None, ear: Diagnosis = NOTHING_WRONG) -> tuple[str, list[str]]:
+    def summary(
+        self, broker: str | None, journal: str | None, ear: Diagnosis = NOTHING_WRONG, others: Sequence[str] = ()
+    ) -> tuple[str, list[str]]:
         """Return the state, ``ok``, ``degraded`` or ``failed``, and the reasons.
 
-        ``broker`` and ``journal`` are the problems of the sinks, ``ear`` is what is wrong with the input.
+        ``broker`` and ``journal`` are the problems of the sinks, ``ear`` is what is wrong with the input, ``others``
+        what is wrong with those who only look on.
         """
         failed = [*([] if self.failure is None else [self.failure]), *ear.failed]
         if self._lost is not None:
@@ -139,6 +142,7 @@ class Health:
             degraded.append(f"broker: {broker}")
         if journal is not None:
             degraded.append(journal)
+        degraded += others
         state = "failed" if failed else "degraded" if degraded else "ok"
         return state, failed + degraded
 

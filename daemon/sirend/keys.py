@@ -116,19 +116,6 @@ def switch(*, default: bool = False) -> Any:  # noqa: ANN401
     return _field(default, read, None)
 
 
-def later(what: str) -> Any:  # noqa: ANN401
-    """Return a switch that cannot be turned on yet because this version has no ``what``."""
-
-    def read(value: object, path: str, problems: list[str]) -> bool:
-        if value is True:
-            problems.append(f"{path} is true: this version has no {what} yet; set it to false")
-        elif value is not False:
-            refuse(value, path, "false", problems)
-        return False
-
-    return _field(default=False, read=read, key=None)
-
-
 def path() -> Any:  # noqa: ANN401
     """Return a key that holds the name of a file or folder, or null."""
 

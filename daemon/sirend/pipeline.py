@@ -197,10 +197,19 @@ def ignore(_score: Score, _track: Track) -> None:
     """Observe nothing."""
 
 
+def overlook(_window: Window) -> None:
+    """Look at nothing."""
+
+
 def detect(
-    source: Iterable[Block | Gap], stages: Stages, on_score: Callable[[Score, Track], None] = ignore
+    source: Iterable[Block | Gap],
+    stages: Stages,
+    on_score: Callable[[Score, Track], None] = ignore,
+    on_window: Callable[[Window], None] = overlook,
 ) -> Iterator[Event]:
-    """Yield the events of ``source``; ``on_score`` sees the score and the track of each approach in each window.
+    """Yield the events of ``source``.
+
+    ``on_window`` sees each window before it is scored, ``on_score`` the score and the track of each approach in it.
 
     When the source ends, standing calls are cleared with ``shutdown``. When it or a stage fails they are cleared with
     ``input_lost``, and the error goes on.
@@ -209,6 +218,7 @@ def detect(
     try:
         for item in source:
             for window in stages.windows.push(item):
+                on_window(window)
                 for score, track, transition in stages.hear(window):
                     on_score(score, track)
                     if transition is not None:

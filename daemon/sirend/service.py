@@ -24,9 +24,11 @@ from sirend.events import LiveClock, Scribe
 from sirend.health import Health
 from sirend.home_assistant import discovery
 from sirend.journal import Journal
+from sirend.live import Post, View
 from sirend.microphone import Microphone
 from sirend.mqtt import Mqtt
 from sirend.notify import Notifier
+from sirend.onlookers import onlookers
 from sirend.pipeline import Stages, detect, schedule
 from sirend.reload import merge
 
@@ -97,6 +99,8 @@ class Service:
             channels=[approach.channel for approach in config.approaches],
             is_inhibited=schedule(config.call.inhibit, clock),
         )
+        self._view = View(Post.of(config, bundle))
+        self._onlookers = onlookers(config, self._view)
         self._health = Health(site=config.site, boot_id=boot_id, model=bundle.name, watches=self._stages.watches)
         self._said: tuple[str, list[str]] = ("", [])
         self._due_at = 0.0
@@ -110,11 +114,13 @@ class Service:
         with ExitStack() as opened:
             if self._journal is not None:
                 opened.enter_context(self._journal)
-            opened.enter_context(self._mqtt)
+            for onlooker in self._onlookers:
+                opened.enter_context(onlooker)
+            opened.enter_context(self._mqtt)  # closed before the onlookers: the broker must not wait for them
             try:
                 opened.enter_context(self._microphone)
                 self._notifier.send("READY=1", "STATUS=listening")
-                for event in detect(self._attended(), self._stages, self._on_score):
+                for event in detect(self._attended(), self._stages, self._on_score, self._view.see):
                     self._publish(event)
                 self._health.failure = "stopped"
             except Exception as error:
@@ -144,6 +150,7 @@ class Service:
                 self._mqtt.publish(self._stages.scribe.initial(name))
             _log.info("listening: the first window is scored")
         self._health.observe(score, track)
+        self._view.hear(score, track, self._stages.watches[score.approach].state.call)
         self._has_scored = True
 
     def _show_life(self) -> None:
@@ -162,6 +169,7 @@ class Service:
         self._mqtt.publish(event)
         if self._journal is not None:
             self._journal.publish(event)
+        self._view.tell(event)
         if not event.refresh:
             _log.info("%s %s: %s, confidence %.3f", event.approach, event.state, event.reason, event.confidence)
 
@@ -175,6 +183,7 @@ class Service:
             self._health.complaint = "the configuration file is wrong; the one before it is in force"
             return
         self._config = merged
+        self._view.post = Post.of(merged, self._bundle)
         self._health.complaint = None
         for watch in self._stages.watches.values():
             watch.rules = rules
@@ -186,7 +195,8 @@ class Service:
     def _summary(self) -> tuple[str, list[str]]:
         journal = None if self._journal is None else self._journal.problem
         ear = self._ear.diagnosis(time.monotonic())
-        return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear)
+        others = [onlooker.problem for onlooker in self._onlookers if onlooker.problem is not None]
+        return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear, others=others)
 
     def _report(self) -> None:
         """Publish health."""
@@ -202,6 +212,7 @@ class Service:
             journal_torn=0 if self._journal is None else self._journal.torn,
         )
         self._mqtt.health(payload)
+        self._view.health = payload
 
 
 @contextmanager

@@ -174,22 +174,36 @@ class JournalConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerTlsConfig:
+    """The certificate that a server of ours shows, PEM files."""
+
+    cert_file: Path | None = keys.path()
+    """The certificate, with those between it and its authority."""
+    key_file: Path | None = keys.path()
+    """The key that belongs to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class WebConfig:
     """The local web page."""
 
-    enabled: bool = keys.later("web page")
+    enabled: bool = keys.switch()
     """Serve it."""
     bind: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
-    """Address to listen on."""
+    """Address to listen on; other than this machine only with ``token_file`` and ``tls``."""
     port: int = keys.number(8080, 1, 65535, "", whole=True)
     """TCP port."""
+    token_file: Path | None = keys.path()
+    """File, or name of a systemd credential, with the token that a viewer has to give; None asks for none."""
+    tls: ServerTlsConfig | None = keys.section(ServerTlsConfig, optional=True)
+    """Certificate of the page; None serves plain HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
     """The Prometheus endpoint."""
 
-    enabled: bool = keys.later("Prometheus endpoint")
+    enabled: bool = keys.switch()
     """Serve it."""
     bind: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
     """Address to listen on."""
@@ -201,10 +215,16 @@ class MetricsConfig:
 class ClipsConfig:
     """Recordings of what led to a call."""
 
-    enabled: bool = keys.later("recording of clips")
+    enabled: bool = keys.switch()
     """Keep them."""
     path: Path | None = keys.path()
-    """Folder."""
+    """Folder, which is made readable for its owner only."""
+    keep: str = keys.text("audio", "audio|features", "audio or features")
+    """``features`` keeps no sound: spectra averaged over a quarter of a second, in which no speech is left."""
+    before_s: float = keys.number(10.0, 0.0, 60.0, "s")
+    """How much is kept from before the call."""
+    max_s: float = keys.number(60.0, 5.0, 900.0, "s")
+    """Length of a clip at most, the part before the call not counted."""
     max_mb: int = keys.number(64, 1, 65536, "MB", whole=True)
     """Size of the folder above which the oldest go."""
     max_age_days: int = keys.number(7, 1, 365, "days", whole=True)

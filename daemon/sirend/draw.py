@@ -1,0 +1,23 @@
+"""``python -m sirend.draw``: the process that draws a clip's picture, so that the daemon need not.
+
+It reads a pickled clip from its parent on the standard input and writes a PNG to the standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+
+NICENESS = 10
+
+
+def main() -> None:
+    """Draw one picture."""
+    os.nice(NICENESS)
+    take, is_private = pickle.load(sys.stdin.buffer)  # noqa: S301  from our own parent
+    sys.stdout.buffer.write(take.picture(is_private=is_private))
+
+
+if __name__ == "__main__":
+    main()

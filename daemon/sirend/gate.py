@@ -1,0 +1,132 @@
+"""Who may see the page: a token where one is set, a session for browsers, and no stranger's page in between."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import secrets
+from collections import deque
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+COOKIE = "sirend"
+SESSIONS = 32
+"""The oldest make room."""
+SESSION_S = 12 * 3600
+"""A working day."""
+GUESS_S = 1.0
+"""All wrong tokens together are answered at this pace."""
+MOST_GUESSES = 20
+"""Wrong tokens that may wait for their answer; more are refused at once."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+LOGIN = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>sirend: token</title><link rel="stylesheet" href="/page.css"></head>
+<body><main class="login"><h1>sirend</h1>
+<form method="post" action="/login"><label for="token">Token of this site</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+<button>Open</button><p role="alert">{problem}</p></form></main></body></html>
+"""
+
+
+class Gate:
+    """Lets in who knows the token. Without a token, only this machine can reach the page."""
+
+    def __init__(self, token: bytes | None, *, is_encrypted: bool) -> None:
+        """Ask for ``token``, or for nothing when it is None."""
+        self._token = token
+        self._is_encrypted = is_encrypted
+        self._sessions: deque[str] = deque(maxlen=SESSIONS)
+        self._guesses = 0
+        self._guessing = asyncio.Lock()
+
+    @property
+    def guard(self) -> Callable[..., Awaitable[web.StreamResponse]]:
+        """The middleware that every request passes."""
+        from aiohttp import web  # noqa: PLC0415  an extra
+
+        @web.middleware
+        async def middleware(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            if self._token is None and not is_loopback_host(request.host):
+                # A name that leads to this machine but is not its own: a page elsewhere reaches in through the browser.
+                raise web.HTTPForbidden(text="open this page as localhost")
+            if request.path not in ("/login", "/page.css") and not await self._knows(request):
+                if request.path == "/":
+                    raise web.HTTPSeeOther("/login")
+                raise web.HTTPUnauthorized(text="the token is missing or wrong")
+            return await handler(request)
+
+        return middleware
+
+    async def _knows(self, request: web.Request) -> bool:
+        """Return whether the request carries the token or the session of someone who gave it."""
+        if self._token is None:
+            return True
+        cookie = request.cookies.get(COOKIE, "").encode()
+        if any(hmac.compare_digest(cookie, session.encode()) for session in self._sessions):
+            return True
+        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        return kind.lower() == "bearer" and await self._is_right(given)
+
+    async def _is_right(self, given: str) -> bool:
+        """Return whether ``given`` is the token; a wrong one has to wait for the answer."""
+        if self._token is None or hmac.compare_digest(given.encode(), self._token):
+            return True
+        if self._guesses < MOST_GUESSES:
+            self._guesses += 1
+            try:
+                async with self._guessing:
+                    await asyncio.sleep(GUESS_S)
+            finally:
+                self._guesses -= 1
+        return False
+
+    async def ask(self, _request: web.Request) -> web.Response:
+        """Show the form."""
+        return self._form("", 200)
+
+    async def admit(self, request: web.Request) -> web.Response:
+        """Take the form: the right token opens a session."""
+        from aiohttp import web  # noqa: PLC0415
+
+        given = (await request.post()).get("token", "")
+        if not isinstance(given, str) or not await self._is_right(given.strip()):
+            return self._form("That is not the token. It stands in the file that web.token_file names.", 401)
+        session = secrets.token_urlsafe(32)
+        self._sessions.append(session)
+        answer = web.Response(status=303, headers={"Location": "/"})
+        answer.set_cookie(
+            COOKIE, session, max_age=SESSION_S, httponly=True, samesite="Strict", secure=self._is_encrypted
+        )
+        return answer
+
+    def _form(self, problem: str, status: int) -> web.Response:
+        from aiohttp import web  # noqa: PLC0415
+
+        return web.Response(text=LOGIN.format(problem=problem), content_type="text/html", status=status)
+
+
+async def harden(_request: web.Request, response: web.StreamResponse) -> None:
+    """Forbid a browser what this page never does."""
+    response.headers.update(HEADERS)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a Host header names this machine itself."""
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"

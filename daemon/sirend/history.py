@@ -1,0 +1,86 @@
+"""What the journal remembers: read back, filtered, as lines for people or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sirend.errors import InputError
+from sirend.events import SCHEMA, utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+COLUMNS = (
+    "at", "site", "approach", "type", "reason", "confidence", "motion", "level_dbfs", "onset_at", "event_id", "boot_id",
+    "seq", "sample", "mode", "advisory", "model",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events to show; None shows all."""
+
+    since: datetime | None = None
+    """First moment, aware."""
+    until: datetime | None = None
+    """First moment after the last."""
+    approach: str | None = None
+    type: str | None = None
+    """``approaching`` or ``cleared``."""
+
+    def includes(self, event: dict[str, Any]) -> bool:
+        """Return whether a decoded event is wanted."""
+        at = str(event["at"])
+        return (
+            (self.since is None or at >= utc_text(self.since))
+            and (self.until is None or at < utc_text(self.until))
+            and self.approach in (None, event["approach"])
+            and self.type in (None, str(event["type"]).removeprefix("emergency_"))
+        )
+
+
+def read(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the events of a journal and of the older file beside it, oldest first; lines that are none go to ``torn``.
+
+    Raises ``InputError`` when there is no journal or it cannot be read.
+    """
+    files = [path for path in (journal.with_name(journal.name + ".1"), journal) if path.exists()]
+    if not files:
+        raise InputError(f"{journal}: there is no journal; it begins with the first event")
+    for path in files:
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        for number, line in enumerate(lines, start=1):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = None
+            if isinstance(event, dict) and event.get("schema") == SCHEMA:
+                yield event
+            else:
+                torn.append(f"{path}, line {number}")
+
+
+def write_csv(events: Iterable[dict[str, Any]], stream: TextIO) -> None:
+    """Write a header and a row for each event; an event without ``advisory`` is not advisory."""
+    writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for event in events:
+        writer.writerow({**event, "advisory": str(event.get("advisory", False)).lower()})
+
+
+def line(event: dict[str, Any]) -> str:
+    """Return an event as a line for people."""
+    what = "approaching" if event["state"] == "approaching" else f"cleared ({event['reason']})"
+    advisory = ", advisory" if event.get("advisory") else ""
+    return (
+        f"{event['at']}  {event['approach']:<12} {what:<24} confidence {event['confidence']:.2f}, "
+        f"{event['level_dbfs']:.0f} dBFS, {event['motion']}{advisory}"
+    )

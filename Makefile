@@ -7,6 +7,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasou
                  chromium chromium-driver fonts-dejavu-core
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_ROOT ?= build/debian
+SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)  # its Python must fit the wheels made here
 
 export PYTHON WHEELS PURGE
 
@@ -54,7 +55,7 @@ test-system: wheels  ## the service in a Debian machine of its own, under system
 	.ci/system-packages $(TEST_PACKAGES) $(SYSTEM_PACKAGES)
 	.ci/venv $(VENV) plot,test,train
 	[ -e $(SYSTEM_ROOT)/sbin/init ] || debootstrap --variant=minbase \
-		--include=systemd,systemd-sysv,dbus,python3-venv,libportaudio2,libasound2-plugins,make bookworm $(SYSTEM_ROOT)
+		--include=systemd,systemd-sysv,dbus,python3-venv,libportaudio2,libasound2-plugins,make $(SYSTEM_SUITE) $(SYSTEM_ROOT)
 	SIREND_SYSTEM_ROOT=$(SYSTEM_ROOT) $(BIN)/pytest -v tests/e2e/cabinet.py
 
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes

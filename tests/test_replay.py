@@ -15,13 +15,17 @@ from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import InputError, UsageError
 from sirend.features import Features, FeatureSpec
 from sirend.replay import Replay, Wishes
-from sirend.settings import Approach, AudioConfig, Config, Inhibit
+from sirend.settings import Approach, ArbitrationConfig, AudioConfig, Config, Inhibit
 
 if TYPE_CHECKING:
     from typing import Any
 
 Pcm = npt.NDArray[np.float32]
-TWO = Config(audio=AudioConfig(channels=2), approaches=(Approach("north", 1), Approach("south", 0)))
+TWO = Config(
+    audio=AudioConfig(channels=2),
+    approaches=(Approach("north", 1), Approach("south", 0)),
+    arbitration=ArbitrationConfig(mode="parallel"),
+)
 MODEL = Bundle(
     path=Path("models/siren-9.9.9"),
     name="siren-9.9.9@0123456789ab",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sirend.audio import Samples
-from sirend.client import Consumer, Keyring, Subscription, Topics
+from sirend.client import Consumer, Fault, Keyring, Subscription, Topics
 from sirend.debounce import CallState, Reason, Transition
 from sirend.events import LiveClock, Scribe
 from sirend.motion import Motion
@@ -85,7 +85,7 @@ def test_a_bridge_carries_signed_calls_to_the_centre_and_its_loss_stops_nothing(
         site.publish(by.write(replace(CALL, state=CallState.CLEAR, reason=Reason.QUIET)))
         wait(lambda: at_district.effective()[0].reason == "quiet")
     assert near.refused == {}
-    assert far.refused == {}
+    assert set(far.refused) <= {Fault.REPLAYED}  # QoS 1 over a bridge: a statement may come twice, and counts once
 
 
 def test_a_shared_subscription_gives_each_event_to_one_reader(broker: Broker) -> None:

@@ -132,9 +132,10 @@ def test_a_broker_that_comes_back_goes_on_without_a_refusal(broker: Broker) -> N
     with subscription:
         with broker.subscribe("nothing") as publisher:
             stand(publisher, subscription, by)
-        broker.restart()
+        broker.stop()
         wait(lambda: not subscription.is_connected)
         assert subscription.effective()[0].is_active  # it stands until it is no longer valid
+        broker.start()
         with broker.subscribe("nothing") as publisher:
             wait(lambda: subscription.is_connected)
             publisher.publish(TOPICS.availability, "online", retain=True)

@@ -105,7 +105,7 @@ def test_a_page_that_cannot_be_served_is_told_once(tmp_path: Path) -> None:
     assert problem.startswith("web.tls: certificate and key cannot be used")
 
 
-@pytest.mark.parametrize("what", ["features", "logit"])
+@pytest.mark.parametrize("what", ["features", "score"])
 def test_a_machine_that_computes_something_else_is_noticed(tmp_path: Path, model: Path, what: str) -> None:
     with np.load(model / "golden.npz") as saved:
         golden = dict(saved)
@@ -113,7 +113,7 @@ def test_a_machine_that_computes_something_else_is_noticed(tmp_path: Path, model
     np.savez_compressed(model / "golden.npz", **golden)
     with pytest.raises(ConfigError) as caught:
         check(write(tmp_path, "detect: {model: model}\n"))
-    name = {"features": "features", "logit": "scores"}[what]
+    name = {"features": "features", "score": "scores"}[what]
     assert f"golden.npz: {name} differ by " in caught.value.problems[0]
 
 

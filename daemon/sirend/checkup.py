@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 FEATURES_TOLERANCE = 1e-3
 """Largest difference of a log-mel value between this machine and the one that trained."""
-SCORE_TOLERANCE = 1e-3
-"""Largest difference of a score: processors add in different orders."""
+SCORE_TOLERANCE = 1e-2
+"""Largest difference of a score: processors add in different orders, and an int8 network rounds what they add."""
 GOLDEN_FILE = "golden.npz"
 
 
@@ -100,17 +100,16 @@ def _verified(model: Bundle) -> str:
     try:
         with np.load(golden, allow_pickle=False) as saved:
             pcm = saved["pcm"].astype(np.float32) / np.float32(32_768)
-            features, logits = saved["features"], saved["logit"].astype(np.float64)
+            features, scores = saved["features"], saved["score"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(str(golden), [f"the golden windows cannot be read: {error}"]) from error
-    expected = 1.0 / (1.0 + np.exp(-(model.calibration.scale * logits + model.calibration.offset)))
     here = log_spectrogram(model.feature_spec, pcm)
     off = float(np.abs(here - features).max())
     if off > FEATURES_TOLERANCE:
         raise ConfigError(
             str(golden), [f"features differ by {off:.2g} from those of the training; report this machine"]
         )
-    off = float(np.abs(Classifier(model, len(here)).score(here) - expected).max())
+    off = float(np.abs(Classifier(model, len(here)).score(here) - scores).max())
     if off > SCORE_TOLERANCE:
         raise ConfigError(str(golden), [f"scores differ by {off:.2g} from those of the training; report this machine"])
     return f"model {model.name}: digests verified, {len(here)} golden windows give the same scores here"

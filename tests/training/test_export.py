@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from sirend import bundle as bundles
 from sirend.classifier import Classifier
 from sirend.features import log_spectrogram
 from sirend.training.recipe import Recipe
-from sirend.training.specs import StudentSpec
+from sirend.training.specs import ScreenSpec, StudentSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,9 +72,11 @@ def test_the_runtime_gives_the_golden_features_and_scores(bundle: Path) -> None:
         np.testing.assert_allclose(features, golden["features"], atol=1e-4)
         expected = 1 / (1 + np.exp(-(CALIBRATION[0] * golden["logit"] + CALIBRATION[1])))
         assert np.ptp(golden["logit"]) > 1e-3, "vectors that all score the same would prove nothing"
+        scores = golden["score"]
     together = Classifier(loaded, approaches=4).score(features)
     one = Classifier(loaded)
     np.testing.assert_allclose(together, expected, atol=1e-3)
+    np.testing.assert_allclose(together, scores, atol=1e-6)
     np.testing.assert_allclose([one.score(each[np.newaxis])[0] for each in features], together, atol=1e-5)
 
 
@@ -94,6 +97,25 @@ def test_the_older_bundle_stays_when_writing_fails(
     export.write(bundle, RECIPE, model, CALIBRATION, {"windows": 3})
     assert bundles.load(bundle).calibration.scale == CALIBRATION[0]
     assert not bundle.with_name("siren-0.0.0.part").exists(), "what the failure left behind is gone"
+
+
+def test_a_screen_is_a_network_of_its_own_and_weights_may_be_halved(
+    bundle: Path, export: ModuleType, model: tf.keras.Model, tmp_path: Path
+) -> None:
+    screen = export.Screened(model, (1.0, 0.0), ScreenSpec(at_least=0.3, stored="dynamic"))
+    out = tmp_path / "siren-0.0.0"
+    export.write(out, replace(RECIPE, stored="float16"), model, CALIBRATION, {}, screen)
+    small, plain = bundles.load(out), bundles.load(bundle)
+    assert small.screen is not None
+    assert small.screen.at_least == 0.3
+    assert len(small.model_bytes) < len(plain.model_bytes)
+    with np.load(out / "golden.npz", allow_pickle=False) as golden:
+        by_screen = 1 / (1 + np.exp(-golden["logit"]))
+        expected = 1 / (1 + np.exp(-(CALIBRATION[0] * golden["logit"] + CALIBRATION[1])))
+        clear = np.abs(by_screen - 0.3) > 0.05
+        np.testing.assert_allclose(
+            golden["score"][clear], np.where(by_screen >= 0.3, expected, by_screen)[clear], atol=0.05
+        )
 
 
 def test_a_new_bundle_keeps_the_card_of_the_older(bundle: Path, export: ModuleType, model: tf.keras.Model) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -13,7 +12,9 @@ import keras
 import numpy as np
 
 import sirend
+from sirend import bundle as bundles
 from sirend.bundle import MANIFEST_FILE, MODEL_FILE, SCHEMA
+from sirend.classifier import Classifier
 from sirend.features import log_spectrogram
 from sirend.training import network
 
@@ -48,10 +49,11 @@ def to_tflite(model: keras.Model, stored: Stored = "float32") -> bytes:
     return bytes(converter.convert())
 
 
-def golden(recipe: Recipe, model: keras.Model) -> dict[str, np.ndarray]:
-    """Return windows that the project made itself, their features and the network's logits, for tests to compare.
+def golden(recipe: Recipe, model: keras.Model, bundle: Path) -> dict[str, np.ndarray]:
+    """Return windows that the project made itself, their features and what becomes of them, for tests to compare.
 
-    ``pcm`` int16[n, samples], ``features`` float32[n, frames, bands], ``logit`` float32[n].
+    ``pcm`` int16[n, samples], ``features`` float32[n, frames, bands], ``logit`` float32[n] of the network before it
+    was exported, ``score`` float32[n] of ``bundle`` as the daemon runs it.
     """
     rng = np.random.default_rng(0)
     samples = recipe.features.window_samples
@@ -64,7 +66,8 @@ def golden(recipe: Recipe, model: keras.Model) -> dict[str, np.ndarray]:
     mixed = np.stack([noise * 0.05, 0.3 * wail + 0.02 * noise, 0.3 * tone + 0.02 * noise, 0.02 * wail + 0.05 * noise])
     pcm = np.round(np.clip(mixed, -1, 1) * 32767).astype(np.int16)
     features = log_spectrogram(recipe.features, pcm.astype(np.float32) / np.float32(32768))
-    return {"pcm": pcm, "features": features, "logit": network.logits(model, features)}
+    score = Classifier(bundles.load(bundle), len(features)).score(features)
+    return {"pcm": pcm, "features": features, "logit": network.logits(model, features), "score": score}
 
 
 def write(
@@ -81,9 +84,6 @@ def write(
     unfinished.mkdir(parents=True)
     flatbuffer = to_tflite(keras.Model(model.input, model.output["logit"]), recipe.stored)
     (unfinished / MODEL_FILE).write_bytes(flatbuffer)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **golden(recipe, model))
-    (unfinished / GOLDEN_FILE).write_bytes(buffer.getvalue())
     manifest: dict[str, object] = {
         "schema": SCHEMA,
         "name": recipe.name,
@@ -108,7 +108,10 @@ def write(
             "offset": round(screen.calibration[1], 6),
             "at_least": screen.spec.at_least,
         }
+    (unfinished / GOLDEN_FILE).touch()  # the manifest names it; what it holds is what the bundle says
     (unfinished / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    with (unfinished / GOLDEN_FILE).open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **golden(recipe, model, unfinished))
     (unfinished / "training.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     for kept in ("MODEL_CARD.md", "demo.png"):
         if (out / kept).exists():

@@ -52,7 +52,7 @@ def test_a_folder_of_clips_becomes_a_model_that_can_be_evaluated(tmp_path: Path)
     assert bundles.load(out).digest == first.digest, "a finished training that is started again changes nothing"
 
     report = tmp_path / "report"
-    judged = sirend("evaluate", "--data", tmp_path, "--model", out, "--mixtures", "2", "--report", report)
+    judged = sirend("evaluate", "--data", tmp_path / "clips.csv", "--model", out, "--mixtures", "2", "--report", report)
     assert judged.returncode == 0, judged.stderr
     card = json.loads((report / "report.json").read_text())
     assert card["clips"] == {"siren": 8, "other": 8}

@@ -101,12 +101,13 @@ def main(args: argparse.Namespace) -> int:
 def _scenes(
     args: argparse.Namespace, card: dict[str, Any], recordings: Corpus, folder: Path, bundle: Bundle, rules: Rules
 ) -> None:
-    """Add drive-bys and the soundscape to ``card``, for a peer as well, its calls by ``rules``."""
+    """Add drive-bys and the soundscape to ``card``, for a peer as well, its calls by ``rules``.
+
+    Without a street that training keeps back there are no drive-bys, and the soundscape has synthetic streets.
+    """
     usable = [index for index in recordings.where(_is_street) if corpora.kept_back(recordings.clips[index])]
     streets = stress.streets(recordings, usable)
-    if not streets:
-        return
-    if args.drive_bys:
+    if args.drive_bys and streets:
         scenes = stress.plan(streets, args.drive_bys, args.seed)
         passed = stress.run(scenes, bundle, recordings, folder, args.report / "stress", args.peer)
         card["stress"] = {"sirend": stress.table(scenes, [each.outcome() for each in passed])}

@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
-                 chromium chromium-driver fonts-dejavu-core
+                 chromium chromium-driver fonts-dejavu-core gcc libc6-dev python3-dev
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_ROOT ?= build/debian
 SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)  # its Python must fit the wheels made here
@@ -21,7 +21,7 @@ demo:            ## simulate a drive-by, replay it, print the events, draw the p
 
 test:            ## install what the tests need, then lint, type check and run every test
 	.ci/system-packages $(TEST_PACKAGES)
-	.ci/venv $(VENV) plot,test,train
+	.ci/venv $(VENV) plot,test,train,psds
 	$(MAKE) --no-print-directory lint unit
 
 lint:            ## ruff and mypy --strict over everything (after `make test` has installed them)
@@ -53,7 +53,7 @@ wheels:          ## everything an offline `make install WHEELS=build/wheels` nee
 
 test-system: wheels  ## the service in a Debian machine of its own, under systemd (as root; takes minutes)
 	.ci/system-packages $(TEST_PACKAGES) $(SYSTEM_PACKAGES)
-	.ci/venv $(VENV) plot,test,train
+	.ci/venv $(VENV) plot,test,train,psds
 	[ -e $(SYSTEM_ROOT)/sbin/init ] || debootstrap --variant=minbase \
 		--include=systemd,systemd-sysv,dbus,python3-venv,libportaudio2,libasound2-plugins,make $(SYSTEM_SUITE) $(SYSTEM_ROOT)
 	SIREND_SYSTEM_ROOT=$(SYSTEM_ROOT) $(BIN)/pytest -v tests/e2e/cabinet.py
@@ -67,7 +67,7 @@ bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make be
 	$(BIN)/python tests/bench/fleet.py --sites $(or $(SITES),1000)
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
-	.ci/venv $(VENV) plot,train
+	.ci/venv $(VENV) plot,train,psds
 	$(BIN)/sirend evaluate --data $(DATA) $(if $(PEER),--peer $(PEER)) --report build/report
 
 clean:           ## remove everything that was made here

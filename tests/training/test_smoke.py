@@ -52,10 +52,16 @@ def test_a_folder_of_clips_becomes_a_model_that_can_be_evaluated(tmp_path: Path)
     assert bundles.load(out).digest == first.digest, "a finished training that is started again changes nothing"
 
     report = tmp_path / "report"
-    judged = sirend("evaluate", "--data", tmp_path, "--model", out, "--mixtures", "2", "--report", report)
+    judged = sirend(
+        "evaluate", "--data", tmp_path / "clips.csv", "--model", out, "--mixtures", "2",
+        "--soundscape-hours", "0.05", "--report", report,
+    )  # fmt: skip
     assert judged.returncode == 0, judged.stderr
     card = json.loads((report / "report.json").read_text())
     assert card["clips"] == {"siren": 8, "other": 8}
+    assert card["soundscape"]["sirend"]["sirens"] <= 3
+    assert "![DET and PR curves](curves.png)" in (report / "report.md").read_text()
+    assert (report / "curves.png").is_file()
     assert card["hours_of_other_sounds"] == pytest.approx(8 * 3 / 3600, abs=1e-3)
 
 

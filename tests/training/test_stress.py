@@ -55,9 +55,9 @@ def test_a_scene_is_rendered_alike_each_time(corpus: Corpus, tmp_path: Path) -> 
 
 
 def test_a_call_counts_when_the_siren_can_be_heard() -> None:
-    assert stress.judge(np.array([3.0]), 12.0, TRUTH) == stress.Outcome(True, 1.0, 30.0, 12.0, 0)
-    assert stress.judge(np.array([1.0, 7.0]), 12.0, TRUTH) == stress.Outcome(True, 5.0, None, 12.0, 1)
-    assert stress.judge(np.array([11.0]), 12.0, TRUTH) == stress.Outcome(False, None, None, 12.0, 1)
+    assert stress.judge(np.array([3.0]), 12.0, TRUTH) == stress.Outcome(True, 1.0, 30.0, 12.0, 0, 40.0)
+    assert stress.judge(np.array([1.0, 7.0]), 12.0, TRUTH) == stress.Outcome(True, 5.0, None, 12.0, 1, 40.0)
+    assert stress.judge(np.array([11.0]), 12.0, TRUTH) == stress.Outcome(False, None, None, 12.0, 1, 40.0)
     assert stress.judge(np.zeros(0), 12.0, {**TRUTH, "audible_from_s": None}).called is False
     assert stress.judge(np.array([11.0]), 20.0, None) == stress.Outcome(True, None, None, 20.0, 0)
 
@@ -68,15 +68,21 @@ def test_the_table_counts_what_was_called() -> None:
     bell = stress.Stress("bell", "", "", 0.0, 0.0, 1, 0)
     outcomes = [
         stress.Outcome(called=False, latency_s=None, distance_m=None, seconds=18.0, stray=2),
-        stress.Outcome(called=True, latency_s=1.5, distance_m=250.0, seconds=72.0, stray=0),
+        stress.Outcome(called=True, latency_s=1.5, distance_m=250.0, seconds=72.0, stray=0, audible_m=280.0),
         stress.Outcome(called=True, latency_s=None, distance_m=None, seconds=1800.0, stray=0),
         stress.Outcome(called=False, latency_s=None, distance_m=None, seconds=1800.0, stray=0),
     ]
     card = stress.table([near, far, bell, bell], outcomes)
-    assert card["by_peak_snr"]["+0"] == {"called": 0, "of": 1, "p50_s": None, "p95_s": None}
-    assert card["by_peak_snr"]["+40"] == {"called": 1, "of": 1, "p50_s": 1.5, "p95_s": 1.5}
+    near_line = card["by_peak_snr"]["+0"]
+    assert (near_line["called"], near_line["of"], near_line["p50_s"]) == (0, 1, None)
+    assert near_line["interval_95"] == pytest.approx([0.0, 0.793], abs=1e-3)
+    far_line = card["by_peak_snr"]["+40"]
+    assert (far_line["called"], far_line["of"], far_line["p50_s"], far_line["p95_s"]) == (1, 1, 1.5, 1.5)
+    assert {name: line["of"] for name, line in card["by_audible_distance_m"].items() if line["of"]} == {"200-300": 1}
     assert list(card["by_siren_at_0_db_and_more"]) == ["de hilo", "us wail"]
     assert (card["called_by_distance_m"]["300"], card["called_by_distance_m"]["200"]) == (0.0, 1.0)
-    assert card["confusers"] == {"bell": "1 of 2"}
+    assert (card["confusers"]["bell"]["called"], card["confusers"]["bell"]["of"]) == (1, 2)
     assert (card["stray_calls"], card["false_calls_to_confusers_per_hour"]) == (2, 1.0)
-    assert "| us wail | 1 of 1 | 1.5 | 1.5 |" in stress.markdown(card)
+    page = stress.markdown({"sirend": card, "yamnet": card})
+    assert "| us wail, 0 dB and more | 1 of 1 (0.21-1.00) | 1.5 | 1.5 | 1 of 1 (0.21-1.00) | 1.5 | 1.5 |" in page
+    assert "| bell | 1 of 2 (0.10-0.91) | 1 of 2 (0.10-0.91) |" in page

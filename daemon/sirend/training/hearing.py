@@ -15,6 +15,8 @@ from sirend.pipeline import Stages, detect
 from sirend.settings import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from sirend.audio import Pcm, Score
     from sirend.bundle import Bundle
     from sirend.classifier import Classifier
@@ -37,11 +39,12 @@ class Heard:
     """float64[frames], 0..1."""
 
 
-def hear(bundle: Bundle, classifier: Classifier, pcm: Pcm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Send float32[n] through a fresh pipeline; return ends and scores of the windows, and the starts of calls, s."""
-    window = bundle.feature_spec.window_samples
-    if len(pcm) < window:
-        pcm = np.concatenate((np.zeros(window - len(pcm), dtype=np.float32), pcm))
+def hear(bundle: Bundle, classifier: Classifier, pieces: Iterable[Pcm]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Send the pieces of a stream, float32[n] each, through a fresh pipeline; never is more than one piece held.
+
+    Returns the ends and scores of the windows, and the starts of calls, s. A stream shorter than a window gets
+    silence before it.
+    """
     scored: list[tuple[float, float]] = []
 
     def on_score(score: Score, _track: Track) -> None:
@@ -52,10 +55,7 @@ def hear(bundle: Bundle, classifier: Classifier, pcm: Pcm) -> tuple[np.ndarray, 
         clock=ReplayClock(datetime(1970, 1, 1, tzinfo=UTC)), valid_for_s=5.0,
     )  # fmt: skip
     stages = Stages.of(Config(), bundle, classifier, scribe, channels=[0])
-    blocks = (
-        Block(Samples(start), pcm[start : start + SAMPLE_RATE_HZ, np.newaxis])
-        for start in range(0, len(pcm), SAMPLE_RATE_HZ)
-    )
+    blocks = _blocks(pieces, bundle.feature_spec.window_samples)
     calls = [
         to_seconds(event.sample)
         for event in detect(blocks, stages, on_score)
@@ -63,3 +63,28 @@ def hear(bundle: Bundle, classifier: Classifier, pcm: Pcm) -> tuple[np.ndarray, 
     ]
     ends, scores = np.array(scored, dtype=np.float64).reshape(-1, 2).T
     return ends, scores, np.array(calls, dtype=np.float64)
+
+
+def _blocks(pieces: Iterable[Pcm], window: int) -> Iterator[Block]:
+    """Yield blocks of at most a second."""
+    arrived = 0
+    for piece in _at_least(pieces, window):
+        for start in range(0, len(piece), SAMPLE_RATE_HZ):
+            block = Block(Samples(arrived), piece[start : start + SAMPLE_RATE_HZ, np.newaxis])
+            yield block
+            arrived = block.end
+
+
+def _at_least(pieces: Iterable[Pcm], window: int) -> Iterator[Pcm]:
+    """Yield ``pieces``, after silence if all of them together are shorter than ``window``."""
+    waiting: list[Pcm] = []
+    for piece in pieces:
+        if sum(map(len, waiting)) >= window:
+            yield piece
+            continue
+        waiting.append(piece)
+        if sum(map(len, waiting)) >= window:
+            yield from waiting
+    short = window - sum(map(len, waiting))
+    if short > 0:
+        yield np.concatenate((np.zeros(short, dtype=np.float32), *waiting))

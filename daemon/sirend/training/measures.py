@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
@@ -60,3 +62,40 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     centre = (successes + z * z / 2) / (trials + z * z)
     half = z / (trials + z * z) * float(np.sqrt(successes * (trials - successes) / trials + z * z / 4))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def share(called: int, of: int) -> dict[str, Any]:
+    """Return a count with its 95 % interval (Wilson), JSON values."""
+    return {"called": called, "of": of, "interval_95": [round(limit, 3) for limit in wilson(called, of)]}
+
+
+def text(shared: Mapping[str, Any]) -> str:
+    """Return what ``share`` made as a table's cell."""
+    low, high = shared["interval_95"]
+    return f"{shared['called']} of {shared['of']} ({low:.2f}-{high:.2f})"
+
+
+def rate(count: int, hours: float) -> dict[str, Any]:
+    """Return events an hour with the exact one-sided 95 % upper bound for the hours there are, JSON values."""
+    known = hours > 0.0
+    return {
+        "count": count,
+        "hours": round(hours, 3),
+        "per_hour": round(count / hours, 2) if known else None,
+        "per_hour_upper_95": round(poisson_upper(count) / hours, 2) if known else None,
+    }
+
+
+def paired(onset_s: Sequence[float], call_s: Sequence[float], before_s: float, after_s: float) -> int:
+    """Count the onsets that have a call of their own from ``before_s`` before to ``after_s`` after them.
+
+    Both go in order of time, each taking the first that fits: for intervals of one length that pairs most.
+    """
+    waiting, pairs = sorted(call_s), 0
+    for at_s in sorted(onset_s):
+        while waiting and waiting[0] < at_s - before_s:
+            waiting.pop(0)
+        if waiting and waiting[0] <= at_s + after_s:
+            waiting.pop(0)
+            pairs += 1
+    return pairs

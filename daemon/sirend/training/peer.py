@@ -9,6 +9,7 @@ import numpy as np
 from sirend.audio import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from sirend.audio import Pcm
@@ -32,12 +33,20 @@ class Peer:
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
-    def scores(self, pcm: Pcm) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends in seconds and the scores, float64[frames] each, over float32[n]; short sound is padded."""
-        if len(pcm) < FRAME:
-            pcm = np.concatenate((pcm, np.zeros(FRAME - len(pcm), dtype=np.float32)))
-        starts = np.arange(0, len(pcm) - FRAME + 1, HOP)
-        return (starts + FRAME) / SAMPLE_RATE_HZ, np.array([self._score(pcm[s : s + FRAME]) for s in starts])
+    def scores(self, pieces: Iterable[Pcm]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends in seconds and the scores, float64[frames] each, over a stream in pieces of float32[n].
+
+        Never is more than one piece and a frame held; a stream shorter than a frame is padded.
+        """
+        left, scored = np.zeros(0, dtype=np.float32), list[float]()
+        for piece in pieces:
+            left = np.concatenate((left, piece))
+            starts = range(0, len(left) - FRAME + 1, HOP)
+            scored += [self._score(left[start : start + FRAME]) for start in starts]
+            left = left[len(starts) * HOP :]
+        if not scored:
+            scored.append(self._score(np.concatenate((left, np.zeros(FRAME - len(left), dtype=np.float32)))))
+        return (np.arange(len(scored)) * HOP + FRAME) / SAMPLE_RATE_HZ, np.array(scored)
 
     def _score(self, frame: Pcm) -> float:
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(frame))

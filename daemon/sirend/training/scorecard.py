@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sirend.audio import SAMPLE_RATE_HZ
-from sirend.training import measures, stress
+from sirend.training import decision, eventwise, measures, stress
 from sirend.training.corpus import Kind
 from sirend.training.trials import LEAD_S, SIREN_S, SNRS_DB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sirend.bundle import OperatingPoint
+    from sirend.debounce import Rules
     from sirend.training.corpus import Corpus
     from sirend.training.hearing import Heard
     from sirend.training.trials import Trial
+
+
+OUR_REACH_S = 1.0
+PEER_REACH_S = 0.4875
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +44,70 @@ class Judged:
     """Largest score while the siren sounded, float64[mixtures], by SNR."""
 
 
-def measure(recordings: Corpus, planned: list[Trial], heard: list[Heard], enter: float) -> dict[str, Any]:
-    """Return all figures; ``enter`` is the shipped threshold."""
-    ours = _judge(recordings, planned, heard, ours=True)
-    streams = [trial for trial in planned if trial.kind == "other"]
-    samples = sum(len(recordings.pcm[clip]) for trial in streams for clip in trial.clips)
+def measure(recordings: Corpus, planned: list[Trial], heard: list[Heard], point: OperatingPoint) -> dict[str, Any]:
+    """Return all figures at the shipped ``point``; a peer's calls at the threshold with as many false calls as ours."""
+    ours = judge(recordings, planned, heard)
+    samples = sum(len(recordings.pcm[clip]) for trial in planned if trial.kind == "other" for clip in trial.clips)
     hours = samples / SAMPLE_RATE_HZ / 3600
-    false_calls = sum(len(each.call_s) for trial, each in zip(planned, heard, strict=True) if trial.kind == "other")
     card: dict[str, Any] = {
         "clips": {"siren": int(ours.siren.sum()), "other": int((~ours.siren).sum())},
         "hours_of_other_sounds": round(hours, 3),
-        "false_calls": false_calls,
-        "false_calls_per_hour": round(false_calls / hours, 2) if hours else None,
-        "false_calls_per_hour_upper_95": round(measures.poisson_upper(false_calls) / hours, 2) if hours else None,
-        "calls_in_siren_clips": _called(planned, heard),
-        "calls_by_snr": _calls_by_snr(planned, heard),
-        "sirend": _figures(ours, hours, enter),
-        "false_by_label": _by_label(ours, enter),
+        "calls": {"sirend": _calls(recordings, planned, heard, hours)},
+        "sirend": _figures(ours, hours, point.enter),
+        "false_by_label": _by_label(ours, point.enter),
     }
     if any(len(each.peer_score) for each in heard):
-        card["yamnet"] = _figures(_judge(recordings, planned, heard, ours=False), hours, 0.5)
+        streams = [
+            (each.peer_end_s, each.peer_score)
+            for trial, each in zip(planned, heard, strict=True)
+            if trial.kind == "other"
+        ]
+        threshold = decision.matched(streams, point, card["calls"]["sirend"]["false"]["count"])
+        peers = of_peer(heard, decision.rules(point, threshold))
+        judged = judge(recordings, planned, peers, reach_s=PEER_REACH_S)
+        card["yamnet"] = _figures(judged, hours, 0.5)
+        card["calls"]["yamnet"] = _calls(recordings, planned, peers, hours)
+        card["peer_threshold"] = round(threshold, 4)
     return card
 
 
-def _judge(recordings: Corpus, planned: list[Trial], heard: list[Heard], *, ours: bool) -> Judged:
+def of_peer(heard: list[Heard], rules: Rules) -> list[Heard]:
+    """Return what the peer heard in our place: its scores, and the calls that the daemon makes of them."""
+    return [
+        replace(
+            each,
+            end_s=each.peer_end_s,
+            score=each.peer_score,
+            call_s=decision.calls((each.peer_end_s, each.peer_score), rules),
+        )
+        for each in heard
+    ]
+
+
+def _calls(recordings: Corpus, planned: list[Trial], heard: list[Heard], hours: float) -> dict[str, Any]:
+    """Return what is called: among other sounds, in siren clips as a whole and by label, and by SNR."""
+    pairs = list(zip(planned, heard, strict=True))
+    clips = [(recordings.clips[trial.clips[0]], len(each.call_s) > 0) for trial, each in pairs if trial.kind == "siren"]
+    labels = sorted({f"{clip.set} {clip.label}" for clip, _ in clips})
+    called = {label: [each for clip, each in clips if f"{clip.set} {clip.label}" == label] for label in labels}
+    return {
+        "false": measures.rate(sum(len(each.call_s) for trial, each in pairs if trial.kind == "other"), hours),
+        "siren_clips": measures.share(sum(each for _, each in clips), len(clips)),
+        "by_label": {label: measures.share(sum(each), len(each)) for label, each in called.items()},
+        "by_snr": _calls_by_snr(planned, heard),
+    }
+
+
+def judge(recordings: Corpus, planned: list[Trial], heard: list[Heard], *, reach_s: float = OUR_REACH_S) -> Judged:
+    """Return the scores by clip and mixture; ``reach_s`` is half a window: what a window tells is of its middle."""
     clip: list[float] = []
     indices: list[int] = []
     other_s: list[np.ndarray] = []
     other: list[np.ndarray] = []
     mixture: dict[float, list[float]] = {snr_db: [] for snr_db in SNRS_DB}
-    reach_s = 1.0 if ours else 0.4875
     passed_s = 0.0
     for trial, each in zip(planned, heard, strict=True):
-        end_s, score = (each.end_s, each.score) if ours else (each.peer_end_s, each.peer_score)
+        end_s, score = each.end_s, each.score
         if trial.kind == "mixture":
             sounding = (end_s > LEAD_S) & (end_s <= LEAD_S + SIREN_S + reach_s)
             mixture[trial.snr_db].append(float(score[sounding].max(initial=0.0)))
@@ -123,13 +160,6 @@ def _figures(judged: Judged, hours: float, enter: float) -> dict[str, Any]:
     }
 
 
-def _called(planned: list[Trial], heard: list[Heard]) -> dict[str, Any]:
-    calls = [len(each.call_s) > 0 for trial, each in zip(planned, heard, strict=True) if trial.kind == "siren"]
-    low, high = measures.wilson(sum(calls), len(calls))
-    share = round(sum(calls) / len(calls), 3) if calls else None
-    return {"share": share, "of": len(calls), "interval_95": [round(low, 3), round(high, 3)]}
-
-
 def _calls_by_snr(planned: list[Trial], heard: list[Heard]) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {}
     for snr_db in SNRS_DB:
@@ -143,7 +173,7 @@ def _calls_by_snr(planned: list[Trial], heard: list[Heard]) -> dict[str, dict[st
             continue
         waits = np.array([each[0] - LEAD_S for each in starts if len(each)])
         out[f"{snr_db:+.0f}"] = {
-            "recall": round(len(waits) / len(starts), 3),
+            **measures.share(len(waits), len(starts)),
             "p50_s": round(float(np.percentile(waits, 50)), 2) if len(waits) else None,
             "p95_s": round(float(np.percentile(waits, 95)), 2) if len(waits) else None,
         }
@@ -157,7 +187,7 @@ def _by_label(judged: Judged, enter: float) -> dict[str, str]:
         of_label = judged.clip[(judged.label == label) & ~judged.siren]
         wrong = int((of_label >= enter).sum())
         if wrong:
-            rows.append((wrong / len(of_label), str(label), f"{wrong} of {len(of_label)}"))
+            rows.append((wrong / len(of_label), str(label), measures.text(measures.share(wrong, len(of_label)))))
     return {label: text for _, label, text in sorted(rows, reverse=True)[:12]}
 
 
@@ -189,25 +219,51 @@ def markdown(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         + " |"
         for snr_db in card["sirend"]["matched_recall_by_snr"]
     ]
-    called = card["calls_in_siren_clips"]
+    lines += ["", *_calls_page(card)]
     lines += [
-        "",
-        (
-            f"Calls, at the shipped operating point: {card['false_calls']} false in {card['hours_of_other_sounds']} h "
-            f"({card['false_calls_per_hour']} an hour, 95 % upper bound {card['false_calls_per_hour_upper_95']}); "
-            f"{called['share']} of {called['of']} siren clips called."
-        ),
-        "",
-        "| SNR, dB | called | p50, s | p95, s |",
-        "|---|---|---|---|",
-        *[
-            f"| {snr} | {row['recall']} | {row['p50_s']} | {row['p95_s']} |"
-            for snr, row in card["calls_by_snr"].items()
-        ],
         "",
         "Most often taken for a siren (clips with a window over the threshold): "
         + (", ".join(f"{label} {text}" for label, text in card["false_by_label"].items()) or "none"),
         "",
+        *(["![DET and PR curves](curves.png)", ""] if described.get("curves") else []),
+        *([eventwise.markdown(card["soundscape"])] if "soundscape" in card else []),
         *([stress.markdown(card["stress"])] if "stress" in card else []),
     ]
     return "\n".join(lines)
+
+
+def _calls_page(card: Mapping[str, Any]) -> list[str]:
+    calls = card["calls"]
+    first = calls["sirend"]
+    peer = (
+        f"; YAMNet's behind the same tracker and call machine, at threshold {card['peer_threshold']}, "
+        "chosen for no more false calls than ours"
+        if "peer_threshold" in card
+        else ""
+    )
+    lines = [
+        (
+            f"Calls, at the shipped operating point{peer}. In brackets the 95 % interval (Wilson), for false calls the "
+            "upper bound (exact, Poisson)."
+        ),
+        "",
+        "| | " + " | ".join(calls) + " |",
+        "|---|" + "---|" * len(calls),
+        "| false calls | "
+        + " | ".join(
+            f"{each['false']['count']} in {each['false']['hours']} h: {each['false']['per_hour']} an hour "
+            f"({each['false']['per_hour_upper_95']})"
+            for each in calls.values()
+        )
+        + " |",
+        "| siren clips called | " + " | ".join(measures.text(each["siren_clips"]) for each in calls.values()) + " |",
+    ]
+    lines += [
+        f"| {label} | " + " | ".join(measures.text(each["by_label"][label]) for each in calls.values()) + " |"
+        for label in first["by_label"]
+    ]
+    for snr in first["by_snr"]:
+        rows = [each["by_snr"][snr] for each in calls.values()]
+        cells = " | ".join(f"{measures.text(row)}, p50 {row['p50_s']} s, p95 {row['p95_s']} s" for row in rows)
+        lines.append(f"| siren at {snr} dB | {cells} |")
+    return lines

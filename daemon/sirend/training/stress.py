@@ -6,30 +6,28 @@ keeps back whole, so that a shipped model has not heard them either.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import multiprocessing
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from sirend.audio import SAMPLE_RATE_HZ
 from sirend.classifier import Classifier
 from sirend.simulate import Scene, mix, render
 from sirend.sirens import TONES
-from sirend.training import confusers, measures
+from sirend.training import confusers, decision, measures, work
 from sirend.training.hearing import hear
+from sirend.training.peer import Peer
 from sirend.training.trials import looped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sirend.audio import Pcm
     from sirend.bundle import Bundle
+    from sirend.debounce import Rules
     from sirend.training.corpus import Corpus
 
 NEAR_SNRS_DB = (-10.0, 0.0, 10.0, 20.0)
@@ -37,6 +35,8 @@ NEAR_SNRS_DB = (-10.0, 0.0, 10.0, 20.0)
 FAR_SNRS_DB = (30.0, 40.0)
 """Of those that begin 600 m away: 120 dB at 3 m passing at 8 m through a street of 70 to 80 dB."""
 DISTANCES_M = (600, 400, 300, 200, 150, 100, 50)
+AUDIBLE_M = ((0, 50), (50, 100), (100, 200), (200, 300), (300, 400), (400, 601))
+"""Where the vehicle is when its siren comes out of the street; 601 for those that are audible from their start."""
 CONFUSER_S = 20.0
 CONFUSER_SNR_DB = (0.0, 20.0)
 LATE_S = 2.0
@@ -72,6 +72,29 @@ class Outcome:
     """Length of the scene."""
     stray: int
     """Calls while no siren was audible."""
+    audible_m: float | None = None
+    """Distance of the vehicle when its siren became audible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What was heard of one scene."""
+
+    call_s: np.ndarray
+    """float64[calls], when a call began."""
+    peer_end_s: np.ndarray
+    """float64[frames] of the peer; empty without one."""
+    peer_score: np.ndarray
+    seconds: float
+    truth: dict[str, Any] | None
+
+    def outcome(self) -> Outcome:
+        """Return what became of the scene."""
+        return judge(self.call_s, self.seconds, self.truth)
+
+    def peer_outcome(self, rules: Rules) -> Outcome:
+        """Return what would have become of it with the peer's scores behind the same tracker and call machine."""
+        return judge(decision.calls((self.peer_end_s, self.peer_score), rules), self.seconds, self.truth)
 
 
 def plan(streets: Sequence[int], rounds: int, seed: int) -> list[Stress]:
@@ -123,55 +146,44 @@ def judge(call_s: np.ndarray, seconds: float, truth: dict[str, Any] | None) -> O
     first_s, last_s = truth["audible_from_s"], truth["audible_to_s"]
     if first_s is None:
         return Outcome(called=False, latency_s=None, distance_m=None, seconds=seconds, stray=len(call_s))
+    audible_m = float(np.interp(first_s, truth["time_s"], truth["distance_m"]))
     due = call_s[(call_s >= first_s) & (call_s <= last_s + LATE_S)]
     if not len(due):
-        return Outcome(called=False, latency_s=None, distance_m=None, seconds=seconds, stray=len(call_s))
+        return Outcome(False, None, None, seconds, len(call_s), audible_m)
     at_s = float(due[0])
     passed = at_s >= truth["closest_s"]
     distance_m = None if passed else float(np.interp(at_s, truth["time_s"], truth["distance_m"]))
-    return Outcome(True, round(at_s - first_s, 2), distance_m, seconds, int(np.sum(call_s < first_s)))
+    return Outcome(True, round(at_s - first_s, 2), distance_m, seconds, int(np.sum(call_s < first_s)), audible_m)
 
 
-def run(planned: list[Stress], bundle: Bundle, corpus: Corpus, recordings: Path, folder: Path) -> list[Outcome]:
-    """Return what became of each scene, on all cores; what ``folder`` holds already is not heard again."""
-    identity = json.dumps([bundle.identity, [asdict(scene) for scene in planned]])
-    folder = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [number for number in range(len(planned)) if not (folder / f"{number}.json").exists()]
-    if missing:
-        context = multiprocessing.get_context("fork")
-        with context.Pool(os.cpu_count(), _Worker.start, (planned, bundle, corpus, recordings, folder)) as processes:
-            done = processes.imap_unordered(_Worker.write, missing)
-            for _ in tqdm(done, total=len(missing), desc="driving by", unit="scene"):
-                pass
-    return [Outcome(**json.loads((folder / f"{number}.json").read_text())) for number in range(len(planned))]
+def run(
+    planned: list[Stress], bundle: Bundle, corpus: Corpus, recordings: Path, folder: Path, peer: Path | None = None
+) -> list[Passed]:
+    """Return what was heard of each scene, on all cores; what ``folder`` holds already is not heard again."""
 
+    def prepare() -> Callable[[int], dict[str, Any]]:
+        classifier, other = Classifier(bundle), None if peer is None else Peer(peer)
 
-class _Worker:
-    """State of one worker process."""
+        def listen(number: int) -> dict[str, Any]:
+            pcm, truth = sound(planned[number], corpus, recordings)
+            _, _, call_s = hear(bundle, classifier, [pcm])
+            end_s, score = (np.zeros(0), np.zeros(0)) if other is None else other.scores([pcm])
+            seconds = np.array(len(pcm) / SAMPLE_RATE_HZ)
+            return {
+                "call_s": call_s, "peer_end_s": end_s, "peer_score": score, "seconds": seconds,
+                "truth": np.array(json.dumps(truth)),
+            }  # fmt: skip
 
-    planned: list[Stress]
-    bundle: Bundle
-    classifier: Classifier
-    corpus: Corpus
-    recordings: Path
-    folder: Path
+        return listen
 
-    @classmethod
-    def start(cls, planned: list[Stress], bundle: Bundle, corpus: Corpus, recordings: Path, folder: Path) -> None:
-        cls.planned, cls.bundle, cls.corpus = planned, bundle, corpus
-        cls.recordings, cls.folder = recordings, folder
-        cls.classifier = Classifier(bundle)
-
-    @classmethod
-    def write(cls, number: int) -> None:
-        scene = cls.planned[number]
-        pcm, truth = sound(scene, cls.corpus, cls.recordings)
-        _, _, call_s = hear(cls.bundle, cls.classifier, pcm)
-        outcome = judge(call_s, len(pcm) / SAMPLE_RATE_HZ, truth)
-        unfinished = cls.folder / f"{number}.part"
-        unfinished.write_text(json.dumps(asdict(outcome)))
-        unfinished.rename(cls.folder / f"{number}.json")
+    identity = json.dumps([bundle.identity, str(peer), [asdict(scene) for scene in planned]])
+    return [
+        Passed(
+            each["call_s"], each["peer_end_s"], each["peer_score"], float(each["seconds"]),
+            json.loads(str(each["truth"])),
+        )
+        for each in work.spread(prepare, len(planned), identity, folder, title="driving by")
+    ]  # fmt: skip
 
 
 def table(planned: list[Stress], outcomes: list[Outcome]) -> dict[str, Any]:
@@ -195,6 +207,12 @@ def table(planned: list[Stress], outcomes: list[Outcome]) -> dict[str, Any]:
             f"{profile} {siren}": _line([o for s, o in loud if (s.profile, s.siren) == (profile, siren)])
             for profile, siren in sorted({(scene.profile, scene.siren) for scene, _ in loud})
         },
+        "by_audible_distance_m": {
+            f"{least:g}-{most:g}": _line(
+                [o for _, o in passes if o.audible_m is not None and least <= o.audible_m < most]
+            )
+            for least, most in AUDIBLE_M
+        },
         "called_by_distance_m": {
             str(least): round(
                 sum(o.distance_m is not None and o.distance_m >= least for o in far) / max(1, len(far)), 3
@@ -202,7 +220,9 @@ def table(planned: list[Stress], outcomes: list[Outcome]) -> dict[str, Any]:
             for least in DISTANCES_M
         },
         "confusers": {
-            kind: f"{sum(o.called for s, o in strange if s.kind == kind)} of {sum(s.kind == kind for s, _ in strange)}"
+            kind: measures.share(
+                sum(o.called for s, o in strange if s.kind == kind), sum(s.kind == kind for s, _ in strange)
+            )
             for kind in sorted({scene.kind for scene, _ in strange})
         },
         "false_calls_to_confusers_per_hour": round(false / hours, 2) if hours else None,
@@ -216,46 +236,63 @@ def _line(outcomes: list[Outcome]) -> dict[str, Any]:
     waits = [outcome.latency_s for outcome in outcomes if outcome.latency_s is not None]
     called = sum(outcome.called for outcome in outcomes)
     return {
-        "called": called,
-        "of": len(outcomes),
+        **measures.share(called, len(outcomes)),
         "p50_s": round(float(np.percentile(waits, 50)), 2) if waits else None,
         "p95_s": round(float(np.percentile(waits, 95)), 2) if waits else None,
     }
 
 
-def markdown(card: dict[str, Any]) -> str:
-    """Return the figures as a section of the report's page."""
-    rows = [
-        f"| {name} | {line['called']} of {line['of']} | {line['p50_s']} | {line['p95_s']} |"
-        for group in ("by_peak_snr", "by_siren_at_0_db_and_more")
-        for name, line in ((f"{k} dB" if group == "by_peak_snr" else k, v) for k, v in card[group].items())
+def markdown(cards: Mapping[str, dict[str, Any]]) -> str:
+    """Return the figures of all detectors, by name, as a section of the report's page."""
+    names, first = list(cards), next(iter(cards.values()))
+    head = " | ".join(f"{name}: called | p50, s | p95, s" for name in names)
+    lines = [
+        "## Simulated drive-bys and confusers in streets kept back from training",
+        "",
+        (
+            f"{first['drive_bys']} drive-bys at 60 km/h, {first['hours_of_drive_bys']} h; calls while no siren was audible: "
+            + ", ".join(f"{name} {card['stray_calls']}" for name, card in cards.items())
+            + ". Latency counts from the moment the siren is 10 dB under the street in 300-4000 Hz; in brackets the 95 % "
+            "interval (Wilson)."
+        ),
+        "",
+        f"| | {head} |",
+        "|---|" + "---|---|---|" * len(names),
     ]
-    distances = " | ".join(card["called_by_distance_m"])
-    shares = " | ".join(str(share) for share in card["called_by_distance_m"].values())
-    return "\n".join(
-        [
-            "## Simulated drive-bys and confusers in streets kept back from training",
-            "",
-            (
-                f"{card['drive_bys']} drive-bys at 60 km/h, {card['hours_of_drive_bys']} h; "
-                f"{card['stray_calls']} calls while no siren was audible. Latency counts from the moment the siren is 10 dB "
-                "under the street in 300-4000 Hz."
-            ),
-            "",
-            "| peak SNR or siren (0 dB and more) | called | p50, s | p95, s |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            "Called before the vehicle was nearer than (peak SNR 30 and 40 dB, from 600 m):",
-            "",
-            f"| m | {distances} |",
-            "|---|" + "---|" * len(card["called_by_distance_m"]),
-            f"| share | {shares} |",
-            "",
-            "Confusers called: "
-            + ", ".join(f"{kind} {text}" for kind, text in card["confusers"].items())
-            + f"; {card['false_calls_to_confusers_per_hour']} an hour, 95 % upper bound "
-            + f"{card['false_calls_to_confusers_per_hour_upper_95']}.",
-            "",
-        ]
-    )
+    for group, title in (
+        ("by_peak_snr", "peak SNR {} dB"),
+        ("by_siren_at_0_db_and_more", "{}, 0 dB and more"),
+        ("by_audible_distance_m", "audible from {} m"),
+    ):
+        for key in first[group]:
+            cells = " | ".join(_cells(card[group][key]) for card in cards.values())
+            lines.append(f"| {title.format(key)} | {cells} |")
+    distances = " | ".join(first["called_by_distance_m"])
+    lines += [
+        "",
+        "Share called before the vehicle was nearer than (peak SNR 30 and 40 dB, from 600 m):",
+        "",
+        f"| m | {distances} |",
+        "|---|" + "---|" * len(first["called_by_distance_m"]),
+        *[
+            f"| {name} | " + " | ".join(str(share) for share in card["called_by_distance_m"].values()) + " |"
+            for name, card in cards.items()
+        ],
+        "",
+        "| confuser called | " + " | ".join(names) + " |",
+        "|---|" + "---|" * len(names),
+    ]
+    lines += [
+        f"| {kind} | " + " | ".join(measures.text(card["confusers"][kind]) for card in cards.values()) + " |"
+        for kind in first["confusers"]
+    ]
+    rate, bound = "false_calls_to_confusers_per_hour", "false_calls_to_confusers_per_hour_upper_95"
+    lines += [
+        "| an hour (95 % upper bound) | " + " | ".join(f"{c[rate]} ({c[bound]})" for c in cards.values()) + " |",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cells(line: dict[str, Any]) -> str:
+    return f"{measures.text(line)} | {line['p50_s']} | {line['p95_s']}"

@@ -15,11 +15,14 @@ from sirend.training.corpus import Kind
 from sirend.training.scenes import mix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sirend.audio import Pcm
     from sirend.training.corpus import Corpus
 
 SNRS_DB = (-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0)
 STREAM_S = 300.0
+PIECE = 60 * SAMPLE_RATE_HZ
 LEAD_S = 3.0
 """Street before the siren begins in a mixture."""
 SIREN_S = 6.0
@@ -37,10 +40,17 @@ class Trial:
     snr_db: float = 0.0
     """Of a mixture: broadband RMS of the siren over the street's."""
 
-    def render(self, corpus: Corpus) -> Pcm:
-        """Return the trial's sound, float32[n]."""
-        if self.kind != "mixture":
-            return np.concatenate([corpus.audio(clip) for clip in self.clips])
+    def pieces(self, corpus: Corpus) -> Iterator[Pcm]:
+        """Yield the trial's sound in pieces of at most a minute, float32[n]: an hour stays in memory once, as int16."""
+        if self.kind == "mixture":
+            yield self._mixed(corpus)
+            return
+        for clip in self.clips:
+            pcm = corpus.pcm[clip]
+            for start in range(0, len(pcm), PIECE):
+                yield pcm[start : start + PIECE].astype(np.float32) / np.float32(32768.0)
+
+    def _mixed(self, corpus: Corpus) -> Pcm:
         siren, street = (corpus.audio(clip) for clip in self.clips)
         total = to_samples(LEAD_S + SIREN_S + TAIL_S)
         lead = to_samples(LEAD_S)

@@ -1,0 +1,74 @@
+"""From the scores of any detector to calls: the daemon's own tracker and call machine, at any threshold.
+
+So a peer is judged as it would do in the daemon's place, not by its bare scores.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirend.audio import SILENCE_DBFS, Score, to_samples, to_seconds
+from sirend.debounce import CallState, Rules, State, step
+from sirend.settings import CallConfig, DetectConfig
+from sirend.tracker import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sirend.debounce import OperatingPoint
+
+_LOG_ODDS = np.arange(-4.5, 4.51, 0.1)
+"""Thresholds that are tried, as log-odds: .011 to .989; the tracker limits scores to .9933."""
+
+Series = tuple[np.ndarray, np.ndarray]
+"""Ends in s and scores 0..1 of the windows of one stream, float64[windows] each."""
+
+
+def rules(point: OperatingPoint, enter: float) -> Rules:
+    """Return the rules of ``point`` moved to the threshold ``enter``, 0..1: its hysteresis stays, in log-odds."""
+    width = _log_odds(point.enter) - _log_odds(point.exit)
+    leave = 1.0 / (1.0 + math.exp(width - _log_odds(enter)))
+    return Rules.of(DetectConfig(enter=enter, exit=leave), CallConfig(), point)
+
+
+def calls(series: Series, by: Rules) -> np.ndarray:
+    """Return when calls begin in a stream, s, float64[calls]; its windows are evenly spaced."""
+    end_s, score = series
+    if not len(end_s):
+        return np.zeros(0)
+    hop = to_samples(float(end_s[1] - end_s[0]) if len(end_s) > 1 else 1.0)
+    tracker, state = Tracker("peer", hop, enter=by.enter), State()
+    begun = []
+    for at_s, siren in zip(end_s, score, strict=True):
+        track = tracker.update(Score(to_samples(float(at_s)), "peer", float(siren), SILENCE_DBFS))
+        state, transition = step(by, state, track)
+        if transition is not None and transition.state is CallState.APPROACHING and not transition.refresh:
+            begun.append(to_seconds(transition.at))
+    return np.array(begun, dtype=np.float64)
+
+
+def matched(streams: Sequence[Series], point: OperatingPoint, most: int) -> float:
+    """Return the lowest threshold, 0..1, with at most ``most`` calls in all ``streams``; the highest tried if none has.
+
+    Calls fall with the threshold but for the rare one that a higher threshold splits in two; bisection takes that.
+    """
+    low, high = 0, len(_LOG_ODDS) - 1
+    while low < high:
+        middle = (low + high) // 2
+        by = rules(point, _threshold(middle))
+        if sum(len(calls(series, by)) for series in streams) <= most:
+            high = middle
+        else:
+            low = middle + 1
+    return _threshold(low)
+
+
+def _threshold(index: int) -> float:
+    return float(1.0 / (1.0 + np.exp(-_LOG_ODDS[index])))
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(probability / (1.0 - probability))

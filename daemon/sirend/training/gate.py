@@ -1,0 +1,133 @@
+"""The regression gate: a small part of ``sirend evaluate`` that a shipped model must not do worse in.
+
+``python -m sirend.training.gate --model DIR [--data DIR]`` prints what a model reaches, in the form of ``floors.json``
+beside it; whoever ships a model writes that file, and the tests hold the model to it from then on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sirend import bundle as bundles
+from sirend.classifier import Classifier
+from sirend.simulate import Scene, mix, render, synthetic_street
+from sirend.training import confusers, stress
+from sirend.training import corpus as corpora
+from sirend.training.hearing import hear
+from sirend.training.trials import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sirend.audio import Pcm
+    from sirend.bundle import Bundle
+    from sirend.training.corpus import Clip, Corpus
+
+FLOORS_FILE = "floors.json"
+PASSES = (("us", "wail"), ("us", "yelp"), ("de", "hilo"), ("fr", "hilo"))
+SNRS_DB = (0.0, 10.0)
+CONFUSER_SAMPLES = 12 * 16_000
+SIRENS, OTHERS = 24, 48
+_LONGEST_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What a model calls."""
+
+    called: int
+    """Drive-bys, or clips with a siren, that are called."""
+    of: int
+    false_calls: int
+    """Calls for confusers and, among recordings, for other sounds."""
+    seconds: float
+    """Length of what must not be called."""
+
+
+def synthetic(bundle: Bundle) -> Reached:
+    """Return what becomes of drive-bys and of one confuser of each kind in a street; needs no recordings."""
+    classifier = Classifier(bundle)
+    called = 0
+    for number, (profile, siren) in enumerate(PASSES):
+        for snr_db in SNRS_DB:
+            rendered = render(Scene(siren=siren, profile=profile, start_m=120.0, snr_db=snr_db, seed=number))
+            _, _, call_s = hear(bundle, classifier, [rendered.pcm])
+            called += stress.judge(call_s, len(rendered.pcm) / 16_000, rendered.truth).called
+    false = 0
+    for number, kind in enumerate(sorted(confusers.kinds())):
+        rng = np.random.default_rng((3, number))
+        street = np.asarray(0.02 * synthetic_street(CONFUSER_SAMPLES, rng), dtype=np.float32)
+        mixed, _ = mix(confusers.draw(rng, CONFUSER_SAMPLES, kind), street, 10.0)
+        false += len(hear(bundle, classifier, [np.clip(mixed, -1.0, 1.0)])[2])
+    seconds = len(confusers.kinds()) * CONFUSER_SAMPLES / 16_000
+    return Reached(called, len(PASSES) * len(SNRS_DB), false, seconds)
+
+
+def recorded(bundle: Bundle, data: Path) -> Reached:
+    """Return what becomes of a few recordings of the folder ``data`` that training keeps back whole."""
+    clips = [clip for clip in corpora.read_clips(data / "clips.csv") if corpora.kept_back(clip)]
+    short = [clip for clip in clips if 2.0 <= clip.seconds <= _LONGEST_S]  # noqa: PLR2004  a window
+    sirens = _spread([clip for clip in short if clip.kind is corpora.Kind.EMERGENCY], SIRENS)
+    others = _spread([clip for clip in short if clip.kind is corpora.Kind.OTHER], OTHERS)
+    recordings = corpora.load((*sirens, *others), data)
+    classifier = Classifier(bundle)
+    wanted = recordings.where(lambda clip: clip.kind is corpora.Kind.EMERGENCY)
+    strange = tuple(recordings.where(lambda clip: clip.kind is corpora.Kind.OTHER))
+    called = sum(len(hear(bundle, classifier, _pieces(recordings, [index]))[2]) > 0 for index in wanted)
+    false = len(hear(bundle, classifier, _pieces(recordings, strange))[2])
+    return Reached(called, len(wanted), false, sum(len(recordings.pcm[index]) for index in strange) / 16_000)
+
+
+def _pieces(recordings: Corpus, indices: Sequence[int]) -> Iterable[Pcm]:
+    return Trial("other", tuple(indices)).pieces(recordings)
+
+
+def _spread(clips: Sequence[Clip], most: int) -> list[Clip]:
+    """Return at most ``most`` clips, evenly from the whole order of set, label and name: some of everything."""
+    ordered = sorted(clips, key=lambda clip: (clip.set, clip.label, clip.path))
+    count = min(most, len(ordered))
+    return [ordered[index * len(ordered) // count] for index in range(count)]
+
+
+def floors(path: Path) -> dict[str, Reached]:
+    """Read ``floors.json`` of the bundle in ``path``: what it must reach, by the part of the gate."""
+    read: dict[str, Any] = json.loads((path / FLOORS_FILE).read_text(encoding="utf-8"))
+    return {part: Reached(**read[part]) for part in ("synthetic", "recorded")}
+
+
+def shortfalls(part: str, reached: Reached, floor: Reached) -> list[str]:
+    """Return what is worse than the floor, in words; nothing if the model holds it."""
+    found = []
+    if (reached.of, reached.seconds) != (floor.of, floor.seconds):
+        found.append(
+            f"{part}: {reached.of} sirens and {reached.seconds:g} s without one were heard, but the floor is of "
+            f"{floor.of} and {floor.seconds:g} s: measure it again with python -m sirend.training.gate"
+        )
+    if reached.called < floor.called:
+        found.append(f"{part}: {reached.called} of {reached.of} sirens were called, the floor is {floor.called}")
+    if reached.false_calls > floor.false_calls:
+        found.append(f"{part}: {reached.false_calls} false calls, the floor is {floor.false_calls}")
+    return found
+
+
+def main() -> None:
+    """Print what a model reaches, as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m sirend.training.gate", description=__doc__)
+    parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the newest that ships)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with clips.csv and the audio")
+    args = parser.parse_args()
+    bundle = bundles.load(bundles.find(args.model))
+    reached = {"synthetic": asdict(synthetic(bundle))}
+    if args.data:
+        reached["recorded"] = asdict(recorded(bundle, args.data))
+    print(json.dumps(reached, indent=2))  # noqa: T201  the command's result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""A long row of independent tasks on all cores; what was done before a stop is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    Arrays = Mapping[str, Any]
+    Task = Callable[[int], Arrays]
+
+
+def spread(prepare: Callable[[], Task], count: int, identity: str, folder: Path, *, title: str) -> Iterator[Arrays]:
+    """Yield the arrays that the tasks 0 to ``count`` return, in order.
+
+    ``prepare`` makes the task anew in each process. ``identity`` names everything that decides the results: another one
+    gets a folder of its own below ``folder``.
+    """
+    folder = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [number for number in range(count) if not (folder / f"{number}.npz").exists()]
+    if missing:
+        context = multiprocessing.get_context("fork")  # the recordings are shared, not copied
+        with context.Pool(min(len(missing), os.cpu_count() or 1), _Worker.start, (prepare, folder)) as processes:
+            done = processes.imap_unordered(_Worker.write, missing)
+            for _ in tqdm(done, total=len(missing), desc=title, unit="task"):
+                pass
+    for number in range(count):
+        with np.load(folder / f"{number}.npz", allow_pickle=False) as saved:
+            yield dict(saved)
+
+
+class _Worker:
+    """State of one process."""
+
+    task: Task
+    folder: Path
+
+    @classmethod
+    def start(cls, prepare: Callable[[], Task], folder: Path) -> None:
+        cls.task, cls.folder = staticmethod(prepare()), folder
+
+    @classmethod
+    def write(cls, number: int) -> None:
+        unfinished = cls.folder / f"{number}.part"
+        with unfinished.open("wb") as stream:
+            np.savez(stream, **cls.task(number))
+        unfinished.rename(cls.folder / f"{number}.npz")

@@ -101,6 +101,21 @@ def test_the_checkpoint_of_other_windows_or_weights_is_not_used(fit: ModuleType,
     assert [line["step"] for line in _log(tmp_path)] == [1, 1, 1]
 
 
+def test_the_teacher_is_asked_only_while_there_is_something_to_learn(fit: ModuleType, tmp_path: Path) -> None:
+    from sirend.training.teacher import Lesson  # noqa: PLC0415
+
+    asked = []
+
+    def teach() -> Lesson:
+        asked.append(True)
+        return Lesson(np.zeros(WINDOWS, np.float32), np.zeros((WINDOWS, STUDENT.auxiliary), np.float32))
+
+    brief = replace(SPEC, steps=1)
+    for _ in range(2):
+        fit.fit(_pool(), np.arange(WINDOWS), teach, STUDENT, brief, seed=1, folder=tmp_path)
+    assert asked == [True]
+
+
 def test_labels_are_softened_by_a_teacher_that_never_overrules_them(fit: ModuleType) -> None:
     from sirend.training.teacher import Lesson  # noqa: PLC0415
 

@@ -54,7 +54,7 @@ def test_a_folder_of_clips_becomes_a_model_that_can_be_evaluated(tmp_path: Path)
     report = tmp_path / "report"
     judged = sirend(
         "evaluate", "--data", tmp_path / "clips.csv", "--model", out, "--mixtures", "2",
-        "--soundscape-hours", "0.05", "--report", report,
+        "--soundscape-hours", "0.05", "--drive-bys", "0", "--report", report,
     )  # fmt: skip
     assert judged.returncode == 0, judged.stderr
     card = json.loads((report / "report.json").read_text())

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sirend.training import network
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sirend.training.pool import Pool
@@ -43,7 +44,7 @@ def targets(siren: np.ndarray, lesson: Lesson | None, spec: FitSpec) -> np.ndarr
 def fit(
     pool: Pool,
     known: np.ndarray,
-    lesson: Lesson | None,
+    teach: Callable[[], Lesson] | None,
     student: StudentSpec,
     spec: FitSpec,
     *,
@@ -54,7 +55,7 @@ def fit(
     """Train on the windows ``known`` (indices); go on from the checkpoint in ``folder`` if there is one.
 
     A checkpoint counts only for the same windows, labels, specs and ``teacher``; its lesson itself is not compared, for
-    it is fitted anew after a stop and may differ in the last digit. Writes a line of metrics to ``folder/log.jsonl`` every ``EVERY`` steps.
+    it may differ in the last digit; ``teach`` is asked for it only while there is something to learn. Writes a line of metrics to ``folder/log.jsonl`` every ``EVERY`` steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
@@ -76,6 +77,7 @@ def fit(
         "windows": _digest(pool.features, pool.siren, known),
     }
     done = _resume(model, folder, identity)
+    lesson = None if teach is None or done >= spec.steps else teach()
     wanted = targets(pool.siren, lesson, spec)
     running: list[float] = []
     for step in tqdm(range(done, spec.steps), initial=done, total=spec.steps, desc="training", unit="step"):

@@ -28,6 +28,10 @@ class HeadSpec:
     l2: float = 1e-4
     evidence: float = 0.5
     """Share of the backbone's own class evidence beside the heads' opinions in the log-odds, 0..1."""
+    heads: int = 3
+    """Heads fitted from different starts and averaged."""
+    epochs: int = 8
+    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,10 @@ class ScreenSpec:
 class FusedSpec:
     """How the small network is shipped with its teacher as one; part of a recipe."""
 
-    student: float = 0.4
-    """Share of the small network in the log-odds, 0..1."""
-    head: HeadSpec = field(default_factory=lambda: HeadSpec(dropout=0.7, evidence=0.3))
-    """The heads, fitted anew: what ships must be surer of what it never heard than what only teaches. ``evidence`` is
-    their and the class evidence's shares of the rest."""
-    epochs: int = 8
+    student: float = 0.3
+    """Share of the small network in the log-odds, 0..1; the heads and the class evidence have the rest."""
+    head: HeadSpec = field(default_factory=lambda: HeadSpec(dropout=0.7, evidence=0.15))
+    """Heads fitted more strictly than those that only teach: they must be sure of what they never heard."""
     screen: ScreenSpec | None = None
     """The small network once more, by itself, before the fused one; None asks the fused one every time."""
 
@@ -63,9 +65,6 @@ class TeacherSpec:
     published: str
     """Where a user gets it."""
     head: HeadSpec = field(default_factory=HeadSpec)
-    heads: int = 3
-    """Heads fitted from different starts and averaged."""
-    epochs: int = 8
     components: int = 96
     """Principal components of the embedding that the small network also learns."""
 

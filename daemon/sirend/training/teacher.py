@@ -6,8 +6,10 @@ takes a washing machine for one. Their mean is what the small network learns fro
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import keras
@@ -18,8 +20,9 @@ from sirend.training import backbone, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from sirend.training.specs import HeadSpec, TeacherSpec
+    from sirend.training.specs import HeadSpec
 
 log = logging.getLogger(__name__)
 
@@ -55,36 +58,31 @@ class Teacher:
         return np.asarray(self.share * evidence + (1.0 - self.share) * opinions, dtype=np.float32)
 
 
-def teach(
-    embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, weights: backbone.Weights, spec: TeacherSpec, seed: int
-) -> tuple[Teacher, Lesson]:
-    """Fit the heads on the windows ``known`` (indices) and judge all windows.
-
-    ``embedding`` is float16[windows, patches, 1024], ``siren`` bool[windows].
-    """
+def knowing(embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, weights: backbone.Weights) -> Teacher:
+    """Return a teacher that has its class evidence alone, made log-odds on the windows ``known`` (indices)."""
     kernel, bias = backbone.class_layer(weights)
     scale, offset = calibrate(network.evidence(embedding[known], kernel, bias), siren[known])
-    teacher = Teacher(kernel, bias, scale, offset, (), 0.0)
-    teacher = with_heads(teacher, embedding, siren, known, spec.head, spec.heads, spec.epochs, seed)
+    return Teacher(kernel, bias, scale, offset, (), 1.0)
+
+
+def lesson(teacher: Teacher, embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, components: int) -> Lesson:
+    """Return what ``teacher`` says of all windows."""
     logit = teacher.judge(embedding)
     agreeing = np.mean((logit[known] > 0) == siren[known])
     log.info("teacher: right in %.2f %% of the windows it was fitted on", 100 * agreeing)
-    return teacher, Lesson(logit, _principal(embedding, known, spec.components))
+    return Lesson(logit, _principal(embedding, known, components))
 
 
 def with_heads(
-    teacher: Teacher,
-    embedding: np.ndarray,
-    siren: np.ndarray,
-    known: np.ndarray,
-    head: HeadSpec,
-    heads: int,
-    epochs: int,
-    seed: int,
+    teacher: Teacher, embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, spec: HeadSpec, folder: Path
 ) -> Teacher:
-    """Return ``teacher`` with ``heads`` new heads, fitted from different starts on the windows ``known`` (indices)."""
-    fitted = tuple(_fit(embedding, siren, known, head, epochs, seed, number) for number in range(heads))
-    return replace(teacher, heads=fitted, share=head.evidence)
+    """Return ``teacher`` with heads fitted from different starts on the windows ``known`` (indices).
+
+    ``embedding`` is float16[windows, patches, 1024], ``siren`` bool[windows]. A head that ``folder`` holds already is
+    not fitted again.
+    """
+    heads = tuple(_head(embedding, siren, known, spec, number, folder) for number in range(spec.heads))
+    return replace(teacher, heads=heads, share=spec.evidence)
 
 
 def calibrate(logit: np.ndarray, siren: np.ndarray) -> tuple[float, float]:
@@ -98,14 +96,34 @@ def calibrate(logit: np.ndarray, siren: np.ndarray) -> tuple[float, float]:
     return float(scale), float(offset)
 
 
-def _fit(
-    embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, spec: HeadSpec, epochs: int, seed: int, number: int
+def _head(
+    embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, spec: HeadSpec, number: int, folder: Path
 ) -> keras.Model:
-    keras.utils.set_random_seed(seed + number)
+    """Return one head: from ``folder``, or fitted and kept there."""
+    keras.utils.set_random_seed(spec.seed + number)
     model = network.head(spec, number)
+    described = json.dumps([asdict(replace(spec, evidence=0.0, heads=0)), number, keras.backend.backend()])
+    content = described.encode() + known.tobytes() + siren.tobytes() + embedding[known[::97]].tobytes()
+    kept = folder / f"head-{hashlib.sha256(content).hexdigest()[:12]}.npz"
+    if kept.exists():
+        with np.load(kept, allow_pickle=False) as saved:
+            model.set_weights([saved[f"w{place}"] for place in range(len(model.weights))])
+        return model
+    _fit(model, embedding, siren, known, spec, number)
+    unfinished = kept.with_suffix(".part")
+    with unfinished.open("wb") as stream:
+        values = {f"w{place}": value for place, value in enumerate(model.get_weights())}
+        np.savez(stream, allow_pickle=False, **values)
+    unfinished.rename(kept)
+    return model
+
+
+def _fit(
+    model: keras.Model, embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, spec: HeadSpec, number: int
+) -> None:
     loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.05)
     model.compile(keras.optimizers.Adam(1e-3), loss=loss)
-    rng = np.random.default_rng((seed, number))
+    rng = np.random.default_rng((spec.seed, number))
     batch = min(BATCH, len(known))
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -115,10 +133,9 @@ def _fit(
                 drawn = order[start : start + batch]
                 yield embedding[drawn].astype(np.float32), siren[drawn].astype(np.float32)
 
-    steps = epochs * (len(known) // batch)
+    steps = spec.epochs * (len(known) // batch)
     for _, (inputs, labels) in zip(range(steps), batches(), strict=False):
         model.train_on_batch(inputs, labels)
-    return model
 
 
 def _principal(embedding: np.ndarray, known: np.ndarray, components: int) -> np.ndarray:

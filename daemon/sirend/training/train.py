@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.recipe import Recipe
+    from sirend.training.specs import TeacherSpec
+    from sirend.training.teacher import Lesson, Teacher
 
 log = logging.getLogger(__name__)
 
@@ -81,28 +84,21 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     known = drawn.without(without)
     if not drawn.siren[known].any() or drawn.siren[known].all():
         raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
-    lesson = taught = None
-    if plan.teacher is not None and weights is not None and drawn.embedding is not None:
-        taught, lesson = teacher.teach(drawn.embedding, drawn.siren, known, weights, plan.teacher, plan.seed)
+    knowing = teach = None
+    embedding = drawn.embedding
+    if plan.teacher is not None and weights is not None and embedding is not None:
+        knowing = teacher.knowing(embedding, drawn.siren, known, weights)
+        teach = functools.partial(_teach, plan.teacher, knowing, embedding, drawn.siren, known, work)
     folder = work / ("fit" + ("-without-" + without if without else ""))
-    model = fit.fit(drawn, known, lesson, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher)
+    model = fit.fit(drawn, known, teach, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher)
     held = tested.without(without)
     screen = None
-    if plan.fused is not None and taught is not None and weights is not None and drawn.embedding is not None:
+    if plan.fused is not None and knowing is not None and weights is not None and embedding is not None:
         if plan.fused.screen is not None:
             calibration = teacher.calibrate(network.logits(model, tested.features[held]), tested.siren[held])
             screen = export.Screened(model, calibration, plan.fused.screen)
-        taught = teacher.with_heads(
-            taught,
-            drawn.embedding,
-            drawn.siren,
-            known,
-            plan.fused.head,
-            len(taught.heads),
-            plan.fused.epochs,
-            plan.seed,
-        )
-        model = network.fused(model, backbone.assembled(plan.features.bands, weights), taught, plan.fused)
+        sure = teacher.with_heads(knowing, embedding, drawn.siren, known, plan.fused.head, work)
+        model = network.fused(model, backbone.assembled(plan.features.bands, weights), sure, plan.fused)
     logit = network.logits(model, tested.features[held])
     calibration = teacher.calibrate(logit, tested.siren[held])
     agreeing = float(np.mean((logit > 0) == tested.siren[held]))
@@ -116,6 +112,15 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     }
     log.info("right in %.2f %% of %d windows of recordings kept back", 100 * agreeing, len(held))
     export.write(out, plan, model, calibration, metrics, screen)
+
+
+def _teach(
+    spec: TeacherSpec, knowing: Teacher, embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, work: Path
+) -> Lesson:
+    from sirend.training import teacher  # noqa: PLC0415
+
+    taught = teacher.with_heads(knowing, embedding, siren, known, spec.head, work)
+    return teacher.lesson(taught, embedding, siren, known, spec.components)
 
 
 def _pool(

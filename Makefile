@@ -11,7 +11,7 @@ SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)  # its Pytho
 
 export PYTHON WHEELS PURGE
 
-.PHONY: help demo test test-system lint unit bench bench-fleet soak install uninstall wheels drives evaluate clean
+.PHONY: help demo test test-system venv readme report lint unit bench bench-fleet soak install uninstall wheels drives evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 

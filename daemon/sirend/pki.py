@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     issue = known.add_parser("issue", help="make a certificate and its key, for a year")
     for each in (init, issue):
         each.add_argument("folder", type=Path, metavar="DIR", help="folder of the authorities; keep it offline")
-    issue.add_argument("role", choices=ROLES)
+    issue.add_argument("role", choices=tuple(ROLES))
     issue.add_argument("name", metavar="NAME", help="site's name for site and controller; the broker's host name")
     issue.add_argument(
         "--host", action="append", default=[], metavar="HOST", help="further name or address of the broker"

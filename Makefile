@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+comma  := ,
 
 TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
                  chromium chromium-driver fonts-dejavu-core gcc libc6-dev python3-dev
@@ -10,6 +11,9 @@ SYSTEM_ROOT ?= build/debian
 SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)  # its Python must fit the wheels made here
 
 export PYTHON WHEELS PURGE
+ifneq ($(origin EXTRAS),undefined)
+export EXTRAS
+endif
 
 .PHONY: help demo test test-system venv readme report lint unit bench bench-fleet soak install uninstall wheels drives evaluate clean
 help:            ## show this menu
@@ -23,6 +27,12 @@ test:            ## install what the tests need, then lint, type check and run e
 	.ci/system-packages $(TEST_PACKAGES)
 	.ci/venv $(VENV) plot,test,train,psds
 	$(MAKE) --no-print-directory lint unit
+
+venv:            ## .venv with more of sirend's extras: make venv EXTRAS=plot,train
+	.ci/venv $(VENV) $(or $(EXTRAS),plot)
+
+readme:          ## make the generated parts of README.md anew
+	$(BIN)/python tests/readme.py
 
 lint:            ## ruff and mypy --strict over everything (after `make test` has installed them)
 	$(BIN)/ruff check .
@@ -41,16 +51,17 @@ soak:            ## hours of audio through the daemon, and what grows: make soak
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/soak.py --hours $(or $(HOURS),24) $(SOAK)
 
-install:         ## install or upgrade the service on this machine (as root); WHEELS=DIR installs without a network
+install:         ## install or upgrade the service on this machine (as root): make install [EXTRAS=web,monitor] [WHEELS=DIR]
 	systemd/install
 
 uninstall:       ## take it off again (as root); configuration and journal stay, unless PURGE=yes
 	systemd/uninstall
 
-wheels:          ## everything an offline `make install WHEELS=build/wheels` needs, into build/wheels
+wheels:          ## everything an offline `make install WHEELS=build/wheels` needs, into build/wheels: make wheels [EXTRAS=...]
 	.ci/venv $(VENV) plot
-	$(BIN)/pip wheel --quiet -c .ci/constraints.txt -w build/wheels .
+	$(BIN)/pip wheel --quiet -c .ci/constraints.txt -w build/wheels ".$(if $(EXTRAS),[$(EXTRAS)])"
 
+test-system: EXTRAS := completion  # which the tests ask for
 test-system: wheels  ## the service in a Debian machine of its own, under systemd (as root; takes minutes)
 	.ci/system-packages $(TEST_PACKAGES) $(SYSTEM_PACKAGES)
 	.ci/venv $(VENV) plot,test,train,psds
@@ -65,6 +76,11 @@ bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make be
 	.ci/system-packages mosquitto
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/fleet.py --sites $(or $(SITES),1000)
+
+report:          ## every figure in one page, build/report/index.md, an hour or more: make report [DATA=DIR [PEER=yamnet.tflite]]
+	.ci/system-packages mosquitto libportaudio2
+	.ci/venv $(VENV) plot,test$(if $(DATA),$(comma)train$(comma)psds)
+	$(BIN)/python tests/bench/report.py $(if $(DATA),--data $(DATA)) $(if $(PEER),--peer $(PEER))
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
 	.ci/venv $(VENV) plot,train,psds

@@ -40,8 +40,13 @@ def current(text: str) -> str:
         head, _, rest = text.partition(begin)
         _, _, tail = rest.partition(end)
         text = f"{head}{begin}{part}{end}{tail}"
-    folder = f"models/{bundle.find(None).name}"
-    return re.sub(r"^(\[(?:card|picture)\]: )models/[^/]+", rf"\g<1>{folder}", text, flags=re.MULTILINE)
+    return re.sub(r"^(\[(?:card|picture)\]: )models/[^/]+/(.*)$", _newest, text, flags=re.MULTILINE)
+
+
+def _newest(link: re.Match[str]) -> str:
+    """Return a link into the default bundle, where that has the file."""
+    file = bundle.find(None) / link[2]
+    return f"{link[1]}{file.relative_to(ROOT)}" if file.is_file() else link[0]
 
 
 def _commands() -> str:
@@ -53,7 +58,10 @@ def _commands() -> str:
 def _fields(title: str, schema: dict[str, Any]) -> str:
     """Return a heading and a table, a row for each field; those of a nested object follow it."""
     rows = _rows(schema, schema.get("$defs", {}), "")
-    return "\n".join([f"### {title}\n", f"{schema['title']}.\n", "| field | value | meaning |", "|---|---|---|", *rows]) + "\n"
+    return (
+        "\n".join([f"### {title}\n", f"{schema['title']}.\n", "| field | value | meaning |", "|---|---|---|", *rows])
+        + "\n"
+    )
 
 
 def _rows(schema: dict[str, Any], known: dict[str, Any], prefix: str) -> list[str]:

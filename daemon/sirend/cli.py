@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 import sirend
 from sirend import commands
 from sirend.errors import ConfigError, DeviceError, SirendError, UsageError
+from sirend.examples import EXAMPLES, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,35 +29,6 @@ LEGS = ("north", "east", "south", "west")
 BUG = 70
 INTERRUPTED = 130
 TERMINATED = 143
-
-EXAMPLES = """\
-examples:
-  sirend demo                                      hear a simulated drive-by, see it in demo-out/
-  sirend replay --plot street.png street.wav       what would have been called in a recording?
-  sirend check --config /etc/sirend/sirend.yaml    is the configuration right?
-  sirend run --config /etc/sirend/sirend.yaml      listen and call, as the service does
-
-exit codes: 0 ok, 64 usage, 66 input file, 69 device or broker, 70 bug, 78 configuration or model
-"""
-REPLAY_EXAMPLES = """\
-examples:
-  sirend replay street.wav                                    events on the standard output
-  sirend replay --scores s.csv --plot p.png night.flac        every score, and a picture
-  sirend replay --config site.yaml --mqtt drive-by.wav        and to the broker of a site
-
-Any format, rate and channel count that libsndfile reads. A site with one microphone gets the average of all channels.
-"""
-EVENTS_EXAMPLES = """\
-examples:
-  sirend events --config /etc/sirend/sirend.yaml --since 2026-11-22      what happened since then (UTC)?
-  sirend events --journal events.jsonl --type approaching --csv > calls.csv
-"""
-SIMULATE_EXAMPLES = """\
-examples:
-  sirend simulate out.wav --siren hilo --profile de --speed-kmh 50
-  sirend simulate out.wav --snr-db -5 --background rain.wav --seed 7
-  sirend simulate out.wav --approaches --leg east   four channels: north, east, south, west
-"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -96,32 +68,36 @@ def parser(words: Sequence[str] = ()) -> Parser:
     top = Parser(
         prog="sirend",
         description="Hears an emergency vehicle's siren and tells the signal controller over MQTT.",
-        epilog=EXAMPLES,
+        epilog=WHOLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"sirend {sirend.__version__}")
     known = top.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, command: Callable[[argparse.Namespace], int], text: str, epilog: str | None = None) -> Parser:
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Parser:
         made = known.add_parser(
-            name, help=text, description=text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=text,
+            description=text,
+            epilog=EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         made.set_defaults(command=command)
         return made
 
     run = add("run", commands.run, "listen to the microphone and call, until told to stop")
-    replay = add("replay", commands.replay, "send recordings through the pipeline", REPLAY_EXAMPLES)
-    simulate = add(
-        "simulate", commands.simulate, "write a simulated drive-by and the truth about it", SIMULATE_EXAMPLES
-    )
+    replay = add("replay", commands.replay, "send recordings through the pipeline")
+    simulate = add("simulate", commands.simulate, "write a simulated drive-by and the truth about it")
     check = add("check", commands.check, "tell every problem of a configuration and its model")
     selftest = add("selftest", commands.selftest, "send a built-in siren through the pipeline and tell the broker")
     add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
-    listen = add("listen", commands.listen, "print what a signal controller would act on, as lines of JSON")
+    listen = add("listen", commands.listen, "print what a signal controller is to act on, and act on it")
     monitor = add("monitor", commands.monitor, "show in the terminal what a running daemon hears")
-    _add_events(add("events", commands.events, "list the journal, filter it, export it as CSV", EVENTS_EXAMPLES))
+    _add_events(add("events", commands.events, "list the journal, filter it, export it as CSV"))
     demo = add("demo", commands.demo, "simulate a drive-by, replay it and draw it")
     schema = add("schema", commands.schema, "print the JSON Schema of events, of health or of acknowledgements")
+    completion = add("completion", commands.completion, "print a completion for the shell")
+    completion.add_argument("shell", choices=commands.SHELLS)
     for each in (run, check, listen, monitor, selftest):
         _config(each, required=True)
     _add_replay(replay)
@@ -136,7 +112,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
         "what", nargs="?", choices=("event", "health", "ack"), default="event", help="default: %(default)s"
     )
     pki = add("pki", commands.pki, "make the certificates and keys of a broker, its sites and their controllers")
-    if words[:1] == ["pki"]:
+    if words[:1] in (["pki"], ["completion"]):
         commands.pki_arguments(pki)
     for name, text in commands.TRAINING.items():
         made = add(name, commands.training(name), text)

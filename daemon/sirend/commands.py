@@ -24,6 +24,8 @@ TRAINING = {
     "evaluate": "measure a model bundle on a folder of recordings",
 }
 """The commands of the extra ``train``; each has a module in ``sirend.training``."""
+SHELLS = ("bash", "zsh")
+"""Shells that a completion can be printed for."""
 REALTIME_BLOCK_S = 0.05
 
 
@@ -215,6 +217,18 @@ def schema(args: argparse.Namespace) -> int:
 
     schemas = {"event": events.schema, "health": events.health_schema, "ack": events.ack_schema}
     print(json.dumps(schemas[args.what](), indent=2))
+    return 0
+
+
+def completion(args: argparse.Namespace) -> int:
+    """Print a completion of every command for a shell."""
+    try:
+        import shtab  # an extra
+    except ModuleNotFoundError:
+        raise UsageError("`sirend completion` needs shtab: pip install 'sirend[completion]'") from None
+    from sirend.cli import parser
+
+    print(shtab.complete(parser(["completion"]), args.shell))
     return 0
 
 

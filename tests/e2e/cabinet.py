@@ -108,11 +108,11 @@ class Cabinet:
         return self("journalctl", "--no-pager", "--output=cat", "--unit=sirend.service")
 
 
-def install(cabinet: Cabinet) -> str:
-    """Install from the sources, without a network."""
+def install(cabinet: Cabinet, *words: str) -> str:
+    """Install from the sources, without a network; ``words`` go to make as well."""
     wanted = ".ci Makefile README.md LICENSE NOTICE conf systemd"
     cabinet("sh", "-c", f"rm -rf /root/src && mkdir /root/src && cd /src && cp -r {wanted} /root/src")
-    return cabinet("make", "-C", "/root/src", "install", "WHEELS=/src/build/wheels")
+    return cabinet("make", "-C", "/root/src", "install", "WHEELS=/src/build/wheels", *words)
 
 
 @pytest.fixture
@@ -213,6 +213,12 @@ def test_it_is_upgraded_tests_itself_stops_and_is_uninstalled(cabinet: Cabinet, 
         assert "upgraded and started again" in said
         assert cabinet("cat", "/etc/sirend/sirend.yaml") == kept
         assert len(cabinet("ls", "/opt/sirend-versions").split()) == 1
+        assert "needs shtab" in cabinet("/opt/sirend/bin/sirend", "completion", "bash", check=False)
+
+        # Extras that were asked for once stay.
+        install(cabinet, "EXTRAS=completion")
+        install(cabinet)
+        assert "complete -" in cabinet("/opt/sirend/bin/sirend", "completion", "bash")
         subscriber.until(f"{TOPIC}/availability", "online")
         cabinet.until("ActiveState", "active")
 

@@ -1,0 +1,93 @@
+"""What ``--help`` shows below the options: examples of each command, which a test parses, and the exit codes."""
+
+WHOLE = """\
+examples:
+  sirend demo                                      hear a simulated drive-by, see it in demo-out/
+  sirend replay --plot street.png street.wav       what would have been called in a recording?
+  sirend check --config /etc/sirend/sirend.yaml    is the configuration right?
+  sirend run --config /etc/sirend/sirend.yaml      listen and call, as the service does
+
+exit codes: 0 ok, 64 usage, 66 input file, 69 device or broker, 70 bug, 78 configuration or model
+"""
+
+EXAMPLES = {
+    "run": """\
+examples:
+  sirend run --config /etc/sirend/sirend.yaml      what the service does; SIGTERM clears every call and ends it
+  kill -HUP PID                                    take up changed limits of calls (systemctl reload sirend)
+""",
+    "replay": """\
+examples:
+  sirend replay street.wav                                    events on the standard output
+  sirend replay --scores s.csv --plot p.png night.flac        every score, and a picture
+  sirend replay --config site.yaml --mqtt drive-by.wav        and to the broker of a site
+
+Any format, rate and channel count that libsndfile reads. A site with one microphone gets the average of all channels.
+""",
+    "simulate": """\
+examples:
+  sirend simulate out.wav --siren hilo --profile de --speed-kmh 50
+  sirend simulate out.wav --snr-db -5 --background rain.wav --seed 7
+  sirend simulate out.wav --approaches --leg east   four channels: north, east, south, west
+""",
+    "check": """\
+examples:
+  sirend check --config /etc/sirend/sirend.yaml    exit code 78 and a line for each mistake, or what it amounts to
+""",
+    "selftest": """\
+examples:
+  sirend selftest --config /etc/sirend/sirend.yaml              and tell the topic SITE/selftest
+  sirend selftest --config /etc/sirend/sirend.yaml --no-mqtt    only print the result
+""",
+    "devices": """\
+examples:
+  sirend devices      put the name in quotes, or the usb: socket, into audio.device
+""",
+    "listen": """\
+examples:
+  sirend listen --config controller.yaml                       act as its section `listen` says
+  sirend listen --config /etc/sirend/sirend.yaml --verify      refuse what is not signed; needs mqtt.sign_key_file
+""",
+    "monitor": """\
+examples:
+  sirend monitor --config /etc/sirend/sirend.yaml      needs web.enabled: it reads the page's stream
+""",
+    "events": """\
+examples:
+  sirend events --config /etc/sirend/sirend.yaml --since 2026-11-22      what happened since then (UTC)?
+  sirend events --journal events.jsonl --type approaching --csv > calls.csv
+""",
+    "demo": """\
+examples:
+  sirend demo
+  sirend demo --out pictures --model models/siren-0.1.0
+""",
+    "schema": """\
+examples:
+  sirend schema                      of events and states
+  sirend schema health > health.json
+""",
+    "completion": """\
+examples:
+  sirend completion bash > /etc/bash_completion.d/sirend     for everyone, from the next shell on (as root)
+  sirend completion zsh > ~/.zfunc/_sirend                   where fpath has ~/.zfunc
+""",
+    "pki": """\
+examples:
+  sirend pki init fleet
+  sirend pki issue fleet broker mqtt.example.org --host 192.0.2.10
+  sirend pki issue fleet site main-5th --renew
+  sirend pki key main-5th.key
+""",
+    "train": """\
+examples:
+  sirend train --data recordings --out siren-9.0.0
+  sirend train --data recordings --out siren-9.0.0 --recipe models/recipe.yaml --teacher weights
+""",
+    "evaluate": """\
+examples:
+  sirend evaluate --data recordings --report build/report
+  sirend evaluate --data recordings --set street --peer yamnet.tflite --report build/report
+""",
+}
+"""For each command."""

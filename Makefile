@@ -61,7 +61,7 @@ wheels:          ## everything an offline `make install WHEELS=build/wheels` nee
 	.ci/venv $(VENV) plot
 	$(BIN)/pip wheel --quiet -c .ci/constraints.txt -w build/wheels ".$(if $(EXTRAS),[$(EXTRAS)])"
 
-test-system: EXTRAS := completion  # which the tests ask for
+test-system: EXTRAS := completion
 test-system: wheels  ## the service in a Debian machine of its own, under systemd (as root; takes minutes)
 	.ci/system-packages $(TEST_PACKAGES) $(SYSTEM_PACKAGES)
 	.ci/venv $(VENV) plot,test,train,psds

@@ -60,7 +60,7 @@ examples:
     "demo": """\
 examples:
   sirend demo
-  sirend demo --out pictures --model models/siren-0.1.0
+  sirend demo --out pictures --model siren-9.0.0
 """,
     "schema": """\
 examples:

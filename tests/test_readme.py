@@ -1,0 +1,175 @@
+"""Each command in README.md and CONTRIBUTING.md is run, here or where ``ELSEWHERE`` says; links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests import readme
+
+from sirend import bundle, commands
+from sirend.cli import main, parser
+from sirend.examples import EXAMPLES, WHOLE
+
+if TYPE_CHECKING:
+    from tests.conftest import Broker
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+HERE = {
+    "sudo CREDENTIALS_DIRECTORY=/etc/credstore ": "",
+    "/opt/sirend/bin/": "",
+    "/etc/sirend/sirend.yaml": "site.yaml",
+    "--mqtt": "--mqtt --config site.yaml",
+}
+"""What the test writes for a place or a broker that only an installed machine has."""
+ELSEWHERE = {
+    "make demo": ("tests/e2e/test_replay.py", 'sirend("demo")'),
+    "make test": (".ci/run", "exec make test"),
+    "make unit": ("Makefile", "lint unit\n"),
+    "make lint": ("Makefile", "lint unit\n"),
+    "make test-system": ("Makefile", "tests/e2e/cabinet.py"),
+    "make readme": ("tests/test_readme.py", "readme.current("),
+    "make report": ("tests/bench/test_report.py", "report.main("),
+    "make venv EXTRAS=plot,train": ("Makefile", ".ci/venv $(VENV) plot,test,train"),
+    "make wheels EXTRAS=web,monitor": ("Makefile", "test-system: wheels"),
+    "sudo make install EXTRAS=web,monitor": ("tests/e2e/cabinet.py", '"EXTRAS=completion"'),
+    "sudo make install EXTRAS=web,monitor WHEELS=build/wheels": ("tests/e2e/cabinet.py", '"WHEELS=/src/build/wheels"'),
+    "sudo make uninstall": ("tests/e2e/cabinet.py", '"uninstall")'),
+    "sudo systemctl enable --now sirend.service sirend-selftest.timer": ("tests/e2e/cabinet.py", '"enable"'),
+    "journalctl -u sirend -f": ("tests/e2e/cabinet.py", '"journalctl"'),
+    "/opt/sirend/bin/sirend devices": ("tests/e2e/test_run.py", '("devices")'),
+    "/opt/sirend/bin/sirend monitor --config /etc/sirend/sirend.yaml": ("tests/test_monitor.py", '"sirend", "monitor"'),
+    "sirend listen --config controller.yaml --verify": ("tests/e2e/test_listen.py", '"--verify"'),
+    "sirend train --data recordings --out siren-9.0.0": ("tests/training/test_smoke.py", '"train"'),
+    "sirend evaluate --data recordings --model siren-9.0.0 --report build/report/detection": (
+        "tests/training/test_smoke.py",
+        '"evaluate"',
+    ),
+}
+"""Which test runs a command that needs a machine, a terminal or TensorFlow, and what must stand in it."""
+OF_THE_SYSTEM = ("sudo apt-get ", "mosquitto_sub ", "scp ", "ssh ", "cd ")
+"""Beginnings of commands that are not sirend's; they were typed by hand in a bare Debian root."""
+
+
+def typed() -> list[str]:
+    """Return the indented lines that are commands, in order, without their comments."""
+    lines = re.findall(r"^ {4,}(\S.*)$", DOCUMENTS, re.MULTILINE)
+    words = (*OF_THE_SYSTEM, "sudo ", "make ", "sirend ", "/opt/sirend/bin/", "journalctl ", "systemctl ")
+    return [re.sub(r"\s+# .*", "", line) for line in lines if line.startswith(words)]
+
+
+def test_the_generated_parts_are_current() -> None:
+    assert readme.current(README) == README, "run `make readme`"
+
+
+def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: Broker) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    (tmp_path / "siren-9.0.0").symlink_to(bundle.find(None))
+    (tmp_path / "events.jsonl").touch()
+    (tmp_path / "site.yaml").write_text(f"mqtt: {{port: {broker.port}}}\njournal: {{path: events.jsonl}}\n")
+    ran = []
+    with broker.subscribe("sirend/main-5th/main/event") as subscriber:
+        for line in typed():
+            if line in ELSEWHERE or line.startswith(OF_THE_SYSTEM):
+                continue
+            for place, here in HERE.items():
+                line = line.replace(place, here)  # noqa: PLW2901
+            command, _, output = line.partition(" > ")
+            words = shlex.split(command)
+            assert words[0] == "sirend", f"{line}: no test runs it"
+            with pytest.MonkeyPatch.context() as patch:
+                file = (tmp_path / (output or "printed")).open("w", encoding="utf-8")
+                patch.setattr("sys.stdout", file)
+                with file:
+                    assert main(words[1:]) == 0, line
+            ran.append(words[1])
+        states = [json.loads(message.payload)["state"] for message in subscriber.take(2)]
+    assert states == ["approaching", "clear"]  # the quick start ends in an event on a broker
+    assert (tmp_path / "street.png").read_bytes().startswith(b"\x89PNG")
+    assert "complete -" in (tmp_path / "sirend.bash").read_text()
+    assert (tmp_path / "fleet" / "site" / "main-5th.pem").is_file()
+    assert {"simulate", "replay", "check", "selftest", "events", "schema", "pki", "completion"} <= set(ran)
+
+
+@pytest.mark.parametrize(("line", "where"), ELSEWHERE.items())
+def test_what_is_run_elsewhere_is_run_there(line: str, where: tuple[str, str]) -> None:
+    file, text = where
+    assert line in typed()
+    assert text in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    named = set(re.findall(r"(?:^ {4,}|`)(?:sudo )?make ([a-z-]+)", DOCUMENTS, re.MULTILINE))
+    assert named
+    assert named <= targets
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+    assert set(phony.split()) == targets
+
+
+def test_every_command_that_is_named_exists() -> None:
+    named = set(re.findall(r"`sirend ([a-z]+)\b(?! id)", DOCUMENTS))
+    assert named <= set(EXAMPLES)
+    assert set(EXAMPLES) == set(re.findall(r"^\| `sirend ([a-z]+)` \|", README, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", ["", *EXAMPLES])
+def test_the_examples_of_the_help_are_command_lines(command: str) -> None:
+    lines = [line for line in (EXAMPLES[command] if command else WHOLE).splitlines() if line.startswith("  sirend ")]
+    assert lines
+    for line in lines:
+        words = shlex.split(re.split(r" {2,}| > ", line.strip())[0])[1:]
+        assert words[0] == (command or words[0])
+        parsed = parser(words).parse_args(words)
+        assert parsed.command is not None
+
+
+def test_links_lead_to_files_and_headings() -> None:
+    targets = re.findall(r"\]\(([^)]+)\)|^\[[a-z]+\]: (\S+)$", README, re.MULTILINE)
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    for target in (file or reference for file, reference in targets):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif "//" not in target:
+            assert (ROOT / target).exists(), target
+
+
+def test_tests_that_the_table_of_faults_names_exist() -> None:
+    _, _, table = README.partition("## What it does about each fault")
+    table, _, _ = table.partition("\n## ")
+    rows = re.findall(r"^\|.*\| ([^|]+) \|$", table, re.MULTILINE)[2:]
+    assert rows
+    for name in re.findall(r"`([a-z0-9_/]+)`", " ".join(rows)):
+        path = f"e2e/{name}" if name == "cabinet" else name
+        assert (ROOT / "tests" / f"{path}.py").is_file(), name
+
+
+def test_extras_that_are_named_exist() -> None:
+    known = set(re.findall(r"^([a-z]+) = \[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"extra `([a-z]+)`", README)) | set(
+        ",".join(re.findall(r"EXTRAS=([a-z,]+)", README)).split(",")
+    )
+    assert {"web", "monitor", "metrics", "plot", "ntcip", "gpio", "pki", "completion", "train"} <= named <= known
+
+
+def test_lines_fit_but_for_rows_of_tables() -> None:
+    assert [line for line in DOCUMENTS.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
+def test_the_completion_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 64
+    assert capsys.readouterr().err.endswith("needs shtab: pip install 'sirend[completion]'\n")
+    assert commands.SHELLS == ("bash", "zsh")

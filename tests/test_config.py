@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend import keys, settings
+from sirend import keys, listen_settings, settings
 from sirend.config import load, secret
 from sirend.errors import ConfigError
 from sirend.settings import Approach, ArbitrationConfig, Config, DetectConfig, Inhibit, MqttConfig, TlsConfig
@@ -54,6 +54,19 @@ def test_the_shipped_file_names_every_key() -> None:
 def test_the_shipped_file_has_one_commented_key_a_line() -> None:
     for line in SHIPPED.read_text(encoding="utf-8").splitlines():
         assert re.fullmatch(r"|\w+:|approaches: +# .+|[ -]*\w+: [^#{]+ # .+| *#.*", line), line
+
+
+def test_every_key_is_read_by_someone() -> None:
+    """No key that nobody reads: each name is an attribute that a module other than those that declare it looks at."""
+    package = SHIPPED.parents[1] / "daemon" / "sirend"
+    declaring = {"settings.py", "listen_settings.py", "keys.py"}
+    text = "".join(path.read_text() for path in package.rglob("*.py") if path.name not in declaring)
+    kinds = [each for module in (settings, listen_settings) for each in vars(module).values() if isinstance(each, type)]
+    own = {"from_min", "to_min", "days"}  # of an inhibit, which judges by itself: Inhibit.covers
+    named = {field.name for kind in filter(dataclasses.is_dataclass, kinds) for field in dataclasses.fields(kind)} - own
+    assert {"hop_s", "backup_s", "margin_db", "keep"} <= named
+    assert {name for name in named if not re.search(rf"\.{name}\b", text)} == set()
+    assert re.search(r"\.covers\(", text)
 
 
 def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ ELSEWHERE = {
     "make test-system": ("Makefile", "tests/e2e/cabinet.py"),
     "make readme": ("tests/test_readme.py", "readme.current("),
     "make report": ("tests/bench/test_report.py", "report.main("),
+    "make venv EXTRAS=completion": ("Makefile", ".ci/venv $(VENV) plot,test,train"),
+    "make venv EXTRAS=pki": ("Makefile", ".ci/venv $(VENV) plot,test,train"),
     "make venv EXTRAS=plot,train": ("Makefile", ".ci/venv $(VENV) plot,test,train"),
     "make wheels EXTRAS=web,monitor": ("Makefile", "test-system: wheels"),
     "sudo make install EXTRAS=web,monitor": ("tests/e2e/cabinet.py", '"EXTRAS=completion"'),

@@ -1,4 +1,4 @@
-"""Where samples come from: the protocol that every source keeps, and recorded files."""
+"""Recorded files as a source of samples: an iterable of blocks at 16 kHz, as a microphone is one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import soundfile
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sirend.audio import Gap, Pcm
+    from sirend.audio import Pcm
 
 READ_FRAMES = 4_096
 """Frames decoded at a time. Fixed, so that what can be read of a damaged file does not depend on the block size."""
@@ -29,19 +29,6 @@ UNKNOWN_BYTES = 0x7FFF0000
 
 WINDOW = to_samples(2.0)
 """What the models of the day look at."""
-
-
-class Source(Protocol):
-    """A stream of samples at 16 kHz, iterated once: blocks in order, and a gap wherever samples are missing."""
-
-    @property
-    def channels(self) -> int:
-        """Columns of every block."""
-        ...
-
-    def __iter__(self) -> Iterator[Block | Gap]:
-        """Yield the stream; it ends when the input does."""
-        ...
 
 
 class WavFile:

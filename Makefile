@@ -77,7 +77,7 @@ bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make be
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/fleet.py --sites $(or $(SITES),1000)
 
-report:          ## every figure in one page, build/report/index.md, an hour or more: make report [DATA=DIR [PEER=yamnet.tflite]]
+report:          ## every figure in one page, build/report/index.md, which takes long: make report [DATA=DIR [PEER=yamnet.tflite]]
 	.ci/system-packages mosquitto libportaudio2
 	.ci/venv $(VENV) plot,test$(if $(DATA),$(comma)train$(comma)psds)
 	$(BIN)/python tests/bench/report.py $(if $(DATA),--data $(DATA)) $(if $(PEER),--peer $(PEER))

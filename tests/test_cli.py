@@ -110,7 +110,7 @@ def test_training_commands_name_the_extra_when_it_is_missing(
     for name in ("sirend.training.train", "sirend.training.evaluate"):
         monkeypatch.setitem(sys.modules, name, None)
     assert main([command]) == 64
-    assert capsys.readouterr().err.endswith("pip install 'sirend[train]'\n")
+    assert capsys.readouterr().err.endswith("make venv EXTRAS=train\n")
 
 
 def test_help_of_the_whole_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

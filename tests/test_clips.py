@@ -102,7 +102,7 @@ def test_what_is_missing_is_told_at_the_start(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ConfigError, match="name the folder"):
         Clips(ClipsConfig(enabled=True), View(post()))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"pip install 'sirend\[plot\]'"):
+    with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=plot, or make venv EXTRAS=plot"):
         Clips(ClipsConfig(enabled=True, path=tmp_path), View(post()))
 
 

@@ -100,5 +100,5 @@ def test_a_port_that_is_taken_is_a_problem_and_no_error(caplog: pytest.LogCaptur
 
 def test_a_missing_extra_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(ConfigError, match=r"pip install 'sirend\[metrics\]'"):
+    with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=metrics, or make venv EXTRAS=metrics"):
         Metrics(MetricsConfig(enabled=True), View(post()))

@@ -116,7 +116,7 @@ def test_a_missing_extra_is_told(
     monkeypatch.setitem(sys.modules, "rich", None)
     (tmp_path / "sirend.yaml").write_text("web: {enabled: true}\n")
     assert cli.main(["monitor", "--config", str(tmp_path / "sirend.yaml")]) == 64
-    assert "pip install 'sirend[monitor]'" in capsys.readouterr().err
+    assert "sudo make install EXTRAS=monitor, or make venv EXTRAS=monitor" in capsys.readouterr().err
 
 
 def shown(scene: Scene, now: float = 0.0) -> str:

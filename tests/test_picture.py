@@ -116,5 +116,7 @@ def test_the_picture_is_a_png_of_the_expected_size(name: str) -> None:
 
 def test_a_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"--plot needs matplotlib: pip install 'sirend\[plot\]'"):
+    with pytest.raises(
+        UsageError, match=r"--plot needs matplotlib: sudo make install EXTRAS=plot, or make venv EXTRAS=plot"
+    ):
         picture.check()

@@ -25,6 +25,7 @@ DOCUMENTS = README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 HERE = {
     "sudo CREDENTIALS_DIRECTORY=/etc/credstore ": "",
+    "sudo /opt/sirend/bin/": "",
     "/opt/sirend/bin/": "",
     "/etc/sirend/sirend.yaml": "site.yaml",
     "--mqtt": "--mqtt --config site.yaml",
@@ -173,5 +174,7 @@ def test_lines_fit_but_for_rows_of_tables() -> None:
 def test_the_completion_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["completion", "bash"]) == 64
-    assert capsys.readouterr().err.endswith("needs shtab: pip install 'sirend[completion]'\n")
+    assert capsys.readouterr().err.endswith(
+        "needs shtab: sudo make install EXTRAS=completion, or make venv EXTRAS=completion\n"
+    )
     assert commands.SHELLS == ("bash", "zsh")

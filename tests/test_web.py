@@ -171,5 +171,5 @@ def test_what_is_missing_is_told_at_the_start(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ConfigError, match=r"the secret cannot be read"):
         Web(WebConfig(enabled=True, token_file=tmp_path / "none"), View(post()))
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(ConfigError, match=r"pip install 'sirend\[web\]'"):
+    with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=web, or make venv EXTRAS=web"):
         Web(WebConfig(enabled=True), View(post()))

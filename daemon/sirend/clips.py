@@ -55,7 +55,9 @@ class Clips:
         if config.path is None:
             raise ConfigError("clips.path", ["name the folder for the clips"])
         if importlib.util.find_spec("matplotlib") is None:
-            raise ConfigError("clips.enabled", ["matplotlib is missing: pip install 'sirend[plot]'"])
+            raise ConfigError(
+                "clips.enabled", ["matplotlib is missing: sudo make install EXTRAS=plot, or make venv EXTRAS=plot"]
+            )
         self._folder = config.path
         self._config = config
         self._view = view

@@ -225,7 +225,9 @@ def completion(args: argparse.Namespace) -> int:
     try:
         import shtab  # an extra
     except ModuleNotFoundError:
-        raise UsageError("`sirend completion` needs shtab: pip install 'sirend[completion]'") from None
+        raise UsageError(
+            "`sirend completion` needs shtab: sudo make install EXTRAS=completion, or make venv EXTRAS=completion"
+        ) from None
     from sirend.cli import parser
 
     print(shtab.complete(parser(["completion"]), args.shell))
@@ -270,4 +272,4 @@ def training(name: str) -> Callable[[argparse.Namespace], int]:
 
 def _needs_training(name: str) -> UsageError:
     version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    return UsageError(f"`sirend {name}` needs TensorFlow, which {version} may lack: pip install 'sirend[train]'")
+    return UsageError(f"`sirend {name}` needs TensorFlow, which {version} may lack: make venv EXTRAS=train")

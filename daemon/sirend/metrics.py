@@ -29,7 +29,10 @@ class Metrics:
     def __init__(self, config: MetricsConfig, view: View) -> None:
         """Prepare to serve ``view``; raise ``ConfigError`` when the extra is not installed."""
         if importlib.util.find_spec("prometheus_client") is None:
-            raise ConfigError("metrics.enabled", ["prometheus-client is missing: pip install 'sirend[metrics]'"])
+            raise ConfigError(
+                "metrics.enabled",
+                ["prometheus-client is missing: sudo make install EXTRAS=metrics, or make venv EXTRAS=metrics"],
+            )
         self._config = config
         self._view = view
         self._server: Any = None

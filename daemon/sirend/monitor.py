@@ -70,7 +70,9 @@ class Monitor:
         Raises ``UsageError`` without the extra, ``ConfigError`` when there is no page or its token cannot be read.
         """
         if importlib.util.find_spec("rich") is None:
-            raise UsageError("`sirend monitor` needs rich: pip install 'sirend[monitor]'")
+            raise UsageError(
+                "`sirend monitor` needs rich: sudo make install EXTRAS=monitor, or make venv EXTRAS=monitor"
+            )
         if not web.enabled:
             raise ConfigError("web.enabled", ["the monitor reads the page of the running daemon: set it to true"])
         self._web = web

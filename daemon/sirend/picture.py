@@ -109,7 +109,7 @@ def check() -> None:
     try:
         import matplotlib  # noqa: F401, ICN001, PLC0415  an extra
     except ImportError as error:
-        raise UsageError("--plot needs matplotlib: pip install 'sirend[plot]'") from error
+        raise UsageError("--plot needs matplotlib: sudo make install EXTRAS=plot, or make venv EXTRAS=plot") from error
 
 
 def png(strips: Sequence[Strip], model: str) -> bytes:

@@ -129,7 +129,9 @@ def _library() -> Any:  # noqa: ANN401  the module
     try:
         from cryptography import x509  # noqa: PLC0415  an extra
     except ModuleNotFoundError:
-        raise UsageError("`sirend pki` needs cryptography: pip install 'sirend[pki]'") from None
+        raise UsageError(
+            "`sirend pki` needs cryptography: sudo make install EXTRAS=pki, or make venv EXTRAS=pki"
+        ) from None
     return x509
 
 

@@ -78,7 +78,9 @@ class Web:
         Raises ``ConfigError`` when the extra is not installed, or token or certificate cannot be used.
         """
         if importlib.util.find_spec("aiohttp") is None:
-            raise ConfigError("web.enabled", ["aiohttp is missing: pip install 'sirend[web]'"])
+            raise ConfigError(
+                "web.enabled", ["aiohttp is missing: sudo make install EXTRAS=web, or make venv EXTRAS=web"]
+            )
         self._config = config
         self._view = view
         self._pictures = pictures

@@ -89,5 +89,7 @@ def test_a_line_that_is_taken_is_told_and_nothing_stays_claimed(level: Callable[
 
 def test_without_gpiozero_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gpiozero", None)
-    with pytest.raises(ConfigError, match=r"gpiozero is missing: pip install 'sirend\[gpio\]'"):
+    with pytest.raises(
+        ConfigError, match=r"gpiozero is missing: sudo make install EXTRAS=gpio, or make venv EXTRAS=gpio"
+    ):
         Relays((Relay("north", 17),))

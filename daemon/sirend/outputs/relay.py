@@ -28,7 +28,9 @@ class Relays:
         try:
             import gpiozero  # noqa: PLC0415  an extra
         except ModuleNotFoundError:
-            raise ConfigError("listen.relays", ["gpiozero is missing: pip install 'sirend[gpio]'"]) from None
+            raise ConfigError(
+                "listen.relays", ["gpiozero is missing: sudo make install EXTRAS=gpio, or make venv EXTRAS=gpio"]
+            ) from None
         self._gpiozero: Any = gpiozero
         self._relays = relays
         self._lines: dict[str, list[Any]] = {}

@@ -31,7 +31,9 @@ class Agent:
         try:
             from pysnmp.hlapi.v3arch import asyncio as hlapi  # noqa: PLC0415  an extra, and slow to import
         except ModuleNotFoundError:
-            raise ConfigError("listen.ntcip", ["pysnmp is missing: pip install 'sirend[ntcip]'"]) from None
+            raise ConfigError(
+                "listen.ntcip", ["pysnmp is missing: sudo make install EXTRAS=ntcip, or make venv EXTRAS=ntcip"]
+            ) from None
         self._hlapi: Any = hlapi
         self._config = config
         self._credentials = _credentials(hlapi, config)

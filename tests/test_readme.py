@@ -6,13 +6,14 @@ import json
 import re
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests import readme
 
-from sirend import bundle, commands
+from sirend import bundle, commands, config
 from sirend.cli import main, parser
 from sirend.examples import EXAMPLES, WHOLE
 
@@ -108,6 +109,20 @@ def test_what_is_run_elsewhere_is_run_there(line: str, where: tuple[str, str]) -
     file, text = where
     assert line in typed()
     assert text in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_every_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
+    blocks = re.findall(r"^\n((?: {4}.*\n)+)", README, re.MULTILINE)
+    shown = [textwrap.dedent(block) for block in blocks if block.startswith(("    site:", "    audio:"))]
+    assert len(shown) == 2
+    for name in ("broker-ca.pem", "controller.pem", "controller.key", "main-5th.key", "community"):
+        (tmp_path / name).write_text("secret-enough-for-a-key\n")
+    for text in shown:
+        (tmp_path / "sirend.yaml").write_text(text)
+        assert config.load(tmp_path / "sirend.yaml").site == "main-5th"
+    junction = config.load(ROOT / "conf" / "junction.yaml")
+    (tmp_path / "sirend.yaml").write_text(next(text for text in shown if text.startswith("audio:")))
+    assert config.load(tmp_path / "sirend.yaml") == junction
 
 
 def test_every_make_target_that_is_named_exists() -> None:

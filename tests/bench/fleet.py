@@ -263,7 +263,7 @@ async def until(condition: Callable[[], bool], limit_s: float) -> None:
         await asyncio.sleep(0.02)
 
 
-async def city(count: int, broker: Broker) -> None:
+async def city(count: int, broker: Broker, heartbeats_s: float) -> None:
     """Run every phase and print what was measured."""
     tally = Tally()
     sites = [Site(number, broker.port, tally, Backoff()) for number in range(count)]
@@ -287,7 +287,7 @@ async def city(count: int, broker: Broker) -> None:
 
     beats = [asyncio.create_task(site.beat()) for site in sites]
     began, cpu = time.perf_counter(), broker.cpu_s()
-    await asyncio.sleep(HEARTBEATS_S)
+    await asyncio.sleep(heartbeats_s)
     passed = time.perf_counter() - began
     used = 100.0 * (broker.cpu_s() - cpu) / passed
     latencies = tally.latencies_ms("health")
@@ -311,7 +311,9 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sites", type=int, default=1000)
-    count = parser.parse_args().sites
+    parser.add_argument("--heartbeats-s", type=float, default=HEARTBEATS_S, help="how long health is listened to")
+    args = parser.parse_args()
+    count = args.sites
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the broker inherits it
     if hard != resource.RLIM_INFINITY and hard < count + 100:
@@ -320,7 +322,7 @@ def main() -> None:
         broker = Broker(Path(folder))
         broker.start()
         try:
-            asyncio.run(city(count, broker))
+            asyncio.run(city(count, broker, args.heartbeats_s))
         finally:
             broker.stop()
 

@@ -148,8 +148,8 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
         made.append(Hours(ear, hours=args.hours, channels=args.channels, is_realtime=args.realtime))
         return made[0]
 
-    def mqtt(*told: Any) -> Remembering:  # noqa: ANN401
-        said.append(Remembering(*told))
+    def mqtt(*told: Any, **named: Any) -> Remembering:  # noqa: ANN401
+        said.append(Remembering(*told, **named))
         return said[0]
 
     said: list[Remembering] = []

@@ -1,0 +1,29 @@
+"""The long measurements start: each is run for a moment, since nobody waits for hours to see that it cannot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parent
+
+
+@pytest.mark.system
+def test_the_soak_runs_the_daemon_and_says_what_grows() -> None:
+    words = [sys.executable, str(BENCH / "soak.py"), "--hours", "0.05"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert "0.05 h of 1 channel(s)" in done.stdout, done.stderr  # so short a run grows by what it begins with
+    assert "0 samples dropped" in done.stdout
+
+
+@pytest.mark.system
+def test_the_fleet_comes_back_and_hears_every_event() -> None:
+    words = [sys.executable, str(BENCH / "fleet.py"), "--sites", "100", "--heartbeats-s", "4"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "connect storm: 100 of 100 back" in done.stdout
+    assert "100 simultaneous events" in done.stdout
+    assert "; 0 missing" in done.stdout

@@ -98,6 +98,7 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bro
             ran.append(words[1])
         states = [json.loads(message.payload)["state"] for message in subscriber.take(2)]
     assert states == ["approaching", "clear"]  # the quick start ends in an event on a broker
+    assert main(["selftest", "--config", "conf/junction.yaml", "--no-mqtt"]) == 0
     assert (tmp_path / "street.png").read_bytes().startswith(b"\x89PNG")
     assert "complete -" in (tmp_path / "sirend.bash").read_text()
     assert (tmp_path / "fleet" / "site" / "main-5th.pem").is_file()

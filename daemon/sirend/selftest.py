@@ -6,7 +6,7 @@ safe with those consumers only that know the mark; a topic of its own is safe wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from sirend.audio import SAMPLE_RATE_HZ, Block, Samples, to_samples, to_seconds
 from sirend.debounce import CallState
 from sirend.events import ReplayClock, Scribe, utc_text
 from sirend.pipeline import Stages, detect
+from sirend.settings import ArbitrationConfig
 from sirend.simulate import Scene, render
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def selftest(config: Config, bundle: Bundle, scorer: Scorer) -> Result:
         valid_for_s=config.call.valid_for_s,
     )
     channels = range(len(config.approaches))
-    stages = Stages.of(config, bundle, scorer, scribe, channels=channels)
+    each_for_itself = replace(config, arbitration=ArbitrationConfig(mode="parallel"))
+    stages = Stages.of(each_for_itself, bundle, scorer, scribe, channels=channels)
     told = [event for event in detect(_blocks(rendered.pcm, len(channels)), stages) if not event.refresh]
     for approach in stages.watches:
         states = [(event.state, event.sample) for event in told if event.approach == approach]

@@ -109,7 +109,7 @@ def quoted(part: Part, out: Path) -> tuple[str, bool]:
     card = out / DETECTION / "report.md"
     if part.name == "Detection" and is_well and card.is_file():
         return f"## {part.name}\n\n{took}\n\n{taken_over(card.read_text(encoding='utf-8'))}\n", is_well
-    return f"## {part.name}\n\n{took}\n\n```\n{done.stdout.strip()}\n```\n", is_well
+    return f"## {part.name}\n\n{took}\n\n```\n{done.stdout.strip(chr(10))}\n```\n", is_well
 
 
 def taken_over(text: str) -> str:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 EMBEDDING = 1024
-CLASSES = 521
 PATCH_FRAMES = 96
 """YAMNet judges 0.96 s and knows the edges of its patch: run over longer input in one piece it loses its judgement."""
 EMERGENCY = (316, 317, 318, 319, 390)

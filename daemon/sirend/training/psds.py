@@ -34,7 +34,7 @@ def score(
         from sed_scores_eval.base_modules.scores import create_score_dataframe  # noqa: PLC0415
         from sed_scores_eval.intersection_based import psds  # noqa: PLC0415  slow to import, only for reports
     except ModuleNotFoundError:
-        log.warning("no PSDS in this report: pip install 'sirend[psds]'")
+        log.warning("no PSDS in this report: make venv EXTRAS=psds")
         return float("nan")
 
     if not any(sirens):

@@ -33,12 +33,13 @@ ROUNDS = 5
 CHANNELS = 4
 
 
-def street(minutes: int) -> Pcm:
+def street(minutes: float) -> Pcm:
     """Return drive-bys one after the other, float32[n]: a busy street, the same in every run."""
     parts: list[Pcm] = []
-    while sum(map(len, parts)) < minutes * 60 * SAMPLE_RATE_HZ:
+    samples = round(minutes * 60 * SAMPLE_RATE_HZ)
+    while sum(map(len, parts)) < samples:
         parts.append(render(Scene(siren="hilo", profile="de", snr_db=10.0, seed=len(parts))).pcm)
-    return np.concatenate(parts)[: minutes * 60 * SAMPLE_RATE_HZ]
+    return np.concatenate(parts)[:samples]
 
 
 def blocks(pcm: Pcm, channels: int) -> list[Block]:
@@ -87,7 +88,7 @@ def peer_s(pcm: Pcm, path: Path) -> float:
 
     peer = Peer(path)
     began = time.process_time()
-    peer.scores(pcm)
+    peer.scores([pcm])
     return time.process_time() - began
 
 
@@ -104,7 +105,7 @@ def peak_mb(*command: str) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=int, default=5, help="audio in a round")
+    parser.add_argument("--minutes", type=float, default=5.0, help="audio in a round")
     parser.add_argument("--model", type=Path, action="append", help="bundle to measure (default: all that ship)")
     args = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -149,7 +150,7 @@ def main() -> None:
         if peer.is_file():
             code = (
                 "import sys, pathlib, soundfile; from sirend.training.peer import Peer; "
-                "Peer(pathlib.Path(sys.argv[1])).scores(soundfile.read(sys.argv[2], dtype='float32')[0])"
+                "Peer(pathlib.Path(sys.argv[1])).scores([soundfile.read(sys.argv[2], dtype='float32')[0]])"
             )
             print(f"peak memory of YAMNet: {peak_mb(sys.executable, '-c', code, str(peer), str(wav)):.0f} MB")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,3 +28,18 @@ def test_the_fleet_comes_back_and_hears_every_event() -> None:
     assert "connect storm: 100 of 100 back" in done.stdout
     assert "100 simultaneous events" in done.stdout
     assert "; 0 missing" in done.stdout
+
+
+@pytest.mark.recordings
+def test_the_benchmark_measures_every_model_beside_the_peer() -> None:
+    recordings = Path(os.environ.get("SIREND_RECORDINGS", BENCH.parents[2] / "shared" / "data"))
+    peer = recordings.parent / "peers" / "yamnet.tflite"
+    words = [sys.executable, str(BENCH / "bench.py"), "--minutes", "0.1"]
+    done = subprocess.run(
+        words, env={**os.environ, "SIREND_PEER": str(peer)}, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    models = len(list((BENCH.parents[1] / "models").glob("siren-*")))
+    assert done.stdout.count("times the CPU") == models
+    assert done.stdout.count("of its CPU") == models
+    assert "peak memory of YAMNet: " in done.stdout

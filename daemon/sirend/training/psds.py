@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +32,9 @@ def score(
     A window's score stands for the hop that ends with it.
     """
     try:
-        from sed_scores_eval.base_modules.scores import create_score_dataframe  # noqa: PLC0415
-        from sed_scores_eval.intersection_based import psds  # noqa: PLC0415  slow to import, only for reports
+        with warnings.catch_warnings(action="ignore"):  # what it brings imports pkg_resources, which warns of its end
+            from sed_scores_eval.base_modules.scores import create_score_dataframe  # noqa: PLC0415
+            from sed_scores_eval.intersection_based import psds  # noqa: PLC0415  slow to import, only for reports
     except ModuleNotFoundError:
         log.warning("no PSDS in this report: make venv EXTRAS=psds")
         return float("nan")

@@ -8,7 +8,6 @@ gone, as sound comes round corners.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +23,7 @@ from sirend.simulate import (
     SNR_BAND_HZ,
     TRUTH_HZ,
     Rendered,
+    described,
     mix,
     rms,
     short_db,
@@ -113,15 +113,7 @@ def render(scene: Scene, *, leg: str = "north") -> Rendered:
     truth = {
         "schema": "sirend/junction-truth/1",
         "leg": leg,
-        "siren": scene.siren,
-        "profile": scene.profile,
-        "tone": asdict(tone),
-        "start_m": scene.start_m,
-        "speed_kmh": scene.speed_kmh,
-        "pass_m": scene.pass_m,
-        "peak_snr_db": scene.snr_db,
-        "seed": scene.seed,
-        "background": "synthetic street" if scene.background is None else scene.background.name,
+        **described(scene, tone),
         "rate_hz": RATE_HZ,
         "duration_s": samples / RATE_HZ,
         "closest_s": round(ways[leg].closest_s, 3),

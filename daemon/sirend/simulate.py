@@ -101,6 +101,21 @@ class Rendered:
     """What is in it, as JSON values."""
 
 
+def described(scene: Scene, tone: sirens.Tone) -> dict[str, Any]:
+    """Return what a truth says of the scene itself, JSON values."""
+    return {
+        "siren": scene.siren,
+        "profile": scene.profile,
+        "tone": asdict(tone),
+        "start_m": scene.start_m,
+        "speed_kmh": scene.speed_kmh,
+        "pass_m": scene.pass_m,
+        "peak_snr_db": scene.snr_db,
+        "seed": scene.seed,
+        "background": "synthetic street" if scene.background is None else scene.background.name,
+    }
+
+
 def render(scene: Scene) -> Rendered:
     """Render a scene; the same scene gives the same samples.
 
@@ -134,15 +149,7 @@ def render(scene: Scene) -> Rendered:
     low_hz, high_hz = SNR_BAND_HZ
     truth = {
         "schema": "sirend/truth/1",
-        "siren": scene.siren,
-        "profile": scene.profile,
-        "tone": asdict(tone),
-        "start_m": scene.start_m,
-        "speed_kmh": scene.speed_kmh,
-        "pass_m": scene.pass_m,
-        "peak_snr_db": scene.snr_db,
-        "seed": scene.seed,
-        "background": "synthetic street" if scene.background is None else scene.background.name,
+        **described(scene, tone),
         "background_dbfs": round(scale_db + loudness_db, 2),
         "rate_hz": RATE_HZ,
         "duration_s": samples / RATE_HZ,

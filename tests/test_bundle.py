@@ -10,7 +10,7 @@ import pytest
 
 import sirend
 from sirend import bundle
-from sirend.bundle import Calibration, OperatingPoint, Screen
+from sirend.bundle import Backbone, Calibration, OperatingPoint
 from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
 
@@ -71,18 +71,20 @@ def test_a_changed_network_is_refused(tmp_path: Path) -> None:
     assert problem.endswith("the model was changed or damaged; install it again")
 
 
-def _screened(folder: Path, **changes: object) -> Path:
-    screen = {"file": "screen.tflite", "sha256": hashlib.sha256(SMALL).hexdigest(), "scale": 1, "offset": 0.5}
-    content = manifest(screen=screen | {"at_least": 0.02} | changes)
-    write(folder, content)
-    (folder / "screen.tflite").write_bytes(SMALL)
+def _listening(folder: Path, **changes: object) -> Path:
+    described = {"file": "backbone.tflite", "sha256": hashlib.sha256(SMALL).hexdigest(), "patch_frames": 96}
+    write(folder, manifest(backbone=described | {"places": [0, 50, 102], "outputs": 8} | changes))
+    (folder / "backbone.tflite").write_bytes(SMALL)
     return folder
 
 
-def test_a_screen_is_read(tmp_path: Path) -> None:
-    loaded = bundle.load(_screened(tmp_path / "b"))
-    assert loaded.screen == Screen(SMALL, Calibration(scale=1, offset=0.5), at_least=0.02)
+def test_a_backbone_is_read(tmp_path: Path) -> None:
+    loaded = bundle.load(_listening(tmp_path / "b"))
+    assert loaded.backbone == Backbone(SMALL, patch_frames=96, places=(0, 50, 102), outputs=8)
     assert loaded.identity != bundle.load(write(tmp_path / "c")).identity
+
+
+PLACES = "backbone.places must rise, and every patch of patch_frames lie within a window"
 
 
 @pytest.mark.parametrize(
@@ -90,23 +92,31 @@ def test_a_screen_is_read(tmp_path: Path) -> None:
     [
         (
             {"sha256": "0" * 64},
-            "screen.tflite does not have the SHA-256 of the manifest: it was changed; install it again",
+            "backbone.tflite does not have the SHA-256 of the manifest: it was changed; install it again",
         ),
-        ({"at_least": 0.5}, "screen.at_least must lie between 0 and exit"),
-        ({"at_least": 0}, "screen.at_least must lie between 0 and exit"),
-        ({"scale": -1}, "screen.scale must be over 0"),
-        ({"scale": "much"}, "screen.scale is 'much': it must be a number"),
-        ({"file": "../up.tflite"}, r"screen.file is '../up.tflite': it must be of the form [\w-]+\.tflite"),
-        ({"more": 1}, f"screen.more is unknown to sirend {sirend.__version__}"),
+        ({"places": [0, 103]}, PLACES),
+        ({"places": [-1, 50]}, PLACES),
+        ({"places": [50, 0]}, PLACES),
+        ({"places": [0, 0]}, PLACES),
+        ({"places": [0, 1.5]}, PLACES),
+        ({"places": []}, PLACES),
+        ({"patch_frames": 0}, PLACES),
+        ({"outputs": 0}, PLACES),
+        ({"places": 0}, "backbone.places is 0: it must be a list"),
+        ({"outputs": "many"}, "backbone.outputs is 'many': it must be a whole number"),
+        ({"file": "../up.tflite"}, r"backbone.file is '../up.tflite': it must be of the form [\w-]+\.tflite"),
+        ({"more": 1}, f"backbone.more is unknown to sirend {sirend.__version__}"),
     ],
 )
-def test_a_screen_that_is_not_as_described_is_refused(tmp_path: Path, changes: dict[str, object], problem: str) -> None:
-    assert problems(_screened(tmp_path / "b", **changes)) == (problem,)
+def test_a_backbone_that_is_not_as_described_is_refused(
+    tmp_path: Path, changes: dict[str, object], problem: str
+) -> None:
+    assert problems(_listening(tmp_path / "b", **changes)) == (problem,)
 
 
-def test_a_screen_that_is_missing_is_refused(tmp_path: Path) -> None:
-    folder = _screened(tmp_path / "b")
-    (folder / "screen.tflite").unlink()
+def test_a_backbone_that_is_missing_is_refused(tmp_path: Path) -> None:
+    folder = _listening(tmp_path / "b")
+    (folder / "backbone.tflite").unlink()
     with pytest.raises(ConfigError, match="the model cannot be read: No such file or directory"):
         bundle.load(folder)
 

@@ -2,21 +2,23 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import ai_edge_litert.schema_py_generated as tflite
 import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from sirend import classifier
-from sirend.bundle import Bundle, Calibration, OperatingPoint, Screen
-from sirend.classifier import Classifier
+from sirend import network as networks
+from sirend.audio import Block, Samples, Window
+from sirend.bundle import Backbone as Described
+from sirend.bundle import Bundle, Calibration, OperatingPoint
+from sirend.classifier import Backbone, Classifier
 from sirend.errors import ConfigError
-from sirend.features import FeatureSpec
+from sirend.features import Extractor, FeatureSpec, Spectrogram
+from sirend.windows import Windows
 
 SPEC = FeatureSpec()
 
@@ -78,10 +80,10 @@ def bundle(model_bytes: bytes, calibration: Calibration | None = None) -> Bundle
     )
 
 
-def constant(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.array(values, dtype=np.float32)[:, np.newaxis, np.newaxis] * np.ones(
-        (1, SPEC.frames, SPEC.bands), dtype=np.float32
-    )
+def constant(*values: float) -> Spectrogram:
+    """Return windows whose log-mel is everywhere one of ``values``."""
+    log = np.array(values, dtype=np.float32)[:, np.newaxis, np.newaxis] * np.ones((SPEC.frames, SPEC.bands), np.float32)
+    return cast("Spectrogram", SimpleNamespace(log=log, fresh=SPEC.frames))
 
 
 def test_the_probability_is_the_calibrated_sigmoid_of_the_logit() -> None:
@@ -100,18 +102,36 @@ def test_extreme_logits_stay_probabilities() -> None:
     assert scored.tolist() == pytest.approx([0.0, 1.0], abs=1e-30)
 
 
-def test_the_screen_judges_alone_what_is_nothing_like_a_siren() -> None:
-    screen = Screen(network(), Calibration(scale=1.0, offset=0.0), at_least=0.1)
-    both = Classifier(replace(bundle(network(), Calibration(scale=3.0, offset=0.0)), screen=screen), approaches=3)
-    scored = both.score(constant(-4.0, -2.0, 1.0))
-    assert scored.tolist() == pytest.approx([0.017986, 0.002473, 0.952574], abs=1e-5)
-    assert both.judged == 2
+def backbone(places: tuple[int, ...] = (0, 50, 100), approaches: int = 1) -> Backbone:
+    described = Described(network(frames=96), patch_frames=96, places=places, outputs=1)
+    return Backbone(bundle(network()), described, approaches)
 
 
-def test_without_a_screen_the_network_hears_every_window() -> None:
-    alone = Classifier(bundle(network()), approaches=2)
-    alone.score(constant(-9.0, -9.0))
-    assert alone.judged == 2
+def windows(hop: int, channels: int = 1, seconds: int = 5) -> list[Window]:
+    pcm = np.random.default_rng(0).standard_normal((seconds * 16_000, channels)).astype(np.float32)
+    loud = np.repeat(np.linspace(0.01, 1.0, seconds), 16_000)[:, np.newaxis].astype(np.float32)
+    sliding = Windows(window=SPEC.window_samples, hop=hop, channels=range(channels))
+    return list(sliding.push(Block(Samples(0), 0.1 * pcm * loud)))
+
+
+@pytest.mark.parametrize("hop", [2_000, 4_000, 4_001, 8_000, 12_000, 32_000])
+def test_a_patch_says_the_same_whichever_window_brought_it(hop: int) -> None:
+    sliding, extractor = backbone(approaches=2), Extractor(SPEC)
+    heard = windows(hop, channels=2)
+    assert len(heard) > 1
+    for window in heard:
+        alone = backbone(approaches=2).embeddings(Spectrogram.of(SPEC, window.pcm))
+        np.testing.assert_allclose(sliding.embeddings(extractor.spectrogram(window)), alone, atol=1e-5)
+
+
+def test_each_patch_is_listened_to_once() -> None:
+    sliding, extractor = backbone(), Extractor(SPEC)
+    heard = windows(4_000)
+    for window in heard:
+        sliding.embeddings(extractor.spectrogram(window))
+    assert sliding.judged == len(heard) + 4, "three in the first window, two in the second, then one"
+    sliding.embeddings(Extractor(SPEC).spectrogram(heard[0]))
+    assert sliding.judged == len(heard) + 7, "a new stream shares nothing with the one before"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +158,7 @@ def test_the_older_runtime_serves_where_the_newer_is_missing(monkeypatch: pytest
 
 
 def test_without_any_runtime_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in classifier.RUNTIMES:
+    for name in networks.RUNTIMES:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigError, match="no TFLite runtime: pip install ai-edge-litert"):
         Classifier(bundle(network()))

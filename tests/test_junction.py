@@ -16,7 +16,7 @@ from sirend import cli
 from sirend.audio import Block, Samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.events import ReplayClock, Scribe
-from sirend.features import Features, FeatureSpec
+from sirend.features import FeatureSpec, Spectrogram
 from sirend.junction import LEGS, render
 from sirend.pipeline import Stages, detect
 from sirend.settings import Approach, AudioConfig, Config
@@ -44,8 +44,8 @@ MODEL = Bundle(
 class TonesAreSirens:
     """A stand-in classifier: what stands out of the bands from 300 to 3000 Hz, frame by frame, is a siren."""
 
-    def score(self, features: Features) -> npt.NDArray[np.float32]:
-        band = features[:, :, 8:44]
+    def score(self, spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
+        band = spectrogram.log[:, :, 8:44]
         peak = (band.max(axis=2) - np.median(band, axis=2)).mean(axis=1)
         return np.asarray(1.0 / (1.0 + np.exp(-8.0 * (peak - 1.3))), np.float32)
 

@@ -9,7 +9,7 @@ import pytest
 from sirend import bundle as bundles
 from sirend.checkup import SCORE_TOLERANCE
 from sirend.classifier import Classifier
-from sirend.features import log_spectrogram
+from sirend.features import Spectrogram
 from sirend.training import recipe
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -24,9 +24,9 @@ def test_a_model_ships() -> None:
 def test_a_bundle_gives_its_golden_features_and_scores(folder: Path) -> None:
     bundle = bundles.load(folder)
     with np.load(folder / "golden.npz", allow_pickle=False) as golden:
-        features = log_spectrogram(bundle.feature_spec, golden["pcm"].astype(np.float32) / np.float32(32768))
-        np.testing.assert_allclose(features, golden["features"], atol=1e-4)
-        scores = Classifier(bundle, approaches=len(features)).score(features)
+        heard = Spectrogram.of(bundle.feature_spec, golden["pcm"].astype(np.float32) / np.float32(32768))
+        np.testing.assert_allclose(heard.log, golden["features"], atol=1e-4)
+        scores = Classifier(bundle, approaches=len(heard.mel)).score(heard)
         np.testing.assert_allclose(scores, golden["score"], atol=SCORE_TOLERANCE)
 
 

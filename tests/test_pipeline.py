@@ -16,7 +16,7 @@ from sirend.audio import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import InputError
 from sirend.events import Event, ReplayClock, Scribe
-from sirend.features import Features, FeatureSpec
+from sirend.features import FeatureSpec, Spectrogram
 from sirend.pipeline import Stages, detect
 from sirend.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
 
@@ -46,8 +46,8 @@ MODEL = Bundle(
 class LoudIsSiren:
     """A classifier that takes every loud sound for a siren: the features of digital silence are all the same."""
 
-    def score(self, features: Features) -> npt.NDArray[np.float32]:
-        return np.where(features.max(axis=(1, 2)) > np.log(0.01), 0.99, 0.01).astype(np.float32)
+    def score(self, spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
+        return np.where(spectrogram.log.max(axis=(1, 2)) > np.log(0.01), 0.99, 0.01).astype(np.float32)
 
 
 @dataclass

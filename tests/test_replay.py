@@ -13,7 +13,7 @@ import soundfile
 
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import InputError, UsageError
-from sirend.features import Features, FeatureSpec
+from sirend.features import FeatureSpec, Spectrogram
 from sirend.replay import Replay, Wishes
 from sirend.settings import Approach, ArbitrationConfig, AudioConfig, Config, Inhibit
 
@@ -41,8 +41,8 @@ MODEL = Bundle(
 class LoudIsSiren:
     """A classifier that takes every loud sound for a siren: the features of digital silence are all the same."""
 
-    def score(self, features: Features) -> npt.NDArray[np.float32]:
-        loudness = features.max(axis=(1, 2)) + 0.01 * features.mean(axis=(1, 2))
+    def score(self, spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
+        loudness = spectrogram.log.max(axis=(1, 2)) + 0.01 * spectrogram.log.mean(axis=(1, 2))
         return np.where(loudness > np.log(0.01), 0.9 + 0.01 * np.tanh(loudness), 0.01).astype(np.float32)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sirend.bundle import Bundle, Calibration, OperatingPoint
-from sirend.features import Features, FeatureSpec
+from sirend.features import FeatureSpec, Spectrogram
 from sirend.selftest import Result, selftest
 from sirend.settings import Approach, AudioConfig, CallConfig, Config, Inhibit
 
@@ -39,7 +39,7 @@ class Between:
         self._approaches, self._spans, self._deaf = approaches, spans, deaf
         self._window = 0
 
-    def score(self, _features: Features) -> npt.NDArray[np.float32]:
+    def score(self, _spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
         self._window += 1
         heard = any(first <= self._window <= last for first, last in self._spans)
         scores = np.full(self._approaches, 0.97 if heard else 0.02, dtype=np.float32)

@@ -22,7 +22,7 @@ from sirend.audio import Block, Gap, GapReason, Samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import ConfigError, DeviceError
 from sirend.events import LiveClock
-from sirend.features import Features, FeatureSpec
+from sirend.features import FeatureSpec, Spectrogram
 from sirend.home_assistant import discovery
 from sirend.service import Rereading, Service, hanging_up, stopping
 from sirend.settings import CallConfig, Config, HomeAssistantConfig, Inhibit, MqttConfig
@@ -53,7 +53,7 @@ class Siren:
         self._approaches = approaches
         self._left = 20
 
-    def score(self, _features: Features) -> npt.NDArray[np.float32]:
+    def score(self, _spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
         self._left -= 1
         if not self._left:
             raise ZeroDivisionError("a bug")

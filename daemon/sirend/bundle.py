@@ -39,8 +39,8 @@ _REQUIRED = {
     "recipe_sha256": str,
     "min_sirend": str,
 }
-_OPTIONAL = {"golden": str, "screen": dict}
-_SCREEN = {"file": str, "sha256": str, "scale": float, "offset": float, "at_least": float}
+_OPTIONAL = {"golden": str, "backbone": dict}
+_BACKBONE = {"file": str, "sha256": str, "patch_frames": int, "places": list, "outputs": int}
 _PATTERNS = {
     "schema": re.escape(SCHEMA),
     "name": r"siren-\d+\.\d+\.\d+",
@@ -51,7 +51,7 @@ _PATTERNS = {
     "min_sirend": r"\d+\.\d+\.\d+",
     "golden": r"[\w-]+\.npz",
 }
-_SCREEN_PATTERNS = {"file": r"[\w-]+\.tflite", "sha256": "[0-9a-f]{64}"}
+_BACKBONE_PATTERNS = {"file": r"[\w-]+\.tflite", "sha256": "[0-9a-f]{64}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,17 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
-    """A small network that spares the large one the windows that are nothing like a siren."""
+class Backbone:
+    """A network that listens to patches of a window, for the bundle's own network to judge."""
 
     model_bytes: bytes
     """A TFLite flatbuffer whose digest was verified."""
-    calibration: Calibration
-    at_least: float
-    """Its own probability from which the large network is asked, 0..``exit``."""
+    patch_frames: int
+    """Length of a patch, frames."""
+    places: tuple[int, ...]
+    """Where the patches begin in a window, frames, rising."""
+    outputs: int
+    """Numbers that it says of a patch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +108,17 @@ class Bundle:
     """Distance of windows, s, for which the operating point was chosen."""
     digest: str
     """SHA-256 of ``model_bytes`` in hex."""
-    screen: Screen | None = None
-    """None where the network hears every window itself."""
+    backbone: Backbone | None = None
+    """None where the network takes the window alone."""
 
     @property
     def identity(self) -> str:
         """SHA-256 in hex of all that decides a score or a call: networks, calibrations, thresholds."""
-        small = self.screen and (
-            hashlib.sha256(self.screen.model_bytes).hexdigest(),
-            replace(self.screen, model_bytes=b""),
+        listening = self.backbone and (
+            hashlib.sha256(self.backbone.model_bytes).hexdigest(),
+            replace(self.backbone, model_bytes=b""),
         )
-        return hashlib.sha256(repr((self.digest, self.calibration, self.operating, small)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.digest, self.calibration, self.operating, listening)).encode()).hexdigest()
 
 
 def find(path: Path | None) -> Path:
@@ -158,10 +161,8 @@ def load(path: Path) -> Bundle:
         )
     if spec.digest != manifest["features_digest"]:
         problems.append("features_digest does not belong to the features: the manifest was changed; install it again")
-    screen = manifest.get("screen")
-    screen_bytes = b"" if screen is None else _read(path / screen["file"])
-    if screen is not None and hashlib.sha256(screen_bytes).hexdigest() != screen["sha256"]:
-        problems.append(f"{screen['file']} does not have the SHA-256 of the manifest: it was changed; install it again")
+    described = manifest.get("backbone")
+    backbone = None if described is None else _backbone(path, described, problems)
     if manifest.get("golden") is not None and not (path / manifest["golden"]).is_file():
         problems.append(f"the file {manifest['golden']} is missing; install the model again")
     if problems:
@@ -175,12 +176,17 @@ def load(path: Path) -> Bundle:
         calibration=Calibration(**manifest["calibration"]),
         hop_s=float(manifest["hop_s"]),
         digest=digest,
-        screen=screen and _screen(screen, screen_bytes),
+        backbone=backbone,
     )
 
 
-def _screen(described: dict[str, Any], model_bytes: bytes) -> Screen:
-    return Screen(model_bytes, Calibration(described["scale"], described["offset"]), described["at_least"])
+def _backbone(path: Path, described: dict[str, Any], problems: list[str]) -> Backbone:
+    model_bytes = _read(path / described["file"])
+    if hashlib.sha256(model_bytes).hexdigest() != described["sha256"]:
+        problems.append(
+            f"{described['file']} does not have the SHA-256 of the manifest: it was changed; install it again"
+        )
+    return Backbone(model_bytes, described["patch_frames"], tuple(described["places"]), described["outputs"])
 
 
 def _read(path: Path) -> bytes:
@@ -209,12 +215,12 @@ def _problems(manifest: dict[str, Any]) -> list[str]:
         if isinstance(manifest.get(section), dict):
             types = {each.name: int if each.type == "int" else float for each in fields(kind)}
             problems += _shape_problems(f"{section}.", manifest[section], types, {})
-    if isinstance(manifest.get("screen"), dict):
-        problems += _shape_problems("screen.", manifest["screen"], _SCREEN, {})
+    if isinstance(manifest.get("backbone"), dict):
+        problems += _shape_problems("backbone.", manifest["backbone"], _BACKBONE, {})
     if problems:
         return problems
-    screen = manifest.get("screen", {})
-    for prefix, values, patterns in (("", manifest, _PATTERNS), ("screen.", screen, _SCREEN_PATTERNS)):
+    backbone = manifest.get("backbone", {})
+    for prefix, values, patterns in (("", manifest, _PATTERNS), ("backbone.", backbone, _BACKBONE_PATTERNS)):
         problems += [
             f"{prefix}{name} is {values[name]!r}: it must be of the form {pattern}"
             for name, pattern in patterns.items()
@@ -225,8 +231,6 @@ def _problems(manifest: dict[str, Any]) -> list[str]:
         (0.0 < point["exit"] < point["enter"] < 1.0, "operating_point needs 0 < exit < enter < 1"),
         (min(point["confirm_s"], point["release_s"]) >= 0.0, "operating_point has a negative time"),
         (calibration["scale"] > 0.0, "calibration.scale must be over 0"),
-        (screen.get("scale", 1.0) > 0.0, "screen.scale must be over 0"),
-        (0.0 < screen.get("at_least", 1e-9) <= point["exit"], "screen.at_least must lie between 0 and exit"),
         (manifest["hop_s"] > 0.0, "hop_s must be over 0"),
         (
             features["sample_rate_hz"] == SAMPLE_RATE_HZ,
@@ -236,6 +240,8 @@ def _problems(manifest: dict[str, Any]) -> list[str]:
     ):
         if not holds:
             problems.append(problem)
+    if not problems and backbone and not _lie_in_a_window(backbone, FeatureSpec(**features)):
+        problems.append("backbone.places must rise, and every patch of patch_frames lie within a window")
     if not problems and _version(manifest["min_sirend"]) > _version(sirend.__version__):
         problems.append(f"the model needs sirend {manifest['min_sirend']}; this is {sirend.__version__}: update it")
     return problems
@@ -259,7 +265,7 @@ def _shape_problems(
     return problems
 
 
-_JSON_NAMES = {str: "text", int: "whole number", dict: "JSON object"}
+_JSON_NAMES = {str: "text", int: "whole number", dict: "JSON object", list: "list"}
 
 
 def _can_be_computed(features: dict[str, float]) -> bool:
@@ -274,6 +280,19 @@ def _can_be_computed(features: dict[str, float]) -> bool:
         and 0 < features["bands"] <= features["fft_samples"] // 2
         and 0.0 <= features["low_hz"] < features["high_hz"] <= SAMPLE_RATE_HZ / 2
         and min(features["log_offset"], features["target_rms"], features["max_gain"]) > 0.0
+    )
+
+
+def _lie_in_a_window(backbone: dict[str, Any], spec: FeatureSpec) -> bool:
+    """Return whether the patches of a backbone can be cut out of a window."""
+    places, frames = backbone["places"], backbone["patch_frames"]
+    return (
+        bool(places)
+        and all(type(place) is int for place in places)
+        and places == sorted(set(places))
+        and min(frames, backbone["outputs"]) > 0
+        and places[0] >= 0
+        and places[-1] + frames <= spec.frames
     )
 
 

@@ -10,7 +10,7 @@ from sirend import bundle, config
 from sirend.audio import to_seconds
 from sirend.classifier import Classifier
 from sirend.errors import ConfigError
-from sirend.features import log_spectrogram
+from sirend.features import Spectrogram
 from sirend.live import Post, View
 from sirend.onlookers import onlookers
 
@@ -103,13 +103,13 @@ def _verified(model: Bundle) -> str:
             features, scores = saved["features"], saved["score"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(str(golden), [f"the golden windows cannot be read: {error}"]) from error
-    here = log_spectrogram(model.feature_spec, pcm)
-    off = float(np.abs(here - features).max())
+    here = Spectrogram.of(model.feature_spec, pcm)
+    off = float(np.abs(here.log - features).max())
     if off > FEATURES_TOLERANCE:
         raise ConfigError(
             str(golden), [f"features differ by {off:.2g} from those of the training; report this machine"]
         )
-    off = float(np.abs(Classifier(model, len(here)).score(here) - scores).max())
+    off = float(np.abs(Classifier(model, len(pcm)).score(here) - scores).max())
     if off > SCORE_TOLERANCE:
         raise ConfigError(str(golden), [f"scores differ by {off:.2g} from those of the training; report this machine"])
-    return f"model {model.name}: digests verified, {len(here)} golden windows give the same scores here"
+    return f"model {model.name}: digests verified, {len(pcm)} golden windows give the same scores here"

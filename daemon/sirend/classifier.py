@@ -1,121 +1,76 @@
-"""The network: features in, calibrated probability of a siren out, through whichever TFLite runtime is installed."""
+"""What a bundle makes of a window: a calibrated probability of a siren.
+
+A bundle is one network over the window, or two: a backbone that listens to patches shorter than a window, and a network
+that judges the window and what the backbone made of its patches.
+"""
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from sirend.errors import ConfigError
+from sirend.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from sirend.bundle import Backbone as Described
+    from sirend.bundle import Bundle
+    from sirend.features import Spectrogram
 
-    from sirend.bundle import Bundle, Calibration
-    from sirend.features import Features
-
-RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
-"""The maintained runtime, and its predecessor for what only that serves (32-bit Pi, Python up to 3.11)."""
+Floats = npt.NDArray[np.float32]
 
 
 class Classifier:
-    """Scores the windows of all approaches, on one thread; a small network first where the bundle has a screen.
-
-    The screen hears every window. Below ``Screen.at_least`` its own score stands, and the large network is spared the
-    work: most of a street is nothing like a siren. What it lets through is judged by the large network alone.
-    """
+    """Scores the windows of all approaches, on one thread."""
 
     def __init__(self, bundle: Bundle, approaches: int = 1) -> None:
         """Load the networks of ``bundle`` for windows of ``approaches``.
 
         Raises ``ConfigError`` when no runtime is installed or a network is not of the shape that the manifest says.
         """
-        screen = bundle.screen
-        self._screen = None if screen is None else _Network(bundle, screen.model_bytes, screen.calibration, approaches)
-        self._at_least = 0.0 if screen is None else screen.at_least
-        self._network = _Network(bundle, bundle.model_bytes, bundle.calibration, 1 if screen else approaches)
-        self.judged = 0
-        """Windows that the large network heard so far."""
-
-    def score(self, features: Features) -> npt.NDArray[np.float32]:
-        """Return float32[approaches], probability of a siren 0..1, for float32[approaches, frames, bands]."""
-        if self._screen is None:
-            self.judged += len(features)
-            return self._network.probability(features)
-        probability = self._screen.probability(features)
-        for approach in np.flatnonzero(probability >= self._at_least):
-            probability[approach] = self._network.probability(features[approach])[0]
-            self.judged += 1
-        return probability
-
-
-class _Network:
-    """One TFLite network of a fixed number of windows, and what makes probabilities of its logits."""
-
-    def __init__(self, bundle: Bundle, model_bytes: bytes, calibration: Calibration, windows: int) -> None:
-        interpreter_class = _interpreter_class()
-        self._calibration = calibration
         spec = bundle.feature_spec
-        with _starting(str(bundle.path)):
-            self._interpreter = interpreter_class(model_content=model_bytes, num_threads=1)
-            (source,), (result,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-            self._input, self._output = source["index"], result["index"]
-            shape = [int(size) for size in source["shape"]]
-            expected = [1, spec.frames, spec.bands]
-            if shape not in (expected, [*expected, 1]):
-                raise ConfigError(str(bundle.path), [f"the network's input is {shape}, its features are {expected}"])
-            self._shape = (windows, *shape[1:])
-            self._interpreter.resize_tensor_input(self._input, self._shape)
-            self._interpreter.allocate_tensors()
-            logits = self._logits(np.zeros(self._shape, dtype=np.float32))
-        if logits.shape != (windows, 1) or logits.dtype != np.float32:
-            found = f"{logits.dtype}{list(logits.shape)}"
-            raise ConfigError(str(bundle.path), [f"the network's output is {found}, not float32[{windows}, 1]"])
+        inputs: list[tuple[int, ...]] = [(spec.frames, spec.bands)]
+        self._backbone = None
+        if bundle.backbone is not None:
+            self._backbone = Backbone(bundle, bundle.backbone, approaches)
+            inputs.append((len(bundle.backbone.places), bundle.backbone.outputs))
+        self._network = Network(bundle.path, bundle.model_bytes, rows=approaches, inputs=inputs, outputs=1)
+        self._calibration = bundle.calibration
 
-    def probability(self, features: Features) -> npt.NDArray[np.float32]:
-        """Return float32[windows], 0..1, for float32 of ``windows`` times frames times bands."""
-        logits = self._logits(features.reshape(self._shape))[:, 0].astype(np.float64)
+    def score(self, spectrogram: Spectrogram) -> Floats:
+        """Return float32[approaches], probability of a siren 0..1. Windows come in the order of their ends."""
+        inputs = [spectrogram.log]
+        if self._backbone is not None:
+            inputs.append(self._backbone.embeddings(spectrogram))
+        logits = self._network(*inputs)[:, 0].astype(np.float64)
         exponent = self._calibration.scale * logits + self._calibration.offset
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(exponent, -80.0, 80.0))), dtype=np.float32)
 
-    def _logits(self, features: Features) -> npt.NDArray[np.float32]:
-        self._interpreter.set_tensor(self._input, features)
-        self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self._output))
 
+class Backbone:
+    """Listens to patches of a window, to each once: windows overlap, and share the patches that lie in both."""
 
-def _interpreter_class() -> Any:  # noqa: ANN401  neither runtime has types
-    """Return the class ``Interpreter`` of the first runtime that can be imported."""
-    reasons = []
-    for name in RUNTIMES:
-        try:
-            return importlib.import_module(name).Interpreter
-        except (ImportError, AttributeError) as error:  # AttributeError: tflite-runtime 2.14 beside numpy 2
-            reasons.append(str(error))
-    raise ConfigError("model", [f"no TFLite runtime: pip install ai-edge-litert ({'; '.join(reasons)})"])
+    def __init__(self, bundle: Bundle, described: Described, approaches: int) -> None:
+        """Load the network ``described`` of ``bundle`` for ``approaches``; raises ``ConfigError`` as ``Classifier``."""
+        self._places, self._frames = described.places, described.patch_frames
+        self._network = Network(
+            bundle.path,
+            described.model_bytes,
+            rows=approaches,
+            inputs=[(self._frames, bundle.feature_spec.bands)],
+            outputs=described.outputs,
+        )
+        self._known: dict[int, Floats] = {}
+        self.judged = 0
+        """Patches listened to so far."""
 
-
-@contextmanager
-def _starting(bundle: str) -> Iterator[None]:
-    """Turn what the runtime raises over a network into ``ConfigError``.
-
-    Drops what it prints about itself on the process's stderr, for which it has no switch.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        yield
-    except (ValueError, RuntimeError) as error:
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ConfigError(bundle, [f"the network cannot be used: {why}"]) from error
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    def embeddings(self, spectrogram: Spectrogram) -> Floats:
+        """Return float32[approaches, places, outputs] of the patches of a window."""
+        known = {place - spectrogram.fresh: each for place, each in self._known.items() if place >= spectrogram.fresh}
+        for place in self._places:
+            if place not in known:
+                known[place] = self._network(spectrogram.patch(place, self._frames))
+                self.judged += 1
+        self._known = known
+        return np.stack([known[place] for place in self._places], axis=1)

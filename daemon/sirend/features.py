@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -97,24 +97,53 @@ def log_spectrogram(spec: FeatureSpec, pcm: Pcm) -> Features:
     return normalise(spec, mel_frames(spec, pcm))
 
 
+@dataclass(frozen=True, slots=True)
+class Spectrogram:
+    """A window in the mel domain, for a network to take what it needs of it."""
+
+    spec: FeatureSpec
+    mel: Features
+    """Linear magnitudes float32[approaches, frames, bands]."""
+    fresh: int
+    """Frames at its end that the window before it did not have."""
+
+    @classmethod
+    def of(cls, spec: FeatureSpec, pcm: Pcm) -> Self:
+        """Return the spectrogram of windows float32[approaches, window_samples] that follow no other."""
+        return cls(spec, mel_frames(spec, pcm), spec.frames)
+
+    @property
+    def log(self) -> Features:
+        """The features float32[approaches, frames, bands], the level normalised over the window."""
+        return normalise(self.spec, self.mel)
+
+    def patch(self, start: int, frames: int) -> Features:
+        """Return float32[approaches, frames, bands] from frame ``start`` on, the level normalised over the patch.
+
+        A patch knows nothing of the window around it, so what is made of it holds for the next window too.
+        """
+        return normalise(self.spec, self.mel[:, start : start + frames])
+
+
 class Extractor:
-    """Features of consecutive windows, computing only the frames that a hop brings."""
+    """Spectrograms of consecutive windows, computing only the frames that a hop brings."""
 
     def __init__(self, spec: FeatureSpec) -> None:
         """Start with nothing remembered."""
         self.spec = spec
         self._mel: Features | None = None
 
-    def features(self, window: Window) -> Features:
-        """Return float32[approaches, frames, bands], equal to ``log_spectrogram(spec, window.pcm)``."""
+    def spectrogram(self, window: Window) -> Spectrogram:
+        """Return the spectrogram of ``window``, equal to ``Spectrogram.of(spec, window.pcm)`` but for what is fresh."""
         spec = self.spec
-        new_frames, odd = divmod(window.fresh, spec.step_samples)
-        if self._mel is None or odd or new_frames >= spec.frames:
+        fresh, odd = divmod(window.fresh, spec.step_samples)
+        if self._mel is None or odd or fresh >= spec.frames:
+            fresh = spec.frames
             self._mel = mel_frames(spec, window.pcm)
         else:
-            samples = (new_frames - 1) * spec.step_samples + spec.frame_samples
-            last = spec.step_samples * (spec.frames - new_frames)
+            samples = (fresh - 1) * spec.step_samples + spec.frame_samples
+            last = spec.step_samples * (spec.frames - fresh)
             self._mel = np.concatenate(
-                (self._mel[:, new_frames:], mel_frames(spec, window.pcm[:, last : last + samples])), axis=1
+                (self._mel[:, fresh:], mel_frames(spec, window.pcm[:, last : last + samples])), axis=1
             )
-        return normalise(spec, self._mel)
+        return Spectrogram(spec, self._mel, fresh)

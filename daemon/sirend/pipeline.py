@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from sirend.bundle import Bundle
     from sirend.debounce import Transition
     from sirend.events import Clock, Event, Scribe
-    from sirend.features import Features
+    from sirend.features import Spectrogram
     from sirend.settings import Config, Inhibit
 
 
 class Scorer(Protocol):
     """What the pipeline needs of a classifier."""
 
-    def score(self, features: Features) -> npt.NDArray[float32]:
-        """Return float32[approaches], 0..1, for float32[approaches, frames, bands]."""
+    def score(self, spectrogram: Spectrogram) -> npt.NDArray[float32]:
+        """Return float32[approaches], 0..1. Windows come in the order of their ends."""
         ...
 
 
@@ -150,7 +150,7 @@ class Stages:
 
     def scores(self, window: Window) -> Iterator[Score]:
         """Yield the score of each approach in ``window``."""
-        probabilities = self.scorer.score(self.extractor.features(window))
+        probabilities = self.scorer.score(self.extractor.spectrogram(window))
         for name, siren, pcm in zip(self.watches, probabilities, window.pcm, strict=True):
             yield Score(window.end, name, float(siren), level_dbfs(pcm))
 

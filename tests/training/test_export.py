@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from sirend import bundle as bundles
+from sirend.audio import Block, Samples
 from sirend.classifier import Classifier
-from sirend.features import log_spectrogram
+from sirend.features import Extractor, Spectrogram
 from sirend.training.recipe import Recipe
-from sirend.training.specs import ScreenSpec, StudentSpec
+from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES, HeadSpec, StudentSpec
+from sirend.windows import Windows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,16 +70,20 @@ def test_a_written_bundle_is_loaded_with_all_that_was_given(bundle: Path) -> Non
 def test_the_runtime_gives_the_golden_features_and_scores(bundle: Path) -> None:
     loaded = bundles.load(bundle)
     with np.load(bundle / "golden.npz", allow_pickle=False) as golden:
-        features = log_spectrogram(loaded.feature_spec, golden["pcm"].astype(np.float32) / np.float32(32768))
-        np.testing.assert_allclose(features, golden["features"], atol=1e-4)
+        heard = Spectrogram.of(loaded.feature_spec, golden["pcm"].astype(np.float32) / np.float32(32768))
+        np.testing.assert_allclose(heard.log, golden["features"], atol=1e-4)
         expected = 1 / (1 + np.exp(-(CALIBRATION[0] * golden["logit"] + CALIBRATION[1])))
         assert np.ptp(golden["logit"]) > 1e-3, "vectors that all score the same would prove nothing"
         scores = golden["score"]
-    together = Classifier(loaded, approaches=4).score(features)
+    together = Classifier(loaded, approaches=4).score(heard)
     one = Classifier(loaded)
     np.testing.assert_allclose(together, expected, atol=1e-3)
     np.testing.assert_allclose(together, scores, atol=1e-6)
-    np.testing.assert_allclose([one.score(each[np.newaxis])[0] for each in features], together, atol=1e-5)
+    np.testing.assert_allclose(
+        [one.score(Spectrogram(heard.spec, each[np.newaxis], heard.fresh))[0] for each in heard.mel],
+        together,
+        atol=1e-5,
+    )
 
 
 def test_the_older_bundle_stays_when_writing_fails(
@@ -99,23 +105,51 @@ def test_the_older_bundle_stays_when_writing_fails(
     assert not bundle.with_name("siren-0.0.0.part").exists(), "what the failure left behind is gone"
 
 
-def test_a_screen_is_a_network_of_its_own_and_weights_may_be_halved(
-    bundle: Path, export: ModuleType, model: tf.keras.Model, tmp_path: Path
-) -> None:
-    screen = export.Screened(model, (1.0, 0.0), ScreenSpec(at_least=0.3, stored="dynamic"))
-    out = tmp_path / "siren-0.0.0"
-    export.write(out, replace(RECIPE, stored="float16"), model, CALIBRATION, {}, screen)
-    small, plain = bundles.load(out), bundles.load(bundle)
-    assert small.screen is not None
-    assert small.screen.at_least == 0.3
-    assert len(small.model_bytes) < len(plain.model_bytes)
-    with np.load(out / "golden.npz", allow_pickle=False) as golden:
-        by_screen = 1 / (1 + np.exp(-golden["logit"]))
+@pytest.fixture(scope="module")
+def fused(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle of two networks; what YAMNet's would say of a patch is told by one layer of random weights."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    from sirend.training import network  # noqa: PLC0415
+    from sirend.training.teacher import Teacher  # noqa: PLC0415
+
+    tf.keras.utils.set_random_seed(1)
+    patch = tf.keras.Input((PATCH_FRAMES, RECIPE.features.bands))
+    flat = tf.keras.layers.Dense(EMBEDDING, activation="relu")(tf.keras.layers.GlobalAveragePooling1D()(patch))
+    heads = tuple(network.head(HeadSpec(units=8), number) for number in range(3))
+    rng = np.random.default_rng(1)
+    teacher = Teacher(0.1 * rng.standard_normal((EMBEDDING, 521)), np.zeros(521), 1.0, 0.0, heads, 0.5)
+    out = tmp_path_factory.mktemp("fused") / "siren-0.0.0"
+    halved = replace(RECIPE, stored="float16")
+    export.write(out, halved, network.fused(model, teacher), CALIBRATION, {}, tf.keras.Model(patch, flat))
+    return out
+
+
+def test_two_networks_give_what_they_gave_before_they_were_exported(fused: Path) -> None:
+    loaded = bundles.load(fused)
+    assert loaded.backbone is not None
+    assert loaded.backbone.places == PLACES
+    with np.load(fused / "golden.npz", allow_pickle=False) as golden:
         expected = 1 / (1 + np.exp(-(CALIBRATION[0] * golden["logit"] + CALIBRATION[1])))
-        clear = np.abs(by_screen - 0.3) > 0.05
-        np.testing.assert_allclose(
-            golden["score"][clear], np.where(by_screen >= 0.3, expected, by_screen)[clear], atol=0.05
-        )
+        np.testing.assert_allclose(golden["score"], expected, atol=0.01)
+
+
+def test_windows_of_a_stream_score_as_each_would_alone(fused: Path) -> None:
+    loaded = bundles.load(fused)
+    spec = loaded.feature_spec
+    pcm = 0.1 * np.random.default_rng(2).standard_normal((64_000, 2)).astype(np.float32)
+    sliding = Windows(window=spec.window_samples, hop=4_000, channels=[0, 1])
+    together, extractor = Classifier(loaded, approaches=2), Extractor(spec)
+    for window in sliding.push(Block(Samples(0), pcm)):
+        alone = Classifier(loaded, approaches=2).score(Spectrogram.of(spec, window.pcm))
+        np.testing.assert_allclose(together.score(extractor.spectrogram(window)), alone, atol=1e-5)
+
+
+def test_the_mean_leaves_the_extremes_out() -> None:
+    from sirend.training import network  # noqa: PLC0415
+
+    said = [np.array([[each]], np.float32) for each in (9.0, 1.0, 2.0, -7.0, 0.0)]
+    assert float(network.trimmed_mean(said)[0, 0]) == pytest.approx(1.0)
 
 
 def test_a_new_bundle_keeps_the_card_of_the_older(bundle: Path, export: ModuleType, model: tf.keras.Model) -> None:

@@ -12,7 +12,7 @@ from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
 from sirend.training.recipe import Recipe, load
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, ScreenSpec, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, StudentSpec, TeacherSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
@@ -20,7 +20,7 @@ WHOLE = Recipe(
     name="siren-1.2.3",
     teacher=TEACHER,
     stored="float16",
-    fused=FusedSpec(0.5, screen=ScreenSpec(0.1)),
+    fused=FusedSpec(HeadSpec(dropout=0.8)),
     scenes=SceneSpec(set_weights={"a": 2.0}),
 )
 

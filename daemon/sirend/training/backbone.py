@@ -1,8 +1,8 @@
 """YAMNet's network as a Keras model, with its published weights.
 
 MobileNet v1 (Howard et al. 2017) over log-mel frames, trained on AudioSet's 521 classes (TensorFlow Model Garden,
-Apache-2.0). It serves twice: as the teacher whose evidence and embeddings the small network learns, and, with a siren head
-on top, as the large bundle. The weights are read from the variables of its published SavedModel, which a recipe names by
+Apache-2.0). It serves twice: as the teacher whose evidence and embeddings the small network learns, and as the
+backbone of the large bundle. The weights are read from the variables of its published SavedModel, which a recipe names by
 digest; they are no part of this repository.
 """
 
@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 import keras
 
 from sirend.errors import ConfigError
+from sirend.training.specs import PATCH_FRAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
 
-EMBEDDING = 1024
-PATCH_FRAMES = 96
-"""YAMNet judges 0.96 s and knows the edges of its patch: run over longer input in one piece it loses its judgement."""
 EMERGENCY = (316, 317, 318, 319, 390)
 """Emergency vehicle, police car, ambulance, fire engine (sirens), siren."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import keras
@@ -15,26 +15,18 @@ import sirend
 from sirend import bundle as bundles
 from sirend.bundle import MANIFEST_FILE, MODEL_FILE, SCHEMA
 from sirend.classifier import Classifier
-from sirend.features import log_spectrogram
+from sirend.features import Spectrogram
 from sirend.training import network
+from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.training.recipe import Recipe
-    from sirend.training.specs import ScreenSpec, Stored
+    from sirend.training.specs import Stored
 
 GOLDEN_FILE = "golden.npz"
-SCREEN_FILE = "screen.tflite"
-
-
-@dataclass(frozen=True)
-class Screened:
-    """The small network that hears every window first."""
-
-    model: keras.Model
-    calibration: tuple[float, float]
-    spec: ScreenSpec
+BACKBONE_FILE = "backbone.tflite"
 
 
 def to_tflite(model: keras.Model, stored: Stored = "float32") -> bytes:
@@ -49,11 +41,11 @@ def to_tflite(model: keras.Model, stored: Stored = "float32") -> bytes:
     return bytes(converter.convert())
 
 
-def golden(recipe: Recipe, model: keras.Model, bundle: Path) -> dict[str, np.ndarray]:
+def golden(recipe: Recipe, model: keras.Model, backbone: keras.Model | None, bundle: Path) -> dict[str, np.ndarray]:
     """Return windows that the project made itself, their features and what becomes of them, for tests to compare.
 
-    ``pcm`` int16[n, samples], ``features`` float32[n, frames, bands], ``logit`` float32[n] of the network before it
-    was exported, ``score`` float32[n] of ``bundle`` as the daemon runs it.
+    ``pcm`` int16[n, samples], ``features`` float32[n, frames, bands], ``logit`` float32[n] of the networks before they
+    were exported, ``score`` float32[n] of ``bundle`` as the daemon runs it.
     """
     rng = np.random.default_rng(0)
     samples = recipe.features.window_samples
@@ -65,9 +57,13 @@ def golden(recipe: Recipe, model: keras.Model, bundle: Path) -> dict[str, np.nda
     noise = rng.standard_normal(samples)
     mixed = np.stack([noise * 0.05, 0.3 * wail + 0.02 * noise, 0.3 * tone + 0.02 * noise, 0.02 * wail + 0.05 * noise])
     pcm = np.round(np.clip(mixed, -1, 1) * 32767).astype(np.int16)
-    features = log_spectrogram(recipe.features, pcm.astype(np.float32) / np.float32(32768))
-    score = Classifier(bundles.load(bundle), len(features)).score(features)
-    return {"pcm": pcm, "features": features, "logit": network.logits(model, features), "score": score}
+    heard = Spectrogram.of(recipe.features, pcm.astype(np.float32) / np.float32(32768))
+    inputs = [heard.log]
+    if backbone is not None:
+        said = [keras.ops.convert_to_numpy(backbone(heard.patch(place, PATCH_FRAMES))) for place in PLACES]
+        inputs.append(np.stack(said, axis=1))
+    score = Classifier(bundles.load(bundle), len(pcm)).score(heard)
+    return {"pcm": pcm, "features": heard.log, "logit": network.logits(model, *inputs), "score": score}
 
 
 def write(
@@ -76,9 +72,12 @@ def write(
     model: keras.Model,
     calibration: tuple[float, float],
     metrics: dict[str, object],
-    screen: Screened | None = None,
+    backbone: keras.Model | None = None,
 ) -> None:
-    """Write the bundle ``out``; an older one of the same name is replaced only when the new one is complete."""
+    """Write the bundle ``out``; an older one of the same name is replaced only when the new one is complete.
+
+    ``backbone`` is what made the embeddings that ``model`` takes beside the window.
+    """
     unfinished = out.with_name(out.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -98,20 +97,20 @@ def write(
         "min_sirend": sirend.__version__,
         "golden": GOLDEN_FILE,
     }
-    if screen is not None:
-        small = to_tflite(keras.Model(screen.model.input, screen.model.output["logit"]), screen.spec.stored)
-        (unfinished / SCREEN_FILE).write_bytes(small)
-        manifest["screen"] = {
-            "file": SCREEN_FILE,
-            "sha256": hashlib.sha256(small).hexdigest(),
-            "scale": round(screen.calibration[0], 6),
-            "offset": round(screen.calibration[1], 6),
-            "at_least": screen.spec.at_least,
+    if backbone is not None:
+        listening = to_tflite(backbone, recipe.stored)
+        (unfinished / BACKBONE_FILE).write_bytes(listening)
+        manifest["backbone"] = {
+            "file": BACKBONE_FILE,
+            "sha256": hashlib.sha256(listening).hexdigest(),
+            "patch_frames": PATCH_FRAMES,
+            "places": PLACES,
+            "outputs": EMBEDDING,
         }
     (unfinished / GOLDEN_FILE).touch()  # the manifest names it; what it holds is what the bundle says
     (unfinished / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     with (unfinished / GOLDEN_FILE).open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **golden(recipe, model, unfinished))
+        np.savez_compressed(stream, allow_pickle=False, **golden(recipe, model, backbone, unfinished))
     (unfinished / "training.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     for kept in ("MODEL_CARD.md", "demo.png"):
         if (out / kept).exists():

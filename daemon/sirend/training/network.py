@@ -1,7 +1,6 @@
-"""The networks: a small CNN of our own, a siren head on YAMNet's network, and the two together.
+"""The networks: a small CNN of our own, a siren head on what YAMNet's network says of patches, and the two together.
 
-Small and fused take float32[batch, frames, bands] and give one logit, float32[batch, 1]; calibration turns it into a
-probability.
+Each gives one logit, float32[batch, 1]; calibration turns it into a probability.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from sirend.training.backbone import EMBEDDING, EMERGENCY
-from sirend.training.pool import PATCHES
+from sirend.training.backbone import EMERGENCY
+from sirend.training.specs import EMBEDDING, PLACES
 
 if TYPE_CHECKING:
-    from sirend.training.specs import FusedSpec, HeadSpec, StudentSpec
+    from sirend.training.specs import HeadSpec, StudentSpec
     from sirend.training.teacher import Teacher
 
 layers = keras.layers
@@ -49,7 +48,7 @@ def student(frames: int, bands: int, spec: StudentSpec) -> keras.Model:
 def head(spec: HeadSpec, number: int) -> keras.Model:
     """Return the siren head: float32[batch, patches, embedding] -> logit float32[batch, 1]."""
     regular = keras.regularizers.l2(spec.l2)
-    inputs = keras.Input((PATCHES, EMBEDDING), name="embedding")
+    inputs = keras.Input((len(PLACES), EMBEDDING), name="embedding")
     net = layers.Dropout(spec.dropout)(inputs)
     net = layers.Dense(spec.units, activation="relu", kernel_regularizer=regular)(net)
     pooled = layers.Concatenate()([layers.GlobalAveragePooling1D()(net), layers.GlobalMaxPooling1D()(net)])
@@ -67,33 +66,41 @@ def evidence(embedding: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.
     return np.asarray((embedding.astype(np.float32) @ kernel[:, emergency] + bias[emergency]).max(axis=(1, 2)))
 
 
-def fused(small: keras.Model, backbone: keras.Model, teacher: Teacher, spec: FusedSpec) -> keras.Model:
-    """Return small network, heads and class evidence as one: a weighted mean of their log-odds."""
-    inputs = keras.Input(small.input_shape[1:], name="log_mel")
-    embedding = _embedding(inputs, backbone)
+def fused(small: keras.Model, teacher: Teacher) -> keras.Model:
+    """Return small network, class evidence and heads as one: of their log-odds the mean without the extremes.
+
+    It takes ``log_mel`` float32[batch, frames, bands] and ``embedding`` float32[batch, places, 1024]. A single opinion
+    that never heard the like of a sound can neither make a siren of it nor talk the others out of one.
+    """
+    log_mel = keras.Input(small.input_shape[1:], name="log_mel")
+    embedding = keras.Input((len(PLACES), EMBEDDING), name="embedding")
     classes = layers.Dense(len(EMERGENCY), name="classes")
     evidence = keras.ops.max(classes(embedding), axis=(1, 2))[:, None]
     classes.set_weights([teacher.kernel[:, list(EMERGENCY)], teacher.bias[list(EMERGENCY)]])
-    opinions = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
-    judged = teacher.share * (teacher.scale * evidence + teacher.offset) + (1.0 - teacher.share) * opinions
-    logit = spec.student * small(inputs)["logit"] + (1.0 - spec.student) * judged
-    return keras.Model(inputs, {"logit": logit}, name="fused")
+    opinions = [
+        small(log_mel)["logit"],
+        teacher.scale * evidence + teacher.offset,
+        *(head(embedding) for head in teacher.heads),
+    ]
+    logit = trimmed_mean(opinions)
+    return keras.Model([log_mel, embedding], {"logit": logit}, name="fused")
 
 
-def _embedding(inputs: keras.KerasTensor, backbone: keras.Model) -> keras.KerasTensor:
-    """Return float32[batch, patches, embedding] of float32[batch, frames, bands]."""
-    frames, bands = inputs.shape[1:]
-    patch = backbone.input_shape[1]
-    starts = np.linspace(0, frames - patch, PATCHES).astype(int)
-    patches = keras.ops.stack([inputs[:, start : start + patch] for start in starts], axis=1)
-    return keras.ops.reshape(backbone(keras.ops.reshape(patches, (-1, patch, bands))), (-1, PATCHES, EMBEDDING))
+def trimmed_mean(opinions: list[keras.KerasTensor]) -> keras.KerasTensor:
+    """Return the mean of three opinions or more, float32[batch, 1] each, without the highest and the lowest."""
+    highest, lowest, total = opinions[0], opinions[0], opinions[0]
+    for opinion in opinions[1:]:
+        highest, lowest = keras.ops.maximum(highest, opinion), keras.ops.minimum(lowest, opinion)
+        total = total + opinion
+    return (total - highest - lowest) / (len(opinions) - 2)
 
 
-def logits(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
-    """Return the logit float32[n] that ``model`` gives for each of float[n, ...], in batches that fit in memory."""
+def logits(model: keras.Model, *inputs: np.ndarray) -> np.ndarray:
+    """Return the logit float32[n] that ``model`` gives for float[n, ...] of each of its inputs, in batches that fit."""
     parts = []
-    for start in range(0, len(inputs), BATCH):
-        outputs = model(inputs[start : start + BATCH].astype(np.float32), training=False)
+    for start in range(0, len(inputs[0]), BATCH):
+        batch = [each[start : start + BATCH].astype(np.float32) for each in inputs]
+        outputs = model(batch if len(batch) > 1 else batch[0], training=False)
         logit = outputs["logit"] if isinstance(outputs, dict) else outputs
         parts.append(keras.ops.convert_to_numpy(logit)[:, 0])
     return np.concatenate(parts)

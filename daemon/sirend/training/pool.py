@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from sirend.features import log_spectrogram
+from sirend.features import Spectrogram
+from sirend.network import Network
 from sirend.training.scenes import Scenes, SceneSpec
+from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sirend.features import FeatureSpec
     from sirend.training.corpus import Clip, Corpus
 
 SHARD = 500
-PATCHES = 3
-"""Places in a window where the teacher listens, half overlapping: start, middle, end."""
 
 
 @dataclass(frozen=True)
@@ -109,35 +109,28 @@ class _Worker:
     def write(cls, number: int) -> None:
         rng = np.random.default_rng((cls.spec.seed, *cls.spec.purpose.encode(), number))
         drawn = [cls.scenes.draw(rng) for _ in range(SHARD)]
-        features = np.stack([log_spectrogram(cls.spec.features, scene.pcm) for scene in drawn])
+        heard = [Spectrogram.of(cls.spec.features, scene.pcm[np.newaxis]) for scene in drawn]
         arrays = {
-            "features": features.astype(np.float16),
+            "features": np.concatenate([each.log for each in heard]).astype(np.float16),
             "siren": np.array([scene.siren for scene in drawn]),
             "snr_db": np.array([scene.snr_db for scene in drawn], dtype=np.float32),
             "sets": np.array(["+".join(sorted(scene.sets)) for scene in drawn], dtype="U64"),
             "kind": np.array([scene.kind for scene in drawn], dtype="U32"),
         }
         if cls.spec.teacher is not None:
-            arrays["embedding"] = embeddings(cls.spec.teacher, features)
+            arrays["embedding"] = embeddings(cls.spec.teacher, heard)
         unfinished = cls.folder / f"{number:05d}.part"
         with unfinished.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **arrays)
         unfinished.rename(cls.folder / f"{number:05d}.npz")
 
 
-def embeddings(teacher: Path, features: np.ndarray) -> np.ndarray:
-    """Return the teacher's float16[windows, patches, embedding] of float32[windows, frames, bands]."""
-    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - not needed where a pool has no teacher
-
-    interpreter = Interpreter(str(teacher), num_threads=1)
-    interpreter.allocate_tensors()
-    entry, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    patch = entry["shape"][1]
-    starts = np.linspace(0, features.shape[1] - patch, PATCHES).astype(int)
-    out = np.empty((len(features), PATCHES, exit_["shape"][1]), dtype=np.float16)
-    for window, embedding in zip(features, out, strict=True):
-        for place, start in enumerate(starts):
-            interpreter.set_tensor(entry["index"], np.ascontiguousarray(window[np.newaxis, start : start + patch]))
-            interpreter.invoke()
-            embedding[place] = interpreter.get_tensor(exit_["index"])[0]
+def embeddings(teacher: Path, heard: Sequence[Spectrogram]) -> np.ndarray:
+    """Return what the teacher says of each patch of each window: float16[windows, places, embedding]."""
+    frames, bands = PATCH_FRAMES, heard[0].spec.bands
+    network = Network(teacher, teacher.read_bytes(), rows=1, inputs=[(frames, bands)], outputs=EMBEDDING)
+    out = np.empty((len(heard), len(PLACES), EMBEDDING), dtype=np.float16)
+    for each, embedding in zip(heard, out, strict=True):
+        for number, place in enumerate(PLACES):
+            embedding[number] = network(each.patch(place, frames))[0]
     return out

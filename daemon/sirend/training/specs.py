@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+EMBEDDING = 1024
+"""Numbers that the backbone says of a patch."""
+PATCH_FRAMES = 96
+"""YAMNet judges 0.96 s and knows the edges of its patch: run over longer input in one piece it loses its judgement."""
+PLACES = (0, 50, 100)
+"""Where patches begin in a window, frames: half a second apart, so that at any hop that divides half a second a window
+has but one patch that no window before it had."""
+
 Stored: TypeAlias = Literal["float32", "float16", "dynamic"]
 """How weights lie in a TFLite file: ``dynamic`` is int8 with activations quantised as they come."""
 
@@ -35,24 +43,11 @@ class HeadSpec:
 
 
 @dataclass(frozen=True)
-class ScreenSpec:
-    """How the small network spares the fused one the windows that are nothing like a siren; part of a recipe."""
-
-    at_least: float = 0.02
-    """Its own probability from which the fused network is asked."""
-    stored: Stored = "dynamic"
-
-
-@dataclass(frozen=True)
 class FusedSpec:
-    """How the small network is shipped with its teacher as one; part of a recipe."""
+    """How the small network is shipped with its teacher; part of a recipe."""
 
-    student: float = 0.3
-    """Share of the small network in the log-odds, 0..1; the heads and the class evidence have the rest."""
-    head: HeadSpec = field(default_factory=lambda: HeadSpec(dropout=0.7, evidence=0.15))
+    head: HeadSpec = field(default_factory=lambda: HeadSpec(dropout=0.7))
     """Heads fitted more strictly than those that only teach: they must be sure of what they never heard."""
-    screen: ScreenSpec | None = None
-    """The small network once more, by itself, before the fused one; None asks the fused one every time."""
 
 
 @dataclass(frozen=True)

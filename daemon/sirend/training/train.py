@@ -14,6 +14,7 @@ import numpy as np
 
 from sirend.errors import InputError, UsageError
 from sirend.training import corpus, pool, recipe
+from sirend.training.specs import PLACES
 
 if TYPE_CHECKING:
     import argparse
@@ -80,7 +81,8 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         patches if weights else None,
         lambda clip: not corpus.kept_back(clip, plan.held_out),
     )
-    tested = _pool(plan, recordings, work, "calibrate", None, lambda clip: corpus.kept_back(clip, plan.held_out))
+    listening = patches if weights and plan.fused else None
+    tested = _pool(plan, recordings, work, "calibrate", listening, lambda clip: corpus.kept_back(clip, plan.held_out))
     known = drawn.without(without)
     if not drawn.siren[known].any() or drawn.siren[known].all():
         raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
@@ -92,14 +94,13 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     folder = work / ("fit" + ("-without-" + without if without else ""))
     model = fit.fit(drawn, known, teach, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher)
     held = tested.without(without)
-    screen = None
-    if plan.fused is not None and knowing is not None and weights is not None and embedding is not None:
-        if plan.fused.screen is not None:
-            calibration = teacher.calibrate(network.logits(model, tested.features[held]), tested.siren[held])
-            screen = export.Screened(model, calibration, plan.fused.screen)
+    listener = None
+    inputs = [tested.features[held]]
+    if plan.fused and knowing and weights and embedding is not None and tested.embedding is not None:
         sure = teacher.with_heads(knowing, embedding, drawn.siren, known, plan.fused.head, work)
-        model = network.fused(model, backbone.assembled(plan.features.bands, weights), sure, plan.fused)
-    logit = network.logits(model, tested.features[held])
+        model, listener = network.fused(model, sure), backbone.assembled(plan.features.bands, weights)
+        inputs.append(tested.embedding[held])
+    logit = network.logits(model, *inputs)
     calibration = teacher.calibrate(logit, tested.siren[held])
     agreeing = float(np.mean((logit > 0) == tested.siren[held]))
     metrics = {
@@ -111,7 +112,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         "recipe": asdict(plan),
     }
     log.info("right in %.2f %% of %d windows of recordings kept back", 100 * agreeing, len(held))
-    export.write(out, plan, model, calibration, metrics, screen)
+    export.write(out, plan, model, calibration, metrics, listener)
 
 
 def _teach(
@@ -129,7 +130,7 @@ def _pool(
     windows = plan.windows if purpose == "train" else max(pool.SHARD, int(plan.windows * plan.held_out))
     spec = pool.PoolSpec(plan.scenes, plan.features, windows, plan.seed, purpose, network)
     described = json.dumps(
-        [asdict(plan.scenes), plan.features.digest, plan.seed, plan.held_out, bool(network), len(recordings)]
+        [asdict(plan.scenes), plan.features.digest, plan.seed, plan.held_out, network and PLACES, len(recordings)]
     )
     name = f"{purpose}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     return pool.make(recordings, spec, keep, work / name)

@@ -181,6 +181,13 @@ def test_a_header_written_for_a_pipe_is_no_truncation(tmp_path: Path, caplog: py
     assert caplog.messages == []
 
 
+def test_the_overshoot_of_a_lossy_codec_is_clipped_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert float(read(write(tmp_path / "a.wav", np.full((40_000, 1), 1.3, dtype=np.float32))).max()) == 1.0
+    assert caplog.messages == []
+
+
 def test_samples_beyond_full_scale_are_clipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path / "a.wav", np.full((40_000, 1), 3.0, dtype=np.float32))
     assert float(read(path).max()) == 1.0

@@ -27,6 +27,9 @@ READ_FRAMES = 4_096
 UNKNOWN_BYTES = 0x7FFF0000
 """Programs that write to a pipe promise this many bytes or more because they cannot know; nothing is missing then."""
 
+OVERSHOOT = 2.0
+"""Times full scale up to which samples are clipped without a word: lossy codecs overshoot by some tenths."""
+
 WINDOW = to_samples(2.0)
 """What the models of the day look at."""
 
@@ -110,7 +113,7 @@ class WavFile:
                 raise InputError(f"{self._path}: sample values are not finite at {at_s:.3f} s; repair or cut the file")
         if resampler is not None:
             yield np.clip(resampler.finish(), -1.0, 1.0)
-        if loudest > 1.0:
+        if loudest > OVERSHOOT:
             self._warn(f"samples reach {loudest:.3g} times full scale and were clipped; is its scale right?")
 
     def _decoded(self) -> Iterator[Pcm]:

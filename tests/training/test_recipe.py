@@ -10,6 +10,7 @@ import pytest
 from sirend.bundle import OperatingPoint
 from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
+from sirend.training.corpus import Clip, Kind
 from sirend.training.recipe import Recipe, load
 from sirend.training.scenes import SceneSpec
 from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, StudentSpec, TeacherSpec
@@ -18,6 +19,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
 WHOLE = Recipe(
     name="siren-1.2.3",
+    licences=("CC0", "CC-BY"),
     teacher=TEACHER,
     stored="float16",
     fused=FusedSpec(HeadSpec(dropout=0.8)),
@@ -45,7 +47,7 @@ def _changed(value: object) -> object:
         first = fields(value)[0].name
         return replace(value, **{first: _changed(getattr(value, first))})  # type: ignore[type-var]
     if isinstance(value, tuple):
-        return (*value[:-1], value[-1] + 1)
+        return (*value[:-1], _changed(value[-1]))
     if isinstance(value, dict):
         return value | {"another": 1.0}
     return value + "0" if isinstance(value, str) else value + 1  # type: ignore[operator]
@@ -76,6 +78,7 @@ def test_every_section_is_read_into_its_own_type(tmp_path: Path) -> None:
     text = """
 name: siren-1.2.3
 seed: 7
+licences: [CC0]
 hop_s: 1
 features: {bands: 80}
 scenes: {snr_db: [-5, 5], set_weights: {us8k: 2}}
@@ -88,6 +91,7 @@ operating_point: {enter: 0.9, exit: 0.5, confirm_s: 1, release_s: 2}
     assert load(_file(tmp_path, text)) == Recipe(
         name="siren-1.2.3",
         seed=7,
+        licences=("CC0",),
         hop_s=1,
         features=FeatureSpec(bands=80),
         scenes=SceneSpec(snr_db=(-5, 5), set_weights={"us8k": 2}),
@@ -170,3 +174,12 @@ def test_a_name_that_no_bundle_can_have_is_refused(tmp_path: Path) -> None:
 def test_the_small_network_has_five_convolutions(tmp_path: Path) -> None:
     text = "name: siren-1.0.0\nstudent: {filters: [1, 2, 3]}"
     assert _problems(tmp_path, text) == ("student.filters is [1, 2, 3]; it must have 5 values",)
+
+
+def test_a_recipe_may_allow_some_licences_only() -> None:
+    free, other = (Clip(f"{each}.wav", "s", Kind.OTHER, "x", "s/g", each, 1.0) for each in ("CC0", "CC BY-NC 3.0"))
+    assert Recipe("siren-1.2.3").allows(other)
+    recipe = Recipe("siren-1.2.3", licences=("CC0", "CC-BY"))
+    assert recipe.allows(free)
+    assert not recipe.allows(other)
+    assert recipe.digest != Recipe("siren-1.2.3").digest

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sirend.errors import UsageError
+from sirend.errors import InputError, UsageError
 from sirend.training import train
 
 RECIPE = Path(__file__).parents[2] / "models" / "recipe.yaml"
@@ -37,6 +37,13 @@ def test_help_and_recipes_need_no_tensorflow() -> None:
 def test_a_recipe_with_a_teacher_asks_for_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give --teacher DIR; it is published as the Python package"):
         _train("--data", tmp_path, "--out", tmp_path / "out", "--recipe", RECIPE)
+
+
+def test_recordings_that_the_recipe_does_not_allow_are_as_if_they_were_not_there(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: siren-1.2.3\nlicences: [no such licence]\n")
+    with pytest.raises(InputError, match="no clip has a licence that the recipe allows"):
+        _train("--data", _recordings(tmp_path), "--out", tmp_path / "out", "--recipe", recipe)
 
 
 def test_a_set_that_is_not_there_cannot_be_left_out(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from sirend.training.specs import FitSpec, FusedSpec, Stored, StudentSpec, Teach
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sirend.training.corpus import Clip
+
 _T = TypeVar("_T")
 NAME = r"siren-\d+\.\d+\.\d+"
 
@@ -34,6 +36,8 @@ class Recipe:
     seed: int = 1
     windows: int = 40_000
     """Windows drawn for training."""
+    licences: tuple[str, ...] | None = None
+    """Licences, as ``clips.csv`` writes them, of the recordings that may be used; None uses all."""
     held_out: float = 0.1
     """Share of the recordings that are kept back whole, for calibration."""
     hop_s: float = 0.25
@@ -47,6 +51,10 @@ class Recipe:
     stored: Stored = "float32"
     operating_point: OperatingPoint = field(default_factory=lambda: OperatingPoint(0.8, 0.4, 0.75, 3.0))
     """Chosen on leave-one-set-out evaluations; the model card says how."""
+
+    def allows(self, clip: Clip) -> bool:
+        """Whether a recording may be used."""
+        return self.licences is None or clip.licence in self.licences
 
     @property
     def digest(self) -> str:

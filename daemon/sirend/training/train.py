@@ -51,7 +51,10 @@ def main(args: argparse.Namespace) -> int:
         plan = replace(plan, windows=SMOKE_WINDOWS, teacher=None, fused=None, fit=replace(plan.fit, steps=SMOKE_STEPS))
     if plan.teacher is not None and args.teacher is None:
         raise UsageError(f"the recipe has a teacher: give --teacher DIR; it is published as {plan.teacher.published}")
-    recordings = corpus.load(corpus.read_clips(args.data / "clips.csv"), args.data)
+    clips = list(filter(plan.allows, corpus.read_clips(args.data / "clips.csv")))
+    if not clips:
+        raise InputError(f"{args.data / 'clips.csv'}: no clip has a licence that the recipe allows")
+    recordings = corpus.load(clips, args.data)
     sets = sorted({clip.set for clip in recordings.clips})
     if args.without and args.without not in sets:
         raise UsageError(f"--without {args.without}: the recordings have the sets {', '.join(sets)}")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sirend.audio import SILENCE_DBFS, Block, Gap, GapReason, Samples, level_dbfs, to_samples, to_seconds
+from sirend.audio import SILENCE_DBFS, Block, Gap, GapReason, Samples, level_dbfs, levels_dbfs, to_samples, to_seconds
 
 
 def test_levels_are_relative_to_full_scale() -> None:
@@ -15,6 +15,12 @@ def test_digital_silence_is_a_named_floor_and_never_full_scale() -> None:
     assert level_dbfs(np.zeros(10, np.float32)) == SILENCE_DBFS
     assert level_dbfs(np.zeros(0, np.float32)) == SILENCE_DBFS
     assert level_dbfs(np.full(10, 1e-30, np.float32)) == SILENCE_DBFS
+
+
+def test_the_levels_of_several_channels_are_those_of_each() -> None:
+    rng = np.random.default_rng(3)
+    pcm = (rng.standard_normal((3, 32_000)) * ((0.3,), (1e-4,), (0.0,))).astype(np.float32)
+    assert levels_dbfs(pcm).tolist() == [level_dbfs(row) for row in pcm]
 
 
 def test_seconds_and_samples_convert_both_ways() -> None:

@@ -13,13 +13,11 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.conftest import Broker, free_port
+from tests.transitions import CALL
 
 from sirend import pki
-from sirend.audio import Samples
 from sirend.client import Consumer, Keyring, Subscription, Topics
-from sirend.debounce import CallState, Reason, Transition
 from sirend.events import Event, LiveClock, Scribe
-from sirend.motion import Motion
 from sirend.mqtt import Backoff, Mqtt
 from sirend.pki import Wish
 from sirend.settings import MqttConfig, TlsConfig
@@ -87,18 +85,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def event(site: str, key: bytes | None = KEY) -> Event:
     clock = LiveClock(arrived=lambda: 0)
     by = Scribe(site=site, boot_id="b", mode="live", model="m", clock=clock, valid_for_s=5.0, sign_key=key)
-    call = Transition(
-        approach="main",
-        state=CallState.APPROACHING,
-        at=Samples(0),
-        onset=Samples(0),
-        confidence=0.9,
-        level_dbfs=-30.0,
-        motion=Motion.UNKNOWN,
-        reason=Reason.SIREN,
-        refresh=False,
-    )
-    return by.write(call)
+    return by.write(CALL)
 
 
 def wait(condition: Callable[[], bool]) -> None:

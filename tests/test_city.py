@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.transitions import CALL
 
-from sirend.audio import Samples
 from sirend.client import Consumer, Fault, Keyring, Subscription, Topics
-from sirend.debounce import CallState, Reason, Transition
+from sirend.debounce import CallState, Reason
 from sirend.events import LiveClock, Scribe
-from sirend.motion import Motion
 from sirend.mqtt import Backoff, Mqtt
 from sirend.settings import MqttConfig
 
@@ -25,17 +24,6 @@ pytestmark = pytest.mark.system
 PATIENCE_S = 60.0
 KEY = b"0123456789abcdef"
 QUICK = Backoff(first_s=0.02, cap_s=0.1)
-CALL = Transition(
-    approach="main",
-    state=CallState.APPROACHING,
-    at=Samples(0),
-    onset=Samples(0),
-    confidence=0.9,
-    level_dbfs=-30.0,
-    motion=Motion.UNKNOWN,
-    reason=Reason.SIREN,
-    refresh=False,
-)
 
 
 def scribe(site: str) -> Scribe:

@@ -71,7 +71,7 @@ def test_csv_has_a_header_and_a_row_an_event(journal: Path) -> None:
 def test_a_line_says_what_happened(journal: Path) -> None:
     first, second = list(read(journal, []))[:2]
     assert line(first).split() == (
-        ["1970-01-01T00:00:00.000Z", "main", "approaching", "confidence", "0.90,", "-40", "dBFS,", "unknown"]
+        ["1970-01-01T00:00:00.000Z", "main", "approaching", "confidence", "0.90,", "-30", "dBFS,", "unknown"]
     )
     assert "cleared (quiet)" in line(second)
 

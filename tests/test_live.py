@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.transitions import CALL, CLEAR
 
 from sirend.audio import Samples, Score, Window
-from sirend.debounce import CallState, Reason, Rules, Transition
+from sirend.debounce import CallState, Rules
 from sirend.events import Event, ReplayClock, Scribe
 from sirend.features import FeatureSpec
 from sirend.live import EVENTS, Post, View
@@ -49,23 +51,8 @@ def feed(view: View, count: int, first: int = 1) -> None:
 
 def events(count: int) -> list[Event]:
     scribe = Scribe(site="s", boot_id="b", mode="replay", model="m", clock=ReplayClock(), valid_for_s=5.0)
-    states = (CallState.APPROACHING, Reason.SIREN), (CallState.CLEAR, Reason.QUIET)
-    return [
-        scribe.write(
-            Transition(
-                approach="main",
-                state=states[number % 2][0],
-                at=Samples(number),
-                onset=Samples(0),
-                confidence=0.9,
-                level_dbfs=-40.0,
-                motion=Motion.UNKNOWN,
-                reason=states[number % 2][1],
-                refresh=False,
-            )
-        )
-        for number in range(count)
-    ]
+    states = CALL, CLEAR
+    return [scribe.write(replace(states[number % 2], at=Samples(number))) for number in range(count)]
 
 
 def test_a_moment_is_complete_with_the_last_approach() -> None:

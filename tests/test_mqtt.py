@@ -14,12 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from tests.transitions import CALL, CLEAR
 
-from sirend.audio import Samples
-from sirend.debounce import CallState, Reason, Transition
 from sirend.errors import ConfigError
 from sirend.events import Event, LiveClock, Scribe
-from sirend.motion import Motion
 from sirend.mqtt import Backoff, Counts, Mqtt
 from sirend.settings import MqttConfig, TlsConfig
 
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Broker, Subscriber
+
+    from sirend.debounce import Transition
 
 pytestmark = pytest.mark.system
 
@@ -44,17 +44,8 @@ def _scribe(valid_for_s: float = 5.0) -> Scribe:
 
 
 def _transition(state: str = "approaching", *, refresh: bool = False, approach: str = "main") -> Transition:
-    return Transition(
-        approach=approach,
-        state=CallState(state),
-        at=Samples(16_000),
-        onset=Samples(0),
-        confidence=0.9,
-        level_dbfs=-30.0,
-        motion=Motion.UNKNOWN,
-        reason=Reason.SIREN if state == "approaching" else Reason.QUIET,
-        refresh=refresh,
-    )
+    told = CALL if state == "approaching" else CLEAR
+    return dataclasses.replace(told, approach=approach, refresh=refresh)
 
 
 def _mqtt(port: int, **changes: object) -> Mqtt:

@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -47,6 +48,18 @@ def test_each_approach_listens_to_its_own_column() -> None:
     pcm = np.array([[0, 10, 20]] * 4, dtype=np.float32)
     (window,) = sliding.push(Block(Samples(0), pcm))
     assert window.pcm.tolist() == [[20] * 4, [0] * 4]
+
+
+def test_empty_blocks_do_not_add_up() -> None:
+    sliding = Windows(window=4, hop=2, channels=[0])
+    nothing = Block(Samples(0), np.zeros((0, 1), np.float32))
+    list(sliding.push(nothing))
+    tracemalloc.start()
+    for _ in range(2_000):
+        assert not list(sliding.push(nothing))
+    assert tracemalloc.get_traced_memory()[0] < 10_000
+    tracemalloc.stop()
+    assert [window.end for window in sliding.push(Block(Samples(0), np.zeros((6, 1), np.float32)))] == [4, 6]
 
 
 @pytest.mark.parametrize("hop", [0, 41])

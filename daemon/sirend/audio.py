@@ -33,6 +33,12 @@ def to_seconds(samples: int) -> float:
     return samples / SAMPLE_RATE_HZ
 
 
+def levels_dbfs(pcm: Pcm) -> npt.NDArray[np.float64]:
+    """Return the RMS level of each row of float32[rows, n], n over 0, as ``level_dbfs`` does: float64[rows]."""
+    power = np.mean(np.square(pcm, dtype=np.float64), axis=1)
+    return np.asarray(np.maximum(SILENCE_DBFS, 10.0 * np.log10(np.maximum(power, 1e-300))))
+
+
 def level_dbfs(pcm: Pcm) -> float:
     """Return the RMS level of ``pcm`` in dB relative to full scale (a square wave of amplitude 1 has 0 dBFS).
 

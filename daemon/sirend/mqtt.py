@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import random
-import socket
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -25,9 +23,11 @@ from sirend.debounce import CallState
 from sirend.errors import SirendError
 from sirend.events import canonical, to_json
 from sirend.outbox import Message, Outbox
+from sirend.talker import Talker
 from sirend.topics import Topics
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping, Sequence
 
     from paho.mqtt.client import Client
@@ -120,8 +120,7 @@ class Mqtt:
         self._said = ""
         self._closing = threading.Event()
         self._close_by = math.inf
-        self._thread: threading.Thread | None = None
-        self._waker: socket.socket | None = None
+        self._talker = Talker("sirend-mqtt", self._run)
         self._new_client()
 
     @property
@@ -144,23 +143,16 @@ class Mqtt:
 
     def __enter__(self) -> Self:
         """Start the network thread, which keeps trying until the end; a missing broker is no error."""
-        wake, self._waker = socket.socketpair()
-        self._waker.setblocking(False)
-        self._thread = threading.Thread(target=self._run, args=(wake,), name="sirend-mqtt", daemon=True)
-        self._thread.start()
+        self._talker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Deliver what waits, say ``offline`` and disconnect; takes about 2 s at most."""
         self._close_by = time.monotonic() + _CLOSE_S
         self._closing.set()
-        self._stir()
-        if self._thread is None or self._waker is None:
-            return
-        self._thread.join(_CLOSE_S + 2.0 * _FAREWELL_S)
-        if self._thread.is_alive():
+        self._talker.stir()
+        if not self._talker.join(_CLOSE_S + 2.0 * _FAREWELL_S):
             _log.warning("%s: still waiting for the network; left to itself", self._place)
-        self._waker.close()
         if len(self._outbox):
             _log.warning("%s: %d events were never delivered", self._place, len(self._outbox))
 
@@ -173,7 +165,7 @@ class Mqtt:
             self._outbox.put(Message(self._topics.state(event.approach), payload, retain=True, deadline=standing))
         if not event.refresh:
             self._outbox.put(Message(self._topics.event(event.approach), payload, retain=False, deadline=deadline))
-        self._stir()
+        self._talker.stir()
 
     def health(self, payload: dict[str, Any]) -> None:
         """Queue the health message, JSON values of ``sirend/health/1``; return at once. Not for guests."""
@@ -185,17 +177,11 @@ class Mqtt:
 
     def _tell(self, topic: str, payload: dict[str, Any]) -> None:
         self._outbox.put(Message(topic, canonical(payload).encode(), retain=True))
-        self._stir()
+        self._talker.stir()
 
     @property
     def _place(self) -> str:
         return f"MQTT broker {self._config.host}:{self._config.port}"
-
-    def _stir(self) -> None:
-        """Wake the network thread; it wakes anyway where the pipe is full, and is gone where the pipe is closed."""
-        if self._waker is not None:
-            with suppress(OSError):
-                self._waker.send(b"\0")
 
     def _new_client(self) -> Client:
         return new_client(self._config, self._config.client_id or f"sirend-{self._site}", self._protocol, self._will)

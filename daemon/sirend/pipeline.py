@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from sirend.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate
-from sirend.audio import SILENCE_DBFS, Gap, GapReason, Samples, Score, level_dbfs, to_samples
+from sirend.audio import SILENCE_DBFS, Gap, GapReason, Samples, Score, levels_dbfs, to_samples
 from sirend.debounce import CallState, Rules, State, Stop, step, would_call
 from sirend.features import Extractor
 from sirend.motion import MEMORY_S, judge
@@ -151,8 +151,8 @@ class Stages:
     def scores(self, window: Window) -> Iterator[Score]:
         """Yield the score of each approach in ``window``."""
         probabilities = self.scorer.score(self.extractor.spectrogram(window))
-        for name, siren, pcm in zip(self.watches, probabilities, window.pcm, strict=True):
-            yield Score(window.end, name, float(siren), level_dbfs(pcm))
+        for name, siren, level in zip(self.watches, probabilities, levels_dbfs(window.pcm), strict=True):
+            yield Score(window.end, name, float(siren), float(level))
 
     def hear(self, window: Window) -> Iterator[tuple[Score, Track, Transition | None]]:
         """Yield the score, what is believed and the transition of each approach at the end of ``window``."""

@@ -107,7 +107,8 @@ def measure(pcm: Pcm) -> Floats:
     """
     grid = _grid()
     framed = np.lib.stride_tricks.sliding_window_view(pcm, FRAME, axis=-1)[:, ::STEP]
-    power = np.square(np.abs(fft.rfft(framed * grid.hann, _FFT, axis=-1)[..., : grid.top]))
+    spectrum = fft.rfft(framed * grid.hann, _FFT, axis=-1)[..., : grid.top]
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
     tilted = (power * grid.tilt).reshape(-1, grid.top)  # power x Hz: near white for a street
     row = np.arange(len(tilted))
     strongest = grid.low + np.argmax(tilted[:, grid.low : grid.high], axis=1)

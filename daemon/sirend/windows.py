@@ -11,7 +11,7 @@ from sirend.audio import Block, Samples, Window
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sirend.audio import Gap
+    from sirend.audio import Gap, Pcm
 
 
 class Windows:
@@ -30,7 +30,8 @@ class Windows:
         self._restart()
 
     def _restart(self) -> None:
-        self._recent = np.zeros((len(self._channels), 0), dtype=np.float32)
+        self._parts: list[Pcm] = []
+        self._held = 0
         self._previous_end = 0
 
     def push(self, item: Block | Gap) -> Iterator[Window]:
@@ -38,14 +39,20 @@ class Windows:
         if not isinstance(item, Block):
             self._restart()
             return
-        self._recent = np.concatenate((self._recent, item.pcm[:, self._channels].T), axis=1)
-        start = item.end - self._recent.shape[1]
+        if not len(item.pcm):
+            return  # the sign of life of an input that is sought; hours of them must not add up
+        self._parts.append(item.pcm[:, self._channels].T)
+        self._held += len(item.pcm)
+        start = item.end - self._held
         end = max(self._previous_end + self._hop, -(-(start + self._window) // self._hop) * self._hop)
+        if end > item.end:
+            return  # a microphone's block is a twelfth of a hop: joining them at each would cost more than all the rest
+        recent = np.concatenate(self._parts, axis=1)
         while end <= item.end:
             offset = end - self._window - start
             fresh = min(self._window, end - self._previous_end) if self._previous_end else self._window
             self._previous_end = end
-            yield Window(Samples(end), np.ascontiguousarray(self._recent[:, offset : offset + self._window]), fresh)
+            yield Window(Samples(end), np.ascontiguousarray(recent[:, offset : offset + self._window]), fresh)
             end += self._hop
-        keep_from = max(0, end - self._window - start)
-        self._recent = self._recent[:, keep_from:]
+        recent = recent[:, max(0, end - self._window - start) :]
+        self._parts, self._held = [recent], recent.shape[1]

@@ -17,13 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from sirend import bundle as bundles
 from sirend.audio import SAMPLE_RATE_HZ, Block, Pcm, Samples
 from sirend.classifier import Classifier
 from sirend.events import ReplayClock, Scribe
-from sirend.features import Extractor
-from sirend.pipeline import Stages, detect
+from sirend.features import Extractor, Features
+from sirend.microphone import CALLBACK_S
+from sirend.pipeline import Scorer, Stages, detect
 from sirend.settings import Approach, AudioConfig, Config
 from sirend.simulate import Scene, render
 from sirend.windows import Windows
@@ -42,22 +44,36 @@ def street(minutes: float) -> Pcm:
     return np.concatenate(parts)[:samples]
 
 
+class Sure:
+    """A network that costs nothing and hears a siren in every window, which gives the rest the most to do."""
+
+    def __init__(self, approaches: int) -> None:
+        self._scores = np.full(approaches, 0.9, dtype=np.float32)
+
+    def score(self, _features: Features) -> npt.NDArray[np.float32]:
+        """Return the scores of all approaches."""
+        return self._scores
+
+
 def blocks(pcm: Pcm, channels: int) -> list[Block]:
-    """Cut float32[n] into blocks of 0.1 s, as a microphone of so many channels delivers them.
+    """Cut float32[n] into blocks of 20 ms, as a microphone of so many channels delivers them.
 
     Every channel hears another part of the street.
     """
-    size = SAMPLE_RATE_HZ // 10
+    size = round(CALLBACK_S * SAMPLE_RATE_HZ)
     wide = np.stack([np.roll(pcm, i * len(pcm) // channels) for i in range(channels)], axis=1)
     return [Block(Samples(start), wide[start : start + size]) for start in range(0, len(pcm), size)]
 
 
-def pipeline_s(pcm: Pcm, bundle: bundles.Bundle, channels: int = 1) -> float:
-    """Return the processor time of the whole pipeline over ``pcm``, heard on so many channels."""
+def pipeline_s(pcm: Pcm, bundle: bundles.Bundle, channels: int = 1, network: Scorer | None = None) -> float:
+    """Return the processor time of the whole pipeline over ``pcm``, heard on so many channels.
+
+    ``network`` takes the place of the bundle's.
+    """
     config = Config(
         audio=AudioConfig(channels=channels), approaches=tuple(Approach(f"leg-{i}", i) for i in range(channels))
     )
-    classifier = Classifier(bundle, channels)
+    classifier = network or Classifier(bundle, channels)
     heard = blocks(pcm, channels)
     clock = ReplayClock(datetime(1970, 1, 1, tzinfo=UTC))
     scribe = Scribe(site="bench", boot_id="replay", mode="replay", model=bundle.name, clock=clock, valid_for_s=5.0)
@@ -116,11 +132,14 @@ def main() -> None:
     print(f"{seconds:.0f} s of audio, one core, median of {ROUNDS} rounds, hop 0.25 s")
     ours: dict[str, list[float]] = {model.name: [] for model in models}
     wide: dict[str, list[float]] = {model.name: [] for model in models}
+    bare: dict[int, list[float]] = {1: [], CHANNELS: []}
     theirs: list[float] = []
     for _ in range(ROUNDS):
         for model in models:
             ours[model.name].append(pipeline_s(pcm, model) / seconds)
             wide[model.name].append(pipeline_s(pcm, model, CHANNELS) / seconds)
+        for channels, costs in bare.items():
+            costs.append(pipeline_s(pcm, models[0], channels, Sure(channels)) / seconds)
         if peer.is_file():
             theirs.append(peer_s(pcm, peer) / seconds)
     peer_ms = 1e3 * statistics.median(theirs) if theirs else None
@@ -134,6 +153,9 @@ def main() -> None:
         print(f"  {CHANNELS} channels against one  {statistics.median(wide[model.name]) / cost:8.2f} times the CPU")
         if peer_ms is not None:
             print(f"  against YAMNet           {1e3 * cost / peer_ms:8.2f} of its CPU")
+    one, several = (statistics.median(costs) for costs in bare.values())
+    print("without a network")
+    print(f"  CPU per second of audio  {1e3 * one:8.2f} ms; {CHANNELS} channels {several / one:.2f} times that")
     if peer_ms is None:
         print(f"YAMNet: {peer} is not there; give it with SIREND_PEER")
     else:

@@ -9,29 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.transitions import CALL, CLEAR
 
 from sirend.audio import Samples
 from sirend.client import Call, Consumer, Fault, Keyring, Moment, Topics
-from sirend.debounce import CallState, Reason, Transition
+from sirend.debounce import CallState, Transition
 from sirend.events import Mode, ReplayClock, Scribe, to_json
-from sirend.motion import Motion
 
 NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)
 TOPICS = Topics("sirend", "main-5th")
 TOPIC = TOPICS.state("main")
 KEY = b"0123456789abcdef"
-CALL = Transition(
-    approach="main",
-    state=CallState.APPROACHING,
-    at=Samples(0),
-    onset=Samples(0),
-    confidence=0.9,
-    level_dbfs=-30.0,
-    motion=Motion.UNKNOWN,
-    reason=Reason.SIREN,
-    refresh=False,
-)
-CLEAR = replace(CALL, state=CallState.CLEAR, reason=Reason.QUIET)
 
 
 def moment(after_s: float = 0.0) -> Moment:

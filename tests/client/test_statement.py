@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.transitions import CALL
 
-from sirend.audio import Samples
 from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse
-from sirend.debounce import CallState, Reason, Transition
+from sirend.debounce import CallState
 from sirend.events import ReplayClock, Scribe, to_json
-from sirend.motion import Motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,18 +22,7 @@ NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)
 def fields(**changes: object) -> dict[str, Any]:
     """Return the fields of a call, as JSON values."""
     by = Scribe(site="s", boot_id="b", mode="live", model="m", clock=ReplayClock(NOW), valid_for_s=5.0, advisory=True)
-    call = Transition(
-        approach="main",
-        state=CallState.APPROACHING,
-        at=Samples(0),
-        onset=Samples(0),
-        confidence=0.9,
-        level_dbfs=-30.0,
-        motion=Motion.UNKNOWN,
-        reason=Reason.SIREN,
-        refresh=False,
-    )
-    made: dict[str, Any] = json.loads(to_json(by.write(call)))
+    made: dict[str, Any] = json.loads(to_json(by.write(CALL)))
     return {**made, **changes}
 
 

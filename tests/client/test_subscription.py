@@ -8,12 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.transitions import CALL, CLEAR
 
-from sirend.audio import Samples
 from sirend.client import Call, Consumer, Fault, Keyring, Subscription, Topics
-from sirend.debounce import CallState, Reason, Transition
 from sirend.events import ReplayClock, Scribe, to_json
-from sirend.motion import Motion
 from sirend.mqtt import Backoff
 from sirend.settings import MqttConfig
 
@@ -37,18 +35,7 @@ def scribe(age_s: float = 0.0, boot_id: str = "b", valid_for_s: float = 30.0) ->
 
 
 def says(by: Scribe, state: str = "approaching") -> str:
-    transition = Transition(
-        approach="main",
-        state=CallState(state),
-        at=Samples(0),
-        onset=Samples(0),
-        confidence=0.9,
-        level_dbfs=-30.0,
-        motion=Motion.UNKNOWN,
-        reason=Reason.SIREN if state == "approaching" else Reason.QUIET,
-        refresh=False,
-    )
-    return to_json(by.write(transition))
+    return to_json(by.write(CALL if state == "approaching" else CLEAR))
 
 
 def follow(broker: Broker) -> tuple[Consumer, Subscription]:

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from tests.transitions import CALL, CLEAR
 
-from sirend.audio import Samples
-from sirend.debounce import CallState, Reason, Transition
 from sirend.events import LiveClock, Scribe, ack_schema, to_json
-from sirend.motion import Motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,19 +44,7 @@ class Site:
 
     def says(self, state: str = "approaching") -> str:
         """Return the next statement."""
-        is_call = state == "approaching"
-        transition = Transition(
-            approach="main",
-            state=CallState(state),
-            at=Samples(0),
-            onset=Samples(0),
-            confidence=0.9,
-            level_dbfs=-30.0,
-            motion=Motion.UNKNOWN,
-            reason=Reason.SIREN if is_call else Reason.QUIET,
-            refresh=False,
-        )
-        return to_json(self._scribe.write(transition))
+        return to_json(self._scribe.write(CALL if state == "approaching" else CLEAR))
 
 
 def lines(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:

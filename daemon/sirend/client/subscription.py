@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 import uuid
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -20,8 +18,11 @@ from sirend.connection import Connection, new_client
 from sirend.errors import SirendError
 from sirend.mqtt import Backoff
 from sirend.outbox import Message
+from sirend.talker import Talker
 
 if TYPE_CHECKING:
+    import socket
+
     from paho.mqtt.client import Client, MQTTMessage
 
     from sirend.client.consumer import Call, Consumer, Refusal
@@ -56,8 +57,7 @@ class Subscription:
         self._closing = threading.Event()
         self._outgoing: deque[Message] = deque(maxlen=MOST_WAITING)
         self._logged: dict[Fault, float] = {}
-        self._thread: threading.Thread | None = None
-        self._waker: socket.socket | None = None
+        self._talker = Talker("sirend-client", self._run)
         self._is_connected = False
         new_client(config, self._name, self._protocol)
 
@@ -68,19 +68,14 @@ class Subscription:
 
     def __enter__(self) -> Self:
         """Start the network thread."""
-        wake, self._waker = socket.socketpair()
-        self._waker.setblocking(False)
-        self._thread = threading.Thread(target=self._run, args=(wake,), name="sirend-client", daemon=True)
-        self._thread.start()
+        self._talker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Send what waits and disconnect; takes 2 s at most."""
         self._closing.set()
-        self._stir()
-        if self._thread is not None and self._waker is not None:
-            self._thread.join(2.0)
-            self._waker.close()
+        self._talker.stir()
+        self._talker.join(2.0)
 
     def changes(self, timeout_s: float) -> list[Call]:
         """Wait for a message, at most ``timeout_s``; return what changed, also by the mere passing of time."""
@@ -97,16 +92,11 @@ class Subscription:
     def publish(self, topic: str, payload: bytes, valid_for_s: float) -> None:
         """Queue a message that is dropped when it cannot be delivered within ``valid_for_s``; return at once."""
         self._outgoing.append(Message(topic, payload, retain=False, deadline=time.monotonic() + valid_for_s))
-        self._stir()
+        self._talker.stir()
 
     @property
     def _place(self) -> str:
         return f"MQTT broker {self._config.host}:{self._config.port}"
-
-    def _stir(self) -> None:
-        if self._waker is not None:
-            with suppress(OSError):  # full: the thread is awake anyway
-                self._waker.send(b"\0")
 
     def _run(self, wake: socket.socket) -> None:
         failures = 0

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from sirend import picture
-from sirend.audio import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples, Score
+from sirend.audio import SAMPLE_RATE_HZ, Block, Samples, Score
 from sirend.debounce import CallState, Reason, Rules
 from sirend.errors import UsageError
 from sirend.events import Event
 from sirend.motion import Motion
-from sirend.picture import Strip
+from sirend.strip import Strip
 from sirend.tracker import Track
 
 if TYPE_CHECKING:
@@ -62,46 +62,15 @@ def tone(hz: float, seconds: int) -> Iterator[Block]:
         yield Block(Samples(second * SAMPLE_RATE_HZ), pcm)
 
 
-def strip_of(seconds: int, name: str = "a.wav") -> Strip:
+def strip_of(seconds: int, name: str = "a.wav", *approaches: str) -> Strip:
     strip = Strip(name, float(seconds), RULES)
     assert sum(1 for _ in strip.listen(tone(1_000.0, seconds))) == seconds
     for end_s in np.arange(2.0, seconds + 0.1, 0.25):
         end = Samples(round(end_s * SAMPLE_RATE_HZ))
-        strip.observe(
-            Score(end, "main", 0.8, -20.0),
-            Track(end=end, approach="main", evidence=0.7, onset=end, level_dbfs=-20.0, motion=Motion.UNKNOWN),
-        )
+        for approach in approaches or ("main",):
+            motion = Motion.APPROACHING if end_s > seconds / 2 else Motion.UNKNOWN
+            strip.observe(Score(end, approach, 0.8, -20.0), Track(end, approach, 0.7, end, -20.0, motion))
     return strip
-
-
-def test_listening_changes_nothing_and_finds_the_pitch() -> None:
-    strip = strip_of(10)
-    assert strip.end_s == 10.0
-    assert len(strip.columns) == 10 * SAMPLE_RATE_HZ // picture.FRAME
-    assert {int(np.argmax(column)) for column in strip.columns} == {1_000 * picture.FRAME // SAMPLE_RATE_HZ}
-
-
-def test_a_gap_passes_through() -> None:
-    gap = Gap(Samples(0), GapReason.OVERFLOW)
-    assert list(Strip("a.wav", 1.0, RULES).listen([gap])) == [gap]
-
-
-def test_a_long_recording_takes_no_more_columns_than_a_short_one() -> None:
-    day = Strip("a.wav", 86_400.0, RULES)
-    assert 86_400.0 * SAMPLE_RATE_HZ / day.column_samples <= picture.COLUMNS
-    assert day.column_samples % picture.FRAME == 0
-
-
-def test_calls_are_paired_by_approach_and_an_open_one_lasts_to_the_end() -> None:
-    strip = strip_of(30)
-    strip.events = [
-        event(5.0, CallState.APPROACHING, "north"),
-        event(6.0, CallState.APPROACHING, "north", refresh=True),
-        event(7.0, CallState.APPROACHING, "south"),
-        event(12.0, CallState.CLEAR, "north"),
-    ]
-    calls = [(start_s, end_s, start.approach, end is None) for start_s, end_s, start, end in strip.calls()]
-    assert calls == [(5.0, 12.0, "north", False), (7.0, 30.0, "south", True)]
 
 
 @pytest.mark.parametrize("name", ["a.wav", "$x^{$.wav", "中\udcff.wav"])
@@ -110,8 +79,14 @@ def test_the_picture_is_a_png_of_the_expected_size(name: str) -> None:
     strip.events = [event(20.0, CallState.APPROACHING), event(140.0, CallState.CLEAR)]
     one, two = picture.png([strip], "siren-9.9.9"), picture.png([strip, strip_of(3)], "siren-9.9.9")
     assert one[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", one[16:24]) == (1_430, 792)
-    assert struct.unpack(">II", two[16:24]) == (1_430, 1_496)
+    assert struct.unpack(">II", one[16:24]) == (1_430, 902)
+    assert struct.unpack(">II", two[16:24]) == (1_430, 1_716)
+
+
+def test_every_approach_has_a_lane_for_its_decisions() -> None:
+    strip = strip_of(10, "a.wav", "north", "south")
+    strip.events = [event(5.0, CallState.APPROACHING, "south")]
+    assert struct.unpack(">II", picture.png([strip], "siren-9.9.9")[16:24]) == (1_430, 932)
 
 
 def test_a_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,8 +111,8 @@ def test_sound_and_notes_are_what_was_heard() -> None:
 
 def test_a_picture_is_drawn_with_the_call_in_its_place() -> None:
     take = whole(np.zeros(28 * HOP, dtype=np.float32))
-    ((start_s, end_s, _, _),) = take.strip(is_private=False).calls()
-    assert (start_s, end_s) == (2.0, 7.0)
+    (call,) = take.strip(is_private=False).calls()
+    assert (call.start_s, call.end_s) == (2.0, 7.0)
     assert take.picture(is_private=True).startswith(b"\x89PNG")
 
 
@@ -128,3 +128,11 @@ def test_without_sound_no_modulation_of_speech_is_left() -> None:
     loud = power[:, 32]
     assert set(power.argmax(axis=1)) == {32}
     assert (loud.max() - loud.min()) / (loud.max() + loud.min()) < 0.1
+
+
+def test_without_sound_the_pitch_is_no_finer_than_the_spectra() -> None:
+    pcm = (0.5 * np.sin(2.0 * np.pi * 1_000.0 * np.arange(28 * HOP) / 16_000)).astype(np.float32)
+    fine, coarse = (whole(pcm).strip(is_private=is_private).pitch for is_private in (False, True))
+    assert np.diff(fine.at_s) == pytest.approx(1 / 32)
+    assert np.diff(coarse.at_s) == pytest.approx(0.25)
+    assert {round(hz) for hz in (*fine.hz, *coarse.hz)} == {1_000}

@@ -1,35 +1,27 @@
-"""The picture of a replay: what was heard, what the model made of it, and when the controller would have been called.
+"""The picture of a replay or of a call: what was heard, what was made of it, and when the controller was called.
 
-Collecting needs no matplotlib and bounded memory; only ``check`` and ``png`` import it.
+Only ``check`` and ``png`` import matplotlib.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 import sirend
-from sirend.audio import SAMPLE_RATE_HZ, Block
-from sirend.debounce import CallState
+from sirend.audio import SAMPLE_RATE_HZ
 from sirend.errors import UsageError
+from sirend.pitch import HIGH_HZ
+from sirend.strip import FRAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from sirend.audio import Gap, Pcm, Score
-    from sirend.debounce import Rules
-    from sirend.events import Event
-    from sirend.tracker import Track
+    from sirend.strip import Call, Strip
 
-COLUMNS = 1_600
-"""Most columns of a spectrogram: as many as the picture has pixels across. A longer recording has wider ones."""
-FRAME = 512
-"""Length of a Fourier transform in samples: 32 ms, 31 Hz a bin."""
 TOP_HZ = 5_000
 """Sirens and their strong harmonics lie below."""
 MOST_STRIPS = 8
@@ -37,71 +29,15 @@ MOST_STRIPS = 8
 MINUTES_S = 120.0
 """Length from which times are shown in minutes."""
 CALL_COLOUR = "#d62728"
-
-
-class Strip:
-    """Everything that the picture shows of one recording."""
-
-    def __init__(self, name: str, duration_s: float, rules: Rules) -> None:
-        """Collect for a recording ``name`` of about ``duration_s``, judged by ``rules``."""
-        self.name = name
-        self.rules = rules
-        self.events: list[Event] = []
-        self.columns: list[npt.NDArray[np.float32]] = []
-        """Power spectra, float32[FRAME // 2 + 1] each, of the average of all channels."""
-        self.column_samples = FRAME * max(1, -(-round(duration_s * SAMPLE_RATE_HZ) // (FRAME * COLUMNS)))
-        self.traces: dict[str, Trace] = {}
-        """Scores by approach."""
-        self.end_s = 0.0
-        self._hann = np.hanning(FRAME).astype(np.float32)
-        self._held: Pcm = np.zeros(0, dtype=np.float32)
-
-    def listen(self, source: Iterable[Block | Gap]) -> Iterator[Block | Gap]:
-        """Yield what ``source`` yields, and note its spectrum."""
-        for item in source:
-            if isinstance(item, Block):
-                self._note(item.pcm.mean(axis=1))
-                self.end_s = item.end / SAMPLE_RATE_HZ
-            yield item
-
-    def _note(self, pcm: Pcm) -> None:
-        self._held = np.concatenate((self._held, pcm))
-        while len(self._held) >= self.column_samples:
-            frames = self._held[: self.column_samples].reshape(-1, FRAME) * self._hann
-            self.columns.append(np.square(np.abs(np.fft.rfft(frames, axis=1))).mean(axis=0).astype(np.float32))
-            self._held = self._held[self.column_samples :]
-
-    def observe(self, score: Score, track: Track) -> None:
-        """Note a window's score."""
-        trace = self.traces.setdefault(score.approach, Trace())
-        trace.end_s.append(score.end / SAMPLE_RATE_HZ)
-        trace.score.append(score.siren)
-        trace.evidence.append(track.evidence)
-        trace.level_dbfs.append(score.level_dbfs)
-
-    def calls(self) -> Iterator[tuple[float, float, Event, Event | None]]:
-        """Yield start and end in seconds of each call, the event that started it and the one that ended it."""
-        standing: dict[str, Event] = {}
-        for event in self.events:
-            if event.refresh:
-                continue
-            if event.state is CallState.APPROACHING:
-                standing[event.approach] = event
-            elif (start := standing.pop(event.approach, None)) is not None:
-                yield start.sample / SAMPLE_RATE_HZ, event.sample / SAMPLE_RATE_HZ, start, event
-        for start in standing.values():
-            yield start.sample / SAMPLE_RATE_HZ, self.end_s, start, None
-
-
-class Trace:
-    """One approach's windows, one value a window in each array."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self.end_s = array("d")
-        self.score = array("f")
-        self.evidence = array("f")
-        self.level_dbfs = array("f")
+SIREN_COLOUR = "#f2b134"
+PANELS = (("spectrum", 3.0), ("pitch", 1.5), ("scores", 1.9), ("levels", 1.0), ("decisions", 0.7))
+"""The panels of a recording from top to bottom, and their shares of its height."""
+HEIGHT = 7.4
+"""Of a recording, inches."""
+LANE = 0.28
+"""What each approach after the first adds to it, inches."""
+ROOM = 0.07
+"""Share of the width that a word needs."""
 
 
 def check() -> None:
@@ -116,11 +52,13 @@ def png(strips: Sequence[Strip], model: str) -> bytes:
     """Return the picture of ``strips``, judged by ``model``, as a PNG file."""
     from matplotlib.figure import Figure  # noqa: PLC0415  an extra
 
-    figure = Figure(figsize=(13.0, 0.8 + 6.4 * len(strips)), dpi=110, layout="constrained")
-    ratios = [3.0, 2.0, 1.4] * len(strips)
-    axes = figure.subplots(3 * len(strips), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
+    lanes = [LANE * (len(strip.traces) - 1) if strip.traces else 0.0 for strip in strips]
+    figure = Figure(figsize=(13.0, 0.8 + sum(HEIGHT + each for each in lanes)), dpi=110, layout="constrained")
+    unit = HEIGHT / sum(share for _, share in PANELS)
+    ratios = [share * unit + (extra if name == "decisions" else 0.0) for extra in lanes for name, share in PANELS]
+    axes = figure.subplots(len(ratios), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
     for index, strip in enumerate(strips):
-        _draw(strip, axes[3 * index : 3 * index + 3])
+        _draw(strip, dict(zip([name for name, _ in PANELS], axes[len(PANELS) * index :], strict=False)))
     figure.suptitle(
         f"sirend {sirend.__version__} with {model}\n"
         "red: an emergency vehicle is approaching, the signal controller is called",
@@ -133,34 +71,38 @@ def png(strips: Sequence[Strip], model: str) -> bytes:
     return file.getvalue()
 
 
-def _draw(strip: Strip, axes: Any) -> None:  # noqa: ANN401  matplotlib's own types need it installed
-    """Draw one recording: spectrogram, scores and level above each other."""
-    spectrum, scores, levels = axes
+def _draw(strip: Strip, axes: dict[str, Any]) -> None:
+    """Draw one recording: its panels above each other, with one time below all."""
     calls = list(strip.calls())
     name = strip.name.encode(errors="replace").decode()  # file names need not be text
     title = f"{name}: {len(calls)} {'call' if len(calls) == 1 else 'calls'}"
-    spectrum.set_title(title, loc="left", fontsize=10, parse_math=False)
-    _draw_spectrum(strip, spectrum)
-    _draw_traces(strip, scores, levels)
+    axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
+    _draw_spectrum(strip, axes["spectrum"])
+    _draw_pitch(strip, axes["pitch"])
+    _draw_traces(strip, axes["scores"], axes["levels"])
+    _draw_decisions(strip, calls, axes["decisions"])
     is_long = strip.end_s > MINUTES_S
-    levels.set_xlabel(f"time since the recording began ({'min:s' if is_long else 's'})")
-    for place in axes:
+    axes["decisions"].set_xlabel(f"time since the recording began ({'min:s' if is_long else 's'})")
+    for place in axes.values():
         place.set_xlim(0.0, max(strip.end_s, 1.0))
         if is_long:
             place.xaxis.set_major_formatter(lambda at_s, _: _time(at_s, in_minutes=True))
-    for start_s, end_s, start, end in calls:
-        for place in axes:
-            place.axvline(start_s, color=CALL_COLOUR, linewidth=1.2)
-            place.axvline(end_s, color=CALL_COLOUR, linewidth=1.2, linestyle="--")
-        for place in (scores, levels):
-            place.axvspan(start_s, end_s, color=CALL_COLOUR, alpha=0.18, linewidth=0.0)
-        where = f" on {start.approach}" if len(strip.traces) > 1 else ""
-        _label(spectrum, start_s, "left", f"approaching{where}, {_time(start_s, in_minutes=is_long)}")
-        if end is not None:
-            _label(spectrum, end_s, "right", f"cleared: {end.reason}, {_time(end_s, in_minutes=is_long)}")
+        place.tick_params(labelbottom=place is axes["decisions"])
+    for call in calls:
+        for place in axes.values():
+            place.axvline(call.start_s, color=CALL_COLOUR, linewidth=1.2)
+            place.axvline(call.end_s, color=CALL_COLOUR, linewidth=1.2, linestyle="--")
+        for panel in ("pitch", "scores", "levels"):
+            axes[panel].axvspan(call.start_s, call.end_s, color=CALL_COLOUR, alpha=0.18, linewidth=0.0)
+        where = f" on {call.start.approach}" if len(strip.traces) > 1 else ""
+        began = f"approaching{where}, {_time(call.start_s, in_minutes=is_long)}"
+        _label(axes["spectrum"], call.start_s, "left", began)
+        if call.end is not None:
+            ended = f"cleared: {call.end.reason}, {_time(call.end_s, in_minutes=is_long)}"
+            _label(axes["spectrum"], call.end_s, "right", ended)
 
 
-def _draw_spectrum(strip: Strip, axis: Any) -> None:  # noqa: ANN401
+def _draw_spectrum(strip: Strip, axis: Any) -> None:  # noqa: ANN401  matplotlib's own types need it installed
     """Draw the spectrogram, in dB between its background and its loudest tones."""
     axis.set_ylabel("frequency (kHz)")
     if not strip.columns:
@@ -180,6 +122,18 @@ def _draw_spectrum(strip: Strip, axis: Any) -> None:  # noqa: ANN401
     )
 
 
+def _draw_pitch(strip: Strip, axis: Any) -> None:  # noqa: ANN401
+    """Draw the strongest tone; a faint point is one that hardly stands out of the noise."""
+    track = strip.pitch
+    axis.scatter(
+        track.at_s, np.asarray(track.hz) / 1000.0, s=5.0, c=track.strength, cmap="Greys", vmin=0.0, vmax=0.8, zorder=2
+    )
+    axis.text(1.012, 0.5, "strongest tone;\npale: hardly one", transform=axis.transAxes, va="center", fontsize=8)
+    axis.set_ylim(0.0, HIGH_HZ / 1000.0)
+    axis.set_ylabel("pitch (kHz)")
+    axis.grid(linewidth=0.3)
+
+
 def _draw_traces(strip: Strip, scores: Any, levels: Any) -> None:  # noqa: ANN401
     """Draw what changes from window to window."""
     for name, trace in strip.traces.items():
@@ -196,6 +150,33 @@ def _draw_traces(strip: Strip, scores: Any, levels: Any) -> None:  # noqa: ANN40
     levels.set_ylabel("level (dBFS)")
     for axis in (scores, levels):
         axis.grid(linewidth=0.3)
+
+
+def _draw_decisions(strip: Strip, calls: Sequence[Call], axis: Any) -> None:  # noqa: ANN401
+    """Draw a lane for each approach: where a siren was heard, which way it went, where the controller was called."""
+    from matplotlib.patches import Patch  # noqa: PLC0415  an extra
+
+    names = list(strip.traces)
+    for lane, name in enumerate(names):
+        heard = [(from_s, until_s - from_s) for from_s, until_s in strip.sirens(name)]
+        called = [(call.start_s, call.end_s - call.start_s) for call in calls if call.start.approach == name]
+        axis.broken_barh(heard, (lane + 0.1, 0.4), facecolor=SIREN_COLOUR, hatch="////", edgecolor="#8a5a00", zorder=2)
+        axis.broken_barh(called, (lane + 0.5, 0.4), facecolor=CALL_COLOUR, zorder=2)
+        for from_s, until_s, motion in strip.motions(name):
+            if until_s - from_s >= ROOM * strip.end_s:
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+                middle = (from_s + until_s) / 2.0
+                axis.text(middle, lane + 0.3, motion.value, ha="center", va="center", fontsize=7, bbox=box, zorder=3)
+    axis.set_ylim(max(len(names), 1), 0)
+    axis.set_yticks([lane + 0.5 for lane in range(len(names))], names if len(names) > 1 else ["decisions"])
+    axis.tick_params(left=False)
+    patches = [
+        Patch(facecolor=SIREN_COLOUR, hatch="////", edgecolor="#8a5a00", label="siren heard, and which way"),
+        Patch(facecolor=CALL_COLOUR, label="controller called"),
+    ]
+    axis.legend(
+        handles=patches, loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False, borderaxespad=0.0
+    )
 
 
 def _label(axis: Any, at_s: float, side: str, text: str) -> None:  # noqa: ANN401

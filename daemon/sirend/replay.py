@@ -17,10 +17,10 @@ from sirend.delivery import Delivery
 from sirend.errors import InputError, UsageError
 from sirend.events import ReplayClock, Scribe
 from sirend.outfile import OutFile
-from sirend.picture import Strip
 from sirend.pipeline import Stages, detect, schedule
 from sirend.results import Results
 from sirend.sources import WavFile
+from sirend.strip import Strip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

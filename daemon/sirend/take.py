@@ -12,7 +12,8 @@ import numpy as np
 
 from sirend.audio import SAMPLE_RATE_HZ, Block, Samples, Score
 from sirend.debounce import CallState
-from sirend.picture import FRAME, TOP_HZ, Strip, png
+from sirend.picture import TOP_HZ, png
+from sirend.strip import FRAME, Strip
 from sirend.tracker import Track
 
 if TYPE_CHECKING:
@@ -79,9 +80,8 @@ class Take:
     def strip(self, *, is_private: bool) -> Strip:
         """Return what a picture of it shows."""
         pcm = self.pcm()
-        strip = Strip(self.name, len(pcm) / SAMPLE_RATE_HZ, self.rules)
-        if is_private:
-            strip.column_samples = PRIVATE_SAMPLES
+        column = PRIVATE_SAMPLES if is_private else None
+        strip = Strip(self.name, len(pcm) / SAMPLE_RATE_HZ, self.rules, column_samples=column)
         for _ in strip.listen([Block(Samples(0), pcm[:, np.newaxis])]):
             pass
         for hop in self.hops:
@@ -94,7 +94,7 @@ class Take:
         return strip
 
     def picture(self, *, is_private: bool) -> bytes:
-        """Return spectrogram, scores, level and decisions as a PNG file."""
+        """Return spectrogram, pitch, scores, level and decisions as a PNG file."""
         return png([self.strip(is_private=is_private)], self.model)
 
     def flac(self) -> bytes:

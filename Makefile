@@ -1,6 +1,7 @@
 # The menu. `make demo` and `make test` need nothing but python3, make and, for missing system packages, root.
 PYTHON ?= python3
 VENV   ?= .venv
+WORKERS ?= 3
 BIN    := $(VENV)/bin
 comma  := ,
 
@@ -40,8 +41,8 @@ lint:            ## ruff and mypy --strict over everything (after `make test` ha
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit:            ## pytest alone (after `make test` has installed it)
-	$(BIN)/pytest
+unit:            ## pytest alone (after `make test` has installed it); most tests wait: WORKERS of them at a time
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot

@@ -235,12 +235,13 @@ def test_a_termination_leaves_no_unfinished_file(sirend: Command, drive_by: Path
     assert list(sirend.folder.iterdir()) == []
 
 
-def test_progress_is_shown_on_a_terminal(sirend: Command) -> None:
-    write(sirend.folder / "long.flac", 4.0, subtype="PCM_16")
+def test_progress_is_shown_on_a_terminal_and_lines_of_events_stay_whole(sirend: Command, drive_by: Path) -> None:
+    pcm, rate_hz = soundfile.read(drive_by, start=4 * 16_000, stop=8 * 16_000)
+    soundfile.write(sirend.folder / "long.flac", pcm, rate_hz)
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 80))
     words = [*sirend.words, "replay", "--speed", "realtime", "long.flac"]
-    with subprocess.Popen(words, cwd=sirend.folder, env=sirend.variables, stderr=end) as process:
+    with subprocess.Popen(words, cwd=sirend.folder, env=sirend.variables, stdout=end, stderr=end) as process:
         os.close(end)
         shown = b""
         try:
@@ -252,6 +253,8 @@ def test_progress_is_shown_on_a_terminal(sirend: Command) -> None:
     os.close(terminal)
     assert b"long.flac:" in shown
     assert b"/4" in shown
+    called, cleared = (json.loads(line) for line in re.findall(rb"[\r\n]({.*})\r\n", shown))
+    assert (called["state"], cleared["state"]) == ("approaching", "clear")
 
 
 def test_memory_does_not_grow_with_length(sirend: Command) -> None:

@@ -1,11 +1,13 @@
 # The menu. `make demo` and `make test` need nothing but python3, make and, for missing system packages, root.
 PYTHON ?= python3
 VENV   ?= .venv
+WORKERS ?= 3
 BIN    := $(VENV)/bin
 comma  := ,
 
+COMPILER      := g++ python3-dev  # the PSDS package is compiled on the spot
 TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
-                 chromium chromium-driver fonts-dejavu-core gcc libc6-dev python3-dev
+                 chromium chromium-driver fonts-dejavu-core $(COMPILER)
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_ROOT ?= build/debian
 SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)  # its Python must fit the wheels made here
@@ -39,8 +41,8 @@ lint:            ## ruff and mypy --strict over everything (after `make test` ha
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit:            ## pytest alone (after `make test` has installed it)
-	$(BIN)/pytest
+unit:            ## pytest alone (after `make test` has installed it); most tests wait: WORKERS of them at a time
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot
@@ -78,11 +80,12 @@ bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make be
 	$(BIN)/python tests/bench/fleet.py --sites $(or $(SITES),1000)
 
 report:          ## every figure in one page, build/report/index.md, which takes long: make report [DATA=DIR [PEER=yamnet.tflite]]
-	.ci/system-packages mosquitto libportaudio2
+	.ci/system-packages mosquitto libportaudio2 $(if $(DATA),$(COMPILER))
 	.ci/venv $(VENV) plot,test$(if $(DATA),$(comma)train$(comma)psds)
 	$(BIN)/python tests/bench/report.py $(if $(DATA),--data $(DATA)) $(if $(PEER),--peer $(PEER))
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
+	.ci/system-packages $(COMPILER)
 	.ci/venv $(VENV) plot,train,psds
 	$(BIN)/sirend evaluate --data $(DATA) $(if $(PEER),--peer $(PEER)) --report build/report
 

@@ -37,10 +37,13 @@ def free_port() -> int:
     """Return a loopback TCP port that nobody uses.
 
     It lies below the ports that outgoing connections take (from 32768): a client that keeps trying a closed port among
-    those sooner or later connects to itself.
+    those sooner or later connects to itself. Each of pytest's workers draws from ports of its own, since some time may
+    pass until the port is taken.
     """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(10_000, 32_000)  # noqa: S311  nothing secret about it
+        port = random.randrange(10_000 + worker, 32_000, workers)  # noqa: S311  nothing secret about it
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

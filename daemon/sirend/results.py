@@ -9,6 +9,8 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
+from tqdm import tqdm
+
 from sirend.audio import SAMPLE_RATE_HZ
 from sirend.outfile import OutFile
 from sirend.sinks import JsonLines
@@ -74,7 +76,8 @@ class Results:
         if self._lines is None:
             return
         try:
-            self._lines.publish(event)
+            with tqdm.external_write_mode():  # on a terminal the progress bar stands in the same line
+                self._lines.publish(event)
         except BrokenPipeError:
             self._lines = None
             if self._events is None:  # or the interpreter complains when it flushes what is left at its end

@@ -33,11 +33,11 @@ def make_corpus(folder: Path, clips: int = 16) -> None:
 
 def sirend(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sirend", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=220, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
 
 
 @pytest.mark.training
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_a_folder_of_clips_becomes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
     make_corpus(tmp_path)
     out = tmp_path / "siren-0.0.0"

@@ -23,7 +23,7 @@ from sirend import bundle as bundles
 from sirend.audio import SAMPLE_RATE_HZ, Block, Pcm, Samples
 from sirend.classifier import Classifier
 from sirend.events import ReplayClock, Scribe
-from sirend.features import Extractor, Features
+from sirend.features import Extractor, Spectrogram
 from sirend.microphone import CALLBACK_S
 from sirend.pipeline import Scorer, Stages, detect
 from sirend.settings import Approach, AudioConfig, Config
@@ -50,7 +50,7 @@ class Sure:
     def __init__(self, approaches: int) -> None:
         self._scores = np.full(approaches, 0.9, dtype=np.float32)
 
-    def score(self, _features: Features) -> npt.NDArray[np.float32]:
+    def score(self, _spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
         """Return the scores of all approaches."""
         return self._scores
 

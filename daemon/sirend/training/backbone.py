@@ -2,8 +2,8 @@
 
 MobileNet v1 (Howard et al. 2017) over log-mel frames, trained on AudioSet's 521 classes (TensorFlow Model Garden,
 Apache-2.0). It serves twice: as the teacher whose evidence and embeddings the small network learns, and as the
-backbone of the large bundle. The weights are read from the variables of its published SavedModel, which a recipe names by
-digest; they are no part of this repository.
+backbone of the large bundle. The weights are read from the variables of its published SavedModel, which a recipe names
+by digest; they are no part of this repository.
 """
 
 from __future__ import annotations

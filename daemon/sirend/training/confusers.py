@@ -1,4 +1,4 @@
-"""Sounds that are easily taken for a siren, drawn at random: beepers, bells, horns, air raid, singing, squeal, music."""
+"""Sounds that are easily taken for a siren, drawn at random: beepers, bells, horns, air raid, song, squeal, music."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
 
 
 def draw(rng: np.random.Generator, samples: int, kind: str | None = None) -> Pcm:
-    """Return one confuser, of a random kind unless named: float32[samples] with peak 1; if short, it may be all pause."""
+    """Return one confuser, of a random kind unless named: float32[samples], peak 1; if short, it may be all pause."""
     named = kinds()
     sound = named[kind] if kind else list(named.values())[rng.integers(len(named))]
     pcm = sound(rng, np.arange(samples) / SAMPLE_RATE_HZ)

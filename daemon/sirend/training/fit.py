@@ -55,7 +55,8 @@ def fit(
     """Train on the windows ``known`` (indices); go on from the checkpoint in ``folder`` if there is one.
 
     A checkpoint counts only for the same windows, labels, specs and ``teacher``; its lesson itself is not compared, for
-    it may differ in the last digit; ``teach`` is asked for it only while there is something to learn. Writes a line of metrics to ``folder/log.jsonl`` every ``EVERY`` steps.
+    it may differ in the last digit; ``teach`` is asked for it only while there is something to learn. Writes a line of
+    metrics to ``folder/log.jsonl`` every ``EVERY`` steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)

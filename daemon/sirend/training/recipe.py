@@ -58,7 +58,7 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the recipe in canonical JSON, hex; what is None is left out, so that a new option renames nothing."""
+        """SHA-256 of the recipe in canonical JSON, hex; without what is None, so that a new option renames nothing."""
         said = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

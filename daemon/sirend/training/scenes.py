@@ -132,7 +132,7 @@ class Scenes:
         return self._crop(rng, index, pitch=rng.random() < 0.3), frozenset((self._corpus.clips[index].set,))  # noqa: PLR2004
 
     def _crop(self, rng: np.random.Generator, index: int, *, pitch: bool) -> Pcm:
-        """Cut a random window out of a clip, at a pitch up to 9 % off when ``pitch``; a short clip stands in silence."""
+        """Cut a random window out of a clip, up to 9 % off its pitch when ``pitch``; a short clip stands in silence."""
         ratio = rng.uniform(0.92, 1.09) if pitch else 1.0
         need = int(self._window * ratio) + 2
         pcm = self._corpus.pcm[index]
@@ -160,7 +160,7 @@ class Scenes:
         return np.asarray(pcm, dtype=np.float32)
 
     def _impulse(self, rng: np.random.Generator) -> Pcm:
-        """Return a measured impulse response or, mostly, a random one: a direct sound, some echoes and a decaying tail."""
+        """Return a measured impulse response or, mostly, a random one: direct sound, some echoes and a decaying tail."""
         if self._impulses and rng.random() < 0.2:  # noqa: PLR2004
             return self._corpus.audio(self._impulses[rng.integers(len(self._impulses))])[: SAMPLE_RATE_HZ // 2]
         length = int(SAMPLE_RATE_HZ * rng.uniform(0.1, 0.6))
@@ -192,7 +192,7 @@ class Scenes:
 
 
 def mix(wanted: Pcm, background: Pcm, snr_db: float) -> Pcm:
-    """Add ``wanted`` to ``background`` (float32[n]) so that its RMS while it sounds is ``snr_db`` above the background's."""
+    """Add ``wanted`` to ``background`` (float32[n]) so that its RMS while it sounds is ``snr_db`` higher."""
     sounding = np.abs(wanted) > 1e-3 * np.max(np.abs(wanted), initial=1e-9)
     power = float(np.mean(np.square(wanted[sounding]))) if sounding.any() else 0.0
     street = float(np.mean(np.square(background)))

@@ -70,7 +70,7 @@ class Stretch:
 
 
 def plan(hours: float, seed: int, streets: Sequence[int] = (), recorded: Sequence[int] = ()) -> list[Stretch]:
-    """Return stretches for at least ``hours``; a siren in half of the slots, recorded every other time if there are any."""
+    """Return stretches for at least ``hours``; a siren in half of the slots, every other recorded if any are."""
     rng = np.random.default_rng((seed, 11))
     named = sorted(key for key in sirens.TONES if key[1] != "airhorn")
     kinds = sorted(confusers.kinds())
@@ -142,7 +142,7 @@ def _voice(siren: Siren, corpus: Corpus | None, rng: np.random.Generator) -> Pcm
 
 
 def _add(over: Pcm, street: Pcm, sound: Pcm, begin_s: float, snr_db: float) -> None:
-    """Add ``sound`` to ``over`` from ``begin_s``, its loudest second ``snr_db`` over the street there, faded at both ends."""
+    """Add ``sound`` to ``over`` from ``begin_s``, its loudest second ``snr_db`` over the street, faded at both ends."""
     begin = to_samples(begin_s)
     sound = sound[: len(over) - begin].copy()
     fade = np.linspace(0.0, 1.0, to_samples(_FADE_S), dtype=np.float32)
@@ -155,7 +155,7 @@ def _add(over: Pcm, street: Pcm, sound: Pcm, begin_s: float, snr_db: float) -> N
 
 
 def _audible(siren: Pcm, street: Pcm) -> tuple[float, float] | None:
-    """Return from when to when the siren lies above ``AUDIBLE_DB`` under the street; confusers do not count as street."""
+    """Return from when to when the siren lies above ``AUDIBLE_DB`` under the street, confusers not counted."""
     loud = np.flatnonzero(10.0 * np.log10((_power(siren) + 1e-12) / (_power(street) + 1e-12)) > AUDIBLE_DB)
     return (float(loud[0]) * _STEP_S, float(loud[-1] + 1) * _STEP_S) if len(loud) else None
 

@@ -250,10 +250,11 @@ def markdown(cards: Mapping[str, dict[str, Any]]) -> str:
         "## Simulated drive-bys and confusers in streets kept back from training",
         "",
         (
-            f"{first['drive_bys']} drive-bys at 60 km/h, {first['hours_of_drive_bys']} h; calls while no siren was audible: "
+            f"{first['drive_bys']} drive-bys at 60 km/h, {first['hours_of_drive_bys']} h; calls while no siren was "
+            "audible: "
             + ", ".join(f"{name} {card['stray_calls']}" for name, card in cards.items())
-            + ". Latency counts from the moment the siren is 10 dB under the street in 300-4000 Hz; in brackets the 95 % "
-            "interval (Wilson)."
+            + ". Latency counts from the moment the siren is 10 dB under the street in 300-4000 Hz; in brackets the "
+            "95 % interval (Wilson)."
         ),
         "",
         f"| | {head} |",

@@ -1,7 +1,7 @@
 """The networks of the tutorial that this project began with, as its code makes them, and what a random split hides.
 
-``python -m sirend.training.tutorial --data DIR --work DIR models/tutorial/*.yaml`` trains each recipe with the tutorial's
-random 80/20 split of overlapping chunks, then with one data set left out at a time, and prints the table.
+``python -m sirend.training.tutorial --data DIR --work DIR models/tutorial/*.yaml`` trains each recipe with the
+tutorial's random 80/20 split of overlapping chunks, then with one data set left out at a time, and prints the table.
 
 In the tutorial's code every layer takes ``inputs``, so of several layers of a kind only the last counts: the CNN is one
 Conv1D of 16 filters of 11, the LSTM one of 64 units, whatever the text says. The validation chunks that choose the best
@@ -140,7 +140,7 @@ def split(known: np.ndarray, siren: np.ndarray, seed: int) -> tuple[np.ndarray, 
 
 
 def train(plan: Plan, data: Chunks, left_out: str) -> dict[str, Any]:
-    """Train on all sets but ``left_out`` (empty for none); return accuracy, AUC and F1 there and on the set left out."""
+    """Train on all sets but ``left_out`` (empty for none); return the figures there and on the set left out."""
     import keras  # noqa: PLC0415
 
     keras.utils.set_random_seed(plan.seed)
@@ -164,7 +164,7 @@ def train(plan: Plan, data: Chunks, left_out: str) -> dict[str, Any]:
 
 
 def figures(score: np.ndarray, siren: np.ndarray) -> dict[str, Any]:
-    """Return the figures of scores 0..1 at the tutorial's threshold, 0.5; a chunk a second, false ones are an hour's."""
+    """Return the figures of scores 0..1 at the tutorial's threshold, 0.5; false ones an hour, a chunk a second."""
     decided = score >= 0.5  # noqa: PLR2004
     return {
         "accuracy": round(float(np.mean(decided == siren)), 4),
@@ -194,7 +194,8 @@ def yamnet(peer: Peer, data: Chunks, left_out: str) -> dict[str, Any]:
 def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
     """Return results, by network and left-out set, as Markdown."""
     lines = [
-        "| network | left out | own accuracy | own AUC | own F1 | unseen AUC | unseen F1 | unseen false windows an hour |",
+        "| network | left out | own accuracy | own AUC | own F1 "
+        "| unseen AUC | unseen F1 | unseen false windows an hour |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, by_set in results.items():

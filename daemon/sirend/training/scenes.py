@@ -160,7 +160,7 @@ class Scenes:
         return np.asarray(pcm, dtype=np.float32)
 
     def _impulse(self, rng: np.random.Generator) -> Pcm:
-        """Return a measured impulse response or, mostly, a random one: direct sound, some echoes and a decaying tail."""
+        """Return a measured impulse response or, mostly, a random one: direct sound, some echoes, a decaying tail."""
         if self._impulses and rng.random() < 0.2:  # noqa: PLR2004
             return self._corpus.audio(self._impulses[rng.integers(len(self._impulses))])[: SAMPLE_RATE_HZ // 2]
         length = int(SAMPLE_RATE_HZ * rng.uniform(0.1, 0.6))

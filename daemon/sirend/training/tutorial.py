@@ -194,8 +194,10 @@ def yamnet(peer: Peer, data: Chunks, left_out: str) -> dict[str, Any]:
 def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
     """Return results, by network and left-out set, as Markdown."""
     lines = [
-        "| network | left out | own accuracy | own AUC | own F1 "
-        "| unseen AUC | unseen F1 | unseen false windows an hour |",
+        (
+            "| network | left out | own accuracy | own AUC | own F1 "
+            "| unseen AUC | unseen F1 | unseen false windows an hour |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, by_set in results.items():

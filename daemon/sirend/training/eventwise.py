@@ -133,9 +133,10 @@ def markdown(cards: Mapping[str, dict[str, Any]]) -> str:
         "",
         (
             f"{first['false']['hours']} h, {first['sirens']} audible sirens. A call is in time within "
-            f"{first['tolerance_s']:g} s of the moment its siren is 10 dB under the street in 300-4000 Hz; precision, "
-            "recall and F1 count calls in time, the lines below calls while the siren is audible. PSDS with a tolerance "
-            f"of {psds.TOLERANCE:g} up to {psds.MOST_PER_HOUR:g} false detections an hour, from the bare scores."
+            f"{first['tolerance_s']:g} s of the moment its siren is 10 dB under the street in 300-4000 Hz; "
+            "precision, recall and F1 count calls in time, the lines below calls while the siren is audible. PSDS "
+            f"with a tolerance of {psds.TOLERANCE:g} up to {psds.MOST_PER_HOUR:g} false detections an hour, from the "
+            "bare scores."
         ),
         "",
         "| | " + " | ".join(cards) + " |",

@@ -15,6 +15,7 @@ from tests.test_live import events, feed, post
 from sirend import clips
 from sirend.clips import Clips, prune
 from sirend.errors import ConfigError
+from sirend.helper import Helper
 from sirend.live import View
 from sirend.settings import ClipsConfig
 
@@ -55,7 +56,7 @@ def test_a_call_is_kept_for_its_owner_only(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     folder, view = tmp_path / "clips", View(post())
-    with Clips(ClipsConfig(enabled=True, path=folder, keep=keep), view) as recorder:
+    with Clips(ClipsConfig(enabled=True, path=folder, keep=keep), view, Helper()) as recorder:
         call(view)
         until(lambda: folder.is_dir() and ".png" in endings(folder))
         assert (recorder.problem, recorder.lost) == (None, 0)
@@ -72,7 +73,7 @@ def test_a_call_is_kept_for_its_owner_only(
 
 def test_what_is_at_hand_is_kept_at_the_end(tmp_path: Path) -> None:
     folder, view = tmp_path / "clips", View(post())
-    with Clips(ClipsConfig(enabled=True, path=folder), view):
+    with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()):
         call(view)
     assert endings(folder)[:2] == [".flac", ".json"]
 
@@ -80,7 +81,7 @@ def test_what_is_at_hand_is_kept_at_the_end(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     view = View(post())
-    with Clips(ClipsConfig(enabled=True, path=tmp_path / "file" / "clips"), view) as recorder:
+    with Clips(ClipsConfig(enabled=True, path=tmp_path / "file" / "clips"), view, Helper()) as recorder:
         call(view)
         until(lambda: recorder.problem is not None)
         assert recorder.problem == f"clips: {tmp_path / 'file' / 'clips'} cannot be written: Not a directory"
@@ -90,7 +91,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
 def test_a_picture_that_fails_costs_the_picture_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     folder, view = tmp_path / "clips", View(post())
-    with Clips(ClipsConfig(enabled=True, path=folder), view) as recorder:
+    with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()) as recorder:
         call(view)
         until(lambda: recorder.problem is not None)
         assert "has no picture" in str(recorder.problem)
@@ -99,10 +100,10 @@ def test_a_picture_that_fails_costs_the_picture_only(tmp_path: Path, monkeypatch
 
 def test_what_is_missing_is_told_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="name the folder"):
-        Clips(ClipsConfig(enabled=True), View(post()))
+        Clips(ClipsConfig(enabled=True), View(post()), Helper())
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=plot, or make venv EXTRAS=plot"):
-        Clips(ClipsConfig(enabled=True, path=tmp_path), View(post()))
+        Clips(ClipsConfig(enabled=True, path=tmp_path), View(post()), Helper())
 
 
 @given(

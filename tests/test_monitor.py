@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from tests.conftest import PATIENCE_S, free_port
 from tests.test_live import feed, post
+from tests.test_prover import serve
 
 from sirend import cli
 from sirend.audio import Samples, Score, Window
@@ -28,7 +29,6 @@ from sirend.monitor import METER, Scene, picture
 from sirend.motion import Motion
 from sirend.settings import WebConfig
 from sirend.tracker import Track
-from sirend.web import Web
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
     file.write_text(f"web: {{enabled: true, port: {port}, token_file: token}}\n")
     web = WebConfig(enabled=True, port=port, token_file=tmp_path / "token")
     view.health = {"state": "degraded", "reasons": ["broker: gone"]}
-    with Web(web, view) as first, Terminal(file) as terminal:
+    with serve(web, view) as first, Terminal(file) as terminal:
         terminal.until("main-5th")
         terminal.until("DEGRADED")
         terminal.until("broker: gone")
@@ -94,7 +94,7 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
         terminal.until("EMERGENCY APPROACHING")
         first.__exit__()
         terminal.until("cannot be reached: Connection refused")
-        with Web(web, view):
+        with serve(web, view):
             terminal.until("No sound has been scored for")
             terminal.process.send_signal(signal.SIGINT)
             assert terminal.process.wait(PATIENCE_S) == 0

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import io
 import json
+import os
+import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +13,10 @@ import pytest
 
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.features import FeatureSpec, Spectrogram
-from sirend.selftest import Result, selftest
-from sirend.settings import Approach, AudioConfig, CallConfig, Config, Inhibit
+from sirend.selftest import SCENE, main, selftest
+from sirend.settings import Approach, AudioConfig, CallConfig, Config, DetectConfig, Inhibit
+from sirend.simulate import Rendered, render
+from sirend.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -48,8 +54,13 @@ class Between:
         return scores
 
 
-def test_a_model_that_hears_the_siren_and_its_end_passes_whatever_the_schedule_forbids() -> None:
-    result = selftest(TWO, MODEL, Between((60, 85), approaches=2))
+@pytest.fixture(scope="module")
+def rendered() -> Rendered:
+    return render(SCENE)
+
+
+def test_a_model_that_hears_the_siren_and_its_end_passes_whatever_the_schedule_forbids(rendered: Rendered) -> None:
+    result = selftest(TWO, MODEL, Between((60, 85), approaches=2), rendered)
     assert result.problem is None
     assert result.confidence is not None
     assert result.confidence > 0.6
@@ -67,13 +78,24 @@ def test_a_model_that_hears_the_siren_and_its_end_passes_whatever_the_schedule_f
         (Between((60, 70), (95, 105)), "main: one call and its end were due, not 4 changes of state"),
     ],
 )
-def test_what_goes_wrong_is_named(scorer: Between, problem: str) -> None:
-    result = selftest(Config(call=CallConfig(min_duration_s=1.0)), MODEL, scorer)
-    assert result == Result(problem)
+def test_what_goes_wrong_is_named(scorer: Between, problem: str, rendered: Rendered) -> None:
+    result = selftest(Config(call=CallConfig(min_duration_s=1.0)), MODEL, scorer, rendered)
+    assert result == Verdict(problem)
     assert result.payload("main-5th", MODEL.name)["passed"] is False
 
 
-def test_a_deaf_approach_is_named() -> None:
-    assert selftest(TWO, MODEL, Between((60, 85), approaches=2, deaf=1)) == Result(
-        "south: the built-in siren was not heard"
-    )
+def test_a_deaf_approach_is_named(rendered: Rendered) -> None:
+    scorer = Between((60, 85), approaches=2, deaf=1)
+    assert selftest(TWO, MODEL, scorer, rendered) == Verdict("south: the built-in siren was not heard")
+
+
+def test_the_process_tells_its_parent_why_nothing_could_be_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(detect=DetectConfig(model=tmp_path / "siren-9.9.9"))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(pickle.dumps(config))))
+    monkeypatch.setattr(os, "setpriority", lambda *_: None)
+    main()
+    told = json.loads(capsys.readouterr().out)
+    assert (told["passed"], told["schema"], told["site"]) == (False, "sirend/selftest/1", "main-5th")
+    assert str(tmp_path / "siren-9.9.9") in told["problem"]

@@ -250,6 +250,27 @@ def test_a_hang_up_asks_and_nothing_else() -> None:
     assert signal.getsignal(signal.SIGHUP) is before
 
 
+@pytest.mark.system
+def test_a_self_test_asked_for_on_the_page_is_told_on_its_topic_alone(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    microphone = FakeMicrophone([])
+    install(monkeypatch, microphone)
+    made: list[Service] = []
+
+    class Proving(Service):
+        def __init__(self, config: Config, model: Bundle, stop: threading.Event) -> None:
+            super().__init__(config, model, stop)
+            self._view.selftest = {"schema": "sirend/selftest/1", "passed": True}
+            made.append(self)
+
+    monkeypatch.setattr(f"{__name__}.Service", Proving)
+    received = run(broker)
+    assert len(made) == 1
+    told = [(each.topic, each.retain) for each in received if "selftest/1" in each.payload]
+    assert told == [(f"{ROOT}/selftest", True)]
+
+
 class Told:
     """A service manager that remembers what it was told."""
 

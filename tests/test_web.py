@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from tests.conftest import PATIENCE_S, free_port
 from tests.test_live import events, feed, post
+from tests.test_prover import Bench, serve
 
 from sirend.errors import ConfigError
-from sirend.gate import is_loopback_host
+from sirend.gate import is_loopback_host, is_of_this_page
 from sirend.live import View
 from sirend.settings import ServerTlsConfig, WebConfig
 from sirend.take import name_of
-from sirend.web import MOST_VIEWERS, QUEUED, Viewer, Web
+from sirend.web import MOST_VIEWERS, QUEUED, Viewer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +33,9 @@ class Answer:
     text: str
 
 
-def ask(port: int, path: str = "/", **headers: str) -> Answer:
+def ask(port: int, path: str = "/", method: str = "GET", **headers: str) -> Answer:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as connection:
-        connection.request("GET", path, headers=headers)
+        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
         return Answer(
             answer.status, answer.getheader("Content-Security-Policy") or "", answer.read().decode(errors="replace")
@@ -68,7 +69,7 @@ class Reader:
 def test_a_viewer_gets_what_stands_and_then_what_happens() -> None:
     view, port = View(post("north", "south")), free_port()
     feed(view, 3)
-    with Web(WebConfig(enabled=True, port=port), view) as web, Reader(port) as reader:
+    with serve(WebConfig(enabled=True, port=port), view) as web, Reader(port) as reader:
         assert web.problem is None
         assert reader.until("about")["site"] == "main-5th"
         assert reader.until("health") == {}
@@ -87,7 +88,7 @@ def test_a_viewer_gets_what_stands_and_then_what_happens() -> None:
 def test_nobody_is_waited_for_at_the_end() -> None:
     view, port = View(post()), free_port()
     with ExitStack() as open_streams:
-        with Web(WebConfig(enabled=True, port=port), view):
+        with serve(WebConfig(enabled=True, port=port), view):
             open_streams.enter_context(Reader(port))
             began = time.monotonic()
         assert time.monotonic() - began < 5.0
@@ -97,7 +98,7 @@ def test_nobody_is_waited_for_at_the_end() -> None:
 
 def test_the_page_comes_from_the_package_and_forbids_strangers() -> None:
     port = free_port()
-    with Web(WebConfig(enabled=True, port=port), View(post())):
+    with serve(WebConfig(enabled=True, port=port), View(post())):
         for path in ("/", "/page.js", "/page.css"):
             answer = ask(port, path)
             assert answer.status == 200
@@ -113,7 +114,7 @@ def test_a_call_has_its_picture_once_it_is_drawn(tmp_path: Path) -> None:
     (event,) = events(1)
     view.tell(event)
     name = f"{name_of(event)}.png"
-    with Web(WebConfig(enabled=True, port=port), view, tmp_path) as web, Reader(port) as reader:
+    with serve(WebConfig(enabled=True, port=port), view, tmp_path) as web, Reader(port) as reader:
         assert web.problem is None
         assert "picture" not in reader.until("events")[0]
         assert ask(port, f"/clips/{name}").status == 404
@@ -143,7 +144,7 @@ def test_only_this_machines_own_names_count(host: str, is_own: bool) -> None:
 
 def test_more_pages_than_the_daemon_bears_are_refused() -> None:
     port = free_port()
-    with Web(WebConfig(enabled=True, port=port), View(post())), ExitStack() as readers:
+    with serve(WebConfig(enabled=True, port=port), View(post())), ExitStack() as readers:
         for _ in range(MOST_VIEWERS):
             readers.enter_context(Reader(port)).until("about")
         assert ask(port, "/api/stream").status == 503
@@ -157,7 +158,7 @@ def test_a_slow_viewer_loses_the_oldest_and_it_is_counted() -> None:
 
 def test_a_port_that_is_taken_is_a_problem_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     config = WebConfig(enabled=True, port=free_port())
-    with Web(config, View(post())), Web(config, View(post())) as second:
+    with serve(config, View(post())), serve(config, View(post())) as second:
         assert second.problem is not None
         assert second.problem.startswith(f"web: 127.0.0.1:{config.port} cannot be listened on: ")
     assert caplog.messages == [f"{second.problem}; detection goes on without"]
@@ -167,9 +168,47 @@ def test_what_is_missing_is_told_at_the_start(tmp_path: Path, monkeypatch: pytes
     broken = tmp_path / "page.pem"
     broken.write_text("no certificate")
     with pytest.raises(ConfigError, match=r"web.tls: certificate and key cannot be used"):
-        Web(WebConfig(enabled=True, tls=ServerTlsConfig(broken, broken)), View(post()))
+        serve(WebConfig(enabled=True, tls=ServerTlsConfig(broken, broken)), View(post()))
     with pytest.raises(ConfigError, match=r"the secret cannot be read"):
-        Web(WebConfig(enabled=True, token_file=tmp_path / "none"), View(post()))
+        serve(WebConfig(enabled=True, token_file=tmp_path / "none"), View(post()))
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=web, or make venv EXTRAS=web"):
-        Web(WebConfig(enabled=True), View(post()))
+        serve(WebConfig(enabled=True), View(post()))
+
+
+def test_a_self_test_is_begun_by_the_page_alone_and_told_to_all_who_look() -> None:
+    port, bench, view = free_port(), Bench(), View(post())
+    path = "/api/selftest"
+    with serve(WebConfig(enabled=True, port=port), view, bench=bench) as web, Reader(port) as reader:
+        assert web.problem is None
+        assert reader.until("selftest") == {"running": False, "result": None}
+        assert ask(port, path).status == 405
+        assert ask(port, path, "POST", Host=f"evil.example:{port}").status == 403
+        assert ask(port, path, "POST", Origin="https://evil.example").status == 403
+        assert ask(port, path, "POST", Origin="null").status == 403
+        assert ask(port, path, "POST", Sec_Fetch_Site="cross-site").status == 403
+        assert bench.asked == []
+        assert ask(port, path, "POST", Origin=f"http://127.0.0.1:{port}", Sec_Fetch_Site="same-origin").status == 202
+        assert reader.until("selftest") == {"running": True, "result": None}
+        again = ask(port, path, "POST")
+        assert (again.status, again.text) == (429, "A self-test is running already.")
+        bench.give({"passed": True, "problem": None})
+        assert reader.until("selftest") == {"running": False, "result": {"passed": True, "problem": None}}
+        assert view.selftest == {"passed": True, "problem": None}
+    assert len(bench.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_own"),
+    [
+        ({}, True),
+        ({"Origin": "http://localhost:8080"}, True),
+        ({"Origin": "https://localhost:8080", "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": "http://localhost:8081"}, False),
+        ({"Origin": "http://localhost:8080", "Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": ""}, False),
+    ],
+)
+def test_what_another_page_sends_is_told_apart(headers: dict[str, str], is_own: bool) -> None:
+    assert is_of_this_page(headers, "localhost:8080") is is_own

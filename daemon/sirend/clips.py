@@ -9,11 +9,9 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import pickle
 import queue
 import re
 import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Self
@@ -23,12 +21,14 @@ import numpy as np
 from sirend.audio import to_samples
 from sirend.errors import ConfigError
 from sirend.glance import told
+from sirend.niceness import recede
 from sirend.take import Hop, Take, Tape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.events import Event
+    from sirend.helper import Helper
     from sirend.live import View
     from sirend.settings import ClipsConfig
 
@@ -36,12 +36,10 @@ POLL_S = 0.5
 """How often the view is looked at; its window holds 2 s."""
 WAITING = 4
 """Clips that wait for the disk; more are dropped and counted."""
-DRAW_S = 120.0
 CLOSE_S = 2.0
 PRUNE_S = 3600.0
 DAY_S = 86_400.0
 BYTES_A_MB = 1_000_000
-NICENESS = 10
 _OURS = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]{1,64}-[0-9a-f]{8}\.(flac|npz|png|json)")
 
 _log = logging.getLogger(__name__)
@@ -50,8 +48,11 @@ _log = logging.getLogger(__name__)
 class Clips:
     """Keeps clips inside its ``with`` block."""
 
-    def __init__(self, config: ClipsConfig, view: View) -> None:
-        """Prepare to follow ``view``; raise ``ConfigError`` when there is no folder or no way to draw."""
+    def __init__(self, config: ClipsConfig, view: View, helper: Helper) -> None:
+        """Prepare to follow ``view``; raise ``ConfigError`` when there is no folder or no way to draw.
+
+        Pictures are drawn by ``helper``: drawing takes seconds and 100 MB that a daemon must not.
+        """
         if config.path is None:
             raise ConfigError("clips.path", ["name the folder for the clips"])
         if importlib.util.find_spec("matplotlib") is None:
@@ -61,6 +62,7 @@ class Clips:
         self._folder = config.path
         self._config = config
         self._view = view
+        self._helper = helper
         self._tapes = {
             approach.name: Tape(to_samples(config.before_s), to_samples(config.max_s), self._make)
             for approach in view.post.approaches
@@ -97,7 +99,7 @@ class Clips:
         return Take(event, self._view.post.rules, self._view.post.model, past)
 
     def _listen(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        recede()
         pruned_at = time.monotonic()
         while not self._stop.wait(POLL_S):
             self._follow()
@@ -139,7 +141,7 @@ class Clips:
         _log.error("%s; events go on without it", problem)
 
     def _write(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        recede()
         while (take := self._queue.get()) is not None:
             try:
                 self._keep(take)
@@ -166,7 +168,7 @@ class Clips:
         self._put(f"{take.name}.json", take.notes(told))
         if self._stop.is_set():
             return
-        self._put(f"{take.name}.png", draw(take, is_private=is_private))
+        self._put(f"{take.name}.png", self._helper.run("sirend.draw", (take, is_private)))
         _log.info("clips: kept %s", take.name)
 
     def _put(self, name: str, content: bytes) -> None:
@@ -186,16 +188,6 @@ class Clips:
             )
         except OSError as error:
             self._fail(f"clips: {self._folder} cannot be tidied: {error.strerror or error}")
-
-
-def draw(take: Take, *, is_private: bool) -> bytes:
-    """Return the clip's PNG, drawn by a process of its own: drawing takes seconds and 100 MB that a daemon must not.
-
-    Raises ``subprocess.SubprocessError`` when that fails.
-    """
-    words = [sys.executable, "-m", "sirend.draw"]
-    given = pickle.dumps((take, is_private))
-    return subprocess.run(words, input=given, capture_output=True, timeout=DRAW_S, check=True).stdout  # noqa: S603
 
 
 def prune(folder: Path, *, max_bytes: int, oldest_s: float) -> None:

@@ -106,22 +106,18 @@ def selftest(args: argparse.Namespace) -> int:
     """Send the built-in siren through the pipeline and say what became of it."""
     import json
 
-    from sirend import bundle, config
-    from sirend.classifier import Classifier
+    from sirend import config
+    from sirend import selftest as proof
     from sirend.delivery import Delivery
-    from sirend.selftest import selftest as hear
 
     loaded = config.load(args.config)
-    model = bundle.load(bundle.find(loaded.detect.model))
-    approaches = [approach.name for approach in loaded.approaches]
-    result = hear(loaded, model, Classifier(model, len(approaches)))
-    payload = result.payload(loaded.site, model.name)
+    payload = proof.payload(loaded)
     print(json.dumps(payload, sort_keys=True), flush=True)
     if not args.no_mqtt:
-        with Delivery(loaded.mqtt, loaded.site, approaches, "selftest") as delivery:
+        with Delivery(loaded.mqtt, loaded.site, [each.name for each in loaded.approaches], "selftest") as delivery:
             delivery.selftest(payload)
-    if result.problem is not None:
-        raise ConfigError(f"self-test with {model.name}", [f"{result.problem}; check detect and the model"])
+    if not payload["passed"]:
+        raise ConfigError(f"self-test with {payload['model']}", [f"{payload['problem']}; check detect and the model"])
     return 0
 
 

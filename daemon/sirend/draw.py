@@ -5,16 +5,15 @@ It reads a pickled clip from its parent on the standard input and writes a PNG t
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
 
-NICENESS = 10
+from sirend.niceness import recede
 
 
 def main() -> None:
     """Draw one picture."""
-    os.nice(NICENESS)
+    recede()
     take, is_private = pickle.load(sys.stdin.buffer)  # noqa: S301  from our own parent
     sys.stdout.buffer.write(take.picture(is_private=is_private))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp import web
 
@@ -24,14 +24,16 @@ GUESS_S = 1.0
 """All wrong tokens together are answered at this pace."""
 MOST_GUESSES = 20
 """Wrong tokens that may wait for their answer; more are refused at once."""
+SAFE = ("GET", "HEAD")
+"""Methods that change nothing."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser would not say that a form is of this page
 }
 LOGIN = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>sirend: token</title><link rel="stylesheet" href="/page.css"></head>
+<title>sirend: token</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/page.css"></head>
 <body><main class="login"><h1>sirend</h1>
 <form method="post" action="/login"><label for="token">Token of this site</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
@@ -62,6 +64,8 @@ class Gate:
             if self._token is None and not is_loopback_host(request.host):
                 # A name that leads to this machine but is not its own: a page elsewhere reaches in through the browser.
                 raise web.HTTPForbidden(text="open this page as localhost")
+            if request.method not in SAFE and not is_of_this_page(request.headers, request.host):
+                raise web.HTTPForbidden(text="this request comes from another page")
             if request.path not in ("/login", "/page.css") and not await self._knows(request):
                 if request.path == "/":
                     raise web.HTTPSeeOther("/login")
@@ -121,6 +125,17 @@ class Gate:
 async def harden(_request: web.Request, response: web.StreamResponse) -> None:
     """Forbid a browser what this page never does."""
     response.headers.update(HEADERS)
+
+
+def is_of_this_page(headers: Mapping[str, str], host: str) -> bool:
+    """Return whether a request to ``host`` was sent by its own page, or by no page at all.
+
+    Browsers name the page that sends a request, with ``Origin`` whenever it changes something, and what is no browser
+    has no session of somebody else to misuse.
+    """
+    origin = headers.get("Origin")
+    is_own = origin is None or urlsplit(origin).netloc == host
+    return is_own and headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
 
 
 def is_loopback_host(host: str) -> bool:

@@ -109,6 +109,8 @@ class View:
     post: Post
     health: dict[str, Any] = field(default_factory=dict)
     """The latest health message; replaced, never changed."""
+    selftest: dict[str, Any] | None = None
+    """The result of the latest self-test that a viewer asked for; the worker publishes it. Replaced, never changed."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _moments: deque[Moment] = field(default_factory=deque)
     _events: deque[Event] = field(default_factory=lambda: deque(maxlen=EVENTS))

@@ -55,7 +55,7 @@ class Scene:
             self.health = content
         elif kind == "events":
             self.events = content
-        elif content:
+        elif kind == "moments" and content:
             self.moments.extend(content)
             self.heard_at = time.monotonic()
         self.problem = ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, Self
 
+from sirend.helper import Helper
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -31,16 +33,19 @@ class Onlooker(Protocol):
 def onlookers(config: Config, view: View) -> list[Onlooker]:
     """Return those that ``config`` enables; raise ``ConfigError`` when one lacks its extra or its secret."""
     chosen: list[Onlooker] = []
+    helper = Helper()
     if config.metrics.enabled:
         from sirend.metrics import Metrics
 
         chosen.append(Metrics(config.metrics, view))
     if config.web.enabled:
+        from sirend.prover import Prover
         from sirend.web import Web
 
-        chosen.append(Web(config.web, view, config.clips.path if config.clips.enabled else None))
+        pictures = config.clips.path if config.clips.enabled else None
+        chosen.append(Web(config.web, view, Prover(config, view, helper), pictures))
     if config.clips.enabled:
         from sirend.clips import Clips
 
-        chosen.append(Clips(config.clips, view))
+        chosen.append(Clips(config.clips, view, helper))
     return chosen

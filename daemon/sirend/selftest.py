@@ -1,23 +1,33 @@
 """``sirend selftest``: a built-in siren through the whole pipeline, as the daemon would hear it.
 
+``python -m sirend.selftest`` is the process that does it for a running daemon: it reads the pickled configuration from
+its parent on the standard input, and writes the result to the standard output.
+
 Its result goes to ``{prefix}/{site}/selftest`` alone. A siren marked as a test on the topics of real calls would be
 safe with those consumers only that know the mark; a topic of its own is safe with all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import json
+import pickle
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sirend import bundle
 from sirend.audio import SAMPLE_RATE_HZ, Block, Samples, to_samples, to_seconds
+from sirend.classifier import Classifier
 from sirend.debounce import CallState
-from sirend.events import ReplayClock, Scribe, utc_text
+from sirend.errors import ConfigError
+from sirend.events import ReplayClock, Scribe
+from sirend.niceness import recede
 from sirend.pipeline import Stages, detect
 from sirend.settings import ArbitrationConfig
 from sirend.simulate import Scene, render
+from sirend.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +36,8 @@ if TYPE_CHECKING:
     from sirend.bundle import Bundle
     from sirend.pipeline import Scorer
     from sirend.settings import Config
+    from sirend.simulate import Rendered
 
-SCHEMA = "sirend/selftest/1"
 SCENE = Scene(speed_kmh=120.0, snr_db=10.0, seed=11)
 """A drive-by that leaves no doubt; what is hard is the model card's matter."""
 QUIET_S = 8.0
@@ -35,55 +45,37 @@ QUIET_S = 8.0
 QUIET_DBFS = -46.0
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of the built-in siren."""
-
-    problem: str | None
-    """What went wrong; None when nothing did."""
-    confidence: float | None = None
-    """Of the call, 0..1."""
-    delay_s: float | None = None
-    """From the siren's being audible to the call."""
-
-    def payload(self, site: str, model: str) -> dict[str, Any]:
-        """Return the message, JSON values."""
-        return {
-            "schema": SCHEMA,
-            "site": site,
-            "model": model,
-            "at": utc_text(datetime.now(UTC)),
-            "passed": self.problem is None,
-            "problem": self.problem,
-            "confidence": self.confidence,
-            "delay_s": self.delay_s,
-        }
+def payload(config: Config) -> dict[str, Any]:
+    """Return the message about a self-test of what ``config`` describes; raise ``ConfigError`` when nothing can be."""
+    rendered = render(SCENE)  # before the model is there: each takes its 50 MB, the first gives them back
+    model = bundle.load(bundle.find(config.detect.model))
+    result = selftest(config, model, Classifier(model, len(config.approaches)), rendered)
+    return result.payload(config.site, model.name)
 
 
-def selftest(config: Config, bundle: Bundle, scorer: Scorer) -> Result:
-    """Return what the pipeline of ``config`` makes of the built-in siren, on every approach at once."""
-    rendered = render(SCENE)
+def selftest(config: Config, model: Bundle, scorer: Scorer, rendered: Rendered) -> Verdict:
+    """Return what the pipeline of ``config`` makes of the rendered ``SCENE``, on every approach at once."""
     siren_from = to_samples(QUIET_S + float(rendered.truth["audible_from_s"]))
     siren_to = to_samples(QUIET_S + float(rendered.truth["audible_to_s"]))
     scribe = Scribe(
         site=config.site,
         boot_id="selftest",
         mode="replay",
-        model=bundle.name,
+        model=model.name,
         clock=ReplayClock(),
         valid_for_s=config.call.valid_for_s,
     )
     channels = range(len(config.approaches))
     each_for_itself = replace(config, arbitration=ArbitrationConfig(mode="parallel"))
-    stages = Stages.of(each_for_itself, bundle, scorer, scribe, channels=channels)
+    stages = Stages.of(each_for_itself, model, scorer, scribe, channels=channels)
     told = [event for event in detect(_blocks(rendered.pcm, len(channels)), stages) if not event.refresh]
     for approach in stages.watches:
         states = [(event.state, event.sample) for event in told if event.approach == approach]
         problem = _problem(states, siren_from, siren_to)
         if problem is not None:
-            return Result(f"{approach}: {problem}")
+            return Verdict(f"{approach}: {problem}")
     call = told[0]
-    return Result(None, call.confidence, round(to_seconds(call.sample - siren_from), 2))
+    return Verdict(None, call.confidence, round(to_seconds(call.sample - siren_from), 2))
 
 
 def _problem(states: list[tuple[CallState, Samples]], siren_from: Samples, siren_to: Samples) -> str | None:
@@ -109,3 +101,18 @@ def _blocks(siren: Pcm, channels: int) -> Iterator[Block]:
     for start in range(0, len(pcm), SAMPLE_RATE_HZ):
         piece = pcm[start : start + SAMPLE_RATE_HZ, np.newaxis]
         yield Block(Samples(start), np.repeat(piece, channels, axis=1))
+
+
+def main() -> None:
+    """Test for the parent."""
+    recede()
+    config = pickle.load(sys.stdin.buffer)  # noqa: S301  from our own parent
+    try:
+        result = payload(config)
+    except ConfigError as error:
+        result = Verdict(str(error)).payload(config.site, "none")
+    sys.stdout.write(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sirend.classifier import Classifier
 from sirend.config import secret
@@ -103,6 +103,7 @@ class Service:
         self._onlookers = onlookers(config, self._view)
         self._health = Health(site=config.site, boot_id=boot_id, model=bundle.name, watches=self._stages.watches)
         self._said: tuple[str, list[str]] = ("", [])
+        self._proof: dict[str, Any] | None = None
         self._due_at = 0.0
         self._has_scored = False
 
@@ -139,6 +140,9 @@ class Service:
             if self._rereading is not None and self._rereading.asked.is_set():
                 self._rereading.asked.clear()
                 self._reload(self._rereading.read)
+            if (proof := self._view.selftest) is not self._proof and proof is not None:
+                self._proof = proof
+                self._mqtt.selftest(proof)
             self._health.check_clock()
             if time.monotonic() >= self._due_at or self._summary() != self._said:
                 self._report()

@@ -10,7 +10,6 @@ import asyncio
 import importlib.util
 import json
 import logging
-import os
 import ssl
 import threading
 from collections import deque
@@ -22,6 +21,7 @@ from sirend.config import secret
 from sirend.errors import ConfigError
 from sirend.gate import Gate, harden
 from sirend.glance import Glance, about, told
+from sirend.niceness import recede
 from sirend.take import name_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from sirend.live import View
+    from sirend.prover import Prover
     from sirend.settings import WebConfig
 
 MOST_VIEWERS = 8
@@ -41,7 +42,6 @@ LOOK_S = 0.05
 """How often the view is looked at while someone watches."""
 EVENTS_EVERY = 10
 """Looks at the view for one look at the events: twice a second."""
-NICENESS = 10
 START_S, CLOSE_S = 10.0, 2.0
 ASSETS = {
     "/": ("index.html", "text/html"),
@@ -72,8 +72,8 @@ class Viewer:
 class Web:
     """Serves the page inside its ``with`` block. A port that cannot be had costs the page only: see ``problem``."""
 
-    def __init__(self, config: WebConfig, view: View, pictures: Path | None = None) -> None:
-        """Prepare to serve ``view``, and the pictures of calls from a folder where they are kept.
+    def __init__(self, config: WebConfig, view: View, prover: Prover, pictures: Path | None = None) -> None:
+        """Prepare to serve ``view``, a button for ``prover``, and the pictures of calls from where they are kept.
 
         Raises ``ConfigError`` when the extra is not installed, or token or certificate cannot be used.
         """
@@ -83,6 +83,7 @@ class Web:
             )
         self._config = config
         self._view = view
+        self._prover = prover
         self._pictures = pictures
         token = None if config.token_file is None else secret(config.token_file)
         self._gate = Gate(token, is_encrypted=config.tls is not None)
@@ -99,20 +100,22 @@ class Web:
 
     def __enter__(self) -> Self:
         """Begin to listen."""
+        self._prover.__enter__()
         self._thread.start()
         if not self._started.wait(START_S):
             self.problem = "web: the server did not start in time"
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop listening; every viewer is cut off."""
+        """Stop listening; every viewer is cut off, and a self-test is given up."""
+        self._prover.__exit__()
         if self._loop is not None and self._stop is not None:
             with suppress(RuntimeError):  # it ended by itself
                 self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        recede()
         try:
             asyncio.run(self._serve())
         except OSError as error:
@@ -136,6 +139,7 @@ class Web:
         app.router.add_get("/login", self._gate.ask)
         app.router.add_post("/login", self._gate.admit)
         app.router.add_get("/api/stream", self._stream)
+        app.router.add_post("/api/selftest", self._test)
         app.router.add_get(r"/clips/{name:[0-9TZ]+-[a-z0-9-]+\.png}", self._picture)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
@@ -184,6 +188,7 @@ class Web:
         viewer.offer(_message("about", about(self._view.post)))
         viewer.offer(_message("health", self._view.health))
         viewer.offer(_message("events", self._events()))
+        viewer.offer(_message("selftest", self._prover.status))
         viewer.offer(_message("moments", list(self._backlog)))
         self._viewers.add(viewer)
         return viewer
@@ -193,6 +198,7 @@ class Web:
         glance = Glance(self._view.post)
         seq = 0
         health, events, looks = self._view.health, self._events(), 0
+        tested = self._prover.status
         while self._viewers:
             looks += 1
             news = self._view.since(seq)
@@ -204,6 +210,9 @@ class Web:
             if self._view.health is not health:
                 health = self._view.health
                 self._tell("health", health)
+            if self._prover.status is not tested:
+                tested = self._prover.status
+                self._tell("selftest", tested)
             if looks % EVENTS_EVERY == 0 and (latest := self._events()) != events:
                 events = latest
                 self._tell("events", events)
@@ -231,6 +240,15 @@ class Web:
         if png is None:
             raise web.HTTPNotFound(text="there is no such picture, or it has become too old")
         return web.Response(body=png, content_type="image/png", headers={"Cache-Control": "no-store"})
+
+    async def _test(self, _request: web.Request) -> web.Response:
+        """Begin a self-test; its result comes by the stream."""
+        from aiohttp import web  # noqa: PLC0415
+
+        refusal = self._prover.ask()
+        if refusal is not None:
+            raise web.HTTPTooManyRequests(text=refusal)
+        return web.Response(status=202, text="The self-test has begun.")
 
     def _tell(self, kind: str, content: object) -> None:
         message = _message(kind, content)

@@ -110,6 +110,13 @@ class Browser:
             time.sleep(0.05)
         return text
 
+    def holds(self, script: str) -> None:
+        """Wait until a function body of JavaScript returns true."""
+        until = time.monotonic() + PATIENCE_S
+        while self.run(script) is not True:
+            assert time.monotonic() < until, script
+            time.sleep(0.05)
+
     def type(self, keys: str) -> None:
         """Press keys, as a keyboard does, wherever the focus is."""
         pressed = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]

@@ -228,6 +228,27 @@ function endClap(text) {
   at("clapped").textContent = text;
 }
 
+async function askForTest() {
+  at("test").disabled = true;
+  try {
+    const answer = await fetch("/api/selftest", { method: "POST" });
+    if (!answer.ok) at("tested").textContent = await answer.text();
+  } catch {
+    at("tested").textContent = "sirend does not answer. Is the connection lost?";
+  }
+  at("test").disabled = false;
+}
+
+function showTest({ running, result }) {
+  if (running) at("tested").textContent = "Running. It takes some seconds, on a small computer a minute.";
+  else if (result) {
+    const when = new Date(result.at).toLocaleString();
+    at("tested").textContent = result.passed
+      ? `Passed, ${when}: the built-in siren was called ${result.delay_s.toFixed(1)} s after it became audible.`
+      : `FAILED, ${when}: ${result.problem}. Do not rely on this site; sirend check tells more.`;
+  }
+}
+
 function showHealth(health) {
   const state = health.state ?? "starting", pill = at("health");
   const words = { ok: "OK: listening", degraded: "Degraded", failed: "FAILED: not listening", starting: "Starting" };
@@ -269,6 +290,14 @@ function showEvents(events) {
       make("td", `${Math.round(100 * event.confidence)} %`), make("td", `${event.level_dbfs} dBFS`), picture);
     return row;
   }));
+  const last = events.findLast((event) => event.picture), latest = at("latest");
+  latest.hidden = !last;
+  if (!last || latest.dataset.name === last.picture) return;
+  latest.dataset.name = last.picture;
+  const words = `The latest call with a picture: ${last.approach}, ${new Date(last.at).toLocaleString()}`;
+  latest.querySelector("a").href = latest.querySelector("img").src = `/clips/${last.picture}`;
+  latest.querySelector("img").alt = `${words}. Spectrogram, pitch, score, level and decisions over time.`;
+  latest.querySelector("figcaption").textContent = words;
 }
 
 function watch() {
@@ -285,12 +314,13 @@ function watch() {
 
 function open() {
   page.source = new EventSource("/api/stream");
-  const handlers = { about: showAbout, health: showHealth, events: showEvents, moments: takeMoments };
+  const handlers = { about: showAbout, health: showHealth, events: showEvents, moments: takeMoments, selftest: showTest };
   for (const [kind, handler] of Object.entries(handlers)) {
     page.source.addEventListener(kind, (message) => handler(JSON.parse(message.data)));
   }
 }
 
+at("test").addEventListener("click", askForTest);
 at("shown").addEventListener("change", () => { page.shown = at("shown").value; if (page.moments.length) draw(); });
 open();
 setInterval(watch, 1000);

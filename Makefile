@@ -7,7 +7,7 @@ comma  := ,
 
 COMPILER      := g++ python3-dev  # the PSDS package is compiled on the spot
 TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
-                 chromium chromium-driver fonts-dejavu-core $(COMPILER)
+                 chromium chromium-driver fonts-dejavu-core prometheus $(COMPILER)
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_ROOT ?= build/debian
 SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)  # its Python must fit the wheels made here

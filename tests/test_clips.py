@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.test_live import events, feed, post
 
-from sirend import clips
+from sirend import clips, helper
 from sirend.clips import Clips, prune
 from sirend.errors import ConfigError
 from sirend.helper import Helper
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def until(what: Callable[[], bool]) -> None:
-    limit = time.monotonic() + clips.DRAW_S  # what draws gives way to everything else on the machine
+    limit = time.monotonic() + helper.RUN_S  # what draws gives way to everything else on the machine
     while not what():
         assert time.monotonic() < limit
         time.sleep(0.02)

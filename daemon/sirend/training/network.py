@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 layers = keras.layers
 
+MARGIN = 1.0
+"""Log-odds by which the small network must be surer than the others to be believed alone; the model card says why."""
 BATCH = 256
 """Windows judged at a time."""
 STRIDES = ((3, 2), (2, 2), (2, 2), (2, 2), (1, 2))
@@ -70,7 +72,8 @@ def fused(small: keras.Model, teacher: Teacher) -> keras.Model:
     """Return small network, class evidence and heads as one: of their log-odds the mean without the extremes.
 
     It takes ``log_mel`` float32[batch, frames, bands] and ``embedding`` float32[batch, places, 1024]. A single opinion
-    that never heard the like of a sound can neither make a siren of it nor talk the others out of one.
+    that never heard the like of a sound can neither make a siren of it nor talk the others out of one; but the small
+    network, which alone hears two tones where the others hear a horn, overrules them when it is surer by ``MARGIN``.
     """
     log_mel = keras.Input(small.input_shape[1:], name="log_mel")
     embedding = keras.Input((len(PLACES), EMBEDDING), name="embedding")
@@ -82,7 +85,7 @@ def fused(small: keras.Model, teacher: Teacher) -> keras.Model:
         teacher.scale * evidence + teacher.offset,
         *(head(embedding) for head in teacher.heads),
     ]
-    logit = trimmed_mean(opinions)
+    logit = keras.ops.maximum(trimmed_mean(opinions), opinions[0] - MARGIN)
     return keras.Model([log_mel, embedding], {"logit": logit}, name="fused")
 
 

@@ -17,7 +17,7 @@ ifneq ($(origin EXTRAS),undefined)
 export EXTRAS
 endif
 
-.PHONY: help demo test test-system venv readme report lint unit bench bench-fleet soak install uninstall wheels drives evaluate clean
+.PHONY: help demo test test-system venv readme report lint unit fuzz bench bench-fleet soak install uninstall wheels drives evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -43,6 +43,10 @@ lint:            ## ruff and mypy --strict over everything (after `make test` ha
 
 unit:            ## pytest alone (after `make test` has installed it); most tests wait: WORKERS of them at a time
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+fuzz:            ## every parser against inputs without end: make fuzz [MINUTES=10]
+	.ci/venv $(VENV) plot,test
+	PYTHONPATH=.:daemon $(BIN)/python tests/fuzz/campaign.py --minutes $(or $(MINUTES),10)
 
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot

@@ -9,17 +9,21 @@ COMPILER      := g++ python3-dev  # the PSDS package is compiled on the spot
 TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
                  chromium chromium-driver fonts-dejavu-core prometheus $(COMPILER)
 SYSTEM_PACKAGES := debootstrap systemd-container
-SYSTEM_ROOT ?= build/debian
-SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)  # its Python must fit the wheels made here
+SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)
+SYSTEM_ROOT ?= build/debian-$(SYSTEM_SUITE)
+DEB_ARCH ?= $(shell dpkg --print-architecture)
+DEB_MACHINE := $(if $(filter arm64,$(DEB_ARCH)),aarch64,x86_64)
+SERVICE_EXTRAS := completion,gpio,metrics,monitor,ntcip,pki,plot,web
+ARM64_PACKAGES := debootstrap qemu-user-static
 
 export PYTHON WHEELS PURGE
 ifneq ($(origin EXTRAS),undefined)
 export EXTRAS
 endif
 
-.PHONY: help demo test test-system venv readme report lint unit bench bench-fleet soak install uninstall wheels drives evaluate clean
+.PHONY: help demo test test-arm64 test-system venv readme report lint unit fuzz bench bench-fleet soak install uninstall wheels deb drives evaluate clean
 help:            ## show this menu
-	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo:            ## simulate a drive-by, replay it, print the events, draw the picture into demo-out/
 	.ci/venv $(VENV) plot
@@ -44,6 +48,10 @@ lint:            ## ruff and mypy --strict over everything (after `make test` ha
 unit:            ## pytest alone (after `make test` has installed it); most tests wait: WORKERS of them at a time
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
+fuzz:            ## every parser against inputs without end: make fuzz [MINUTES=10]
+	.ci/venv $(VENV) plot,test
+	PYTHONPATH=.:daemon $(BIN)/python tests/fuzz/campaign.py --minutes $(or $(MINUTES),10)
+
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/bench.py
@@ -59,17 +67,31 @@ install:         ## install or upgrade the service on this machine (as root): ma
 uninstall:       ## take it off again (as root); configuration and journal stay, unless PURGE=yes
 	systemd/uninstall
 
-wheels:          ## everything an offline `make install WHEELS=build/wheels` needs, into build/wheels: make wheels [EXTRAS=...]
-	.ci/venv $(VENV) plot
-	$(BIN)/pip wheel --quiet -c .ci/constraints.txt -w build/wheels ".$(if $(EXTRAS),[$(EXTRAS)])"
+wheels:          ## what an offline `make install WHEELS=build/wheels` needs: make wheels [EXTRAS=...] [FOR=3.13-aarch64]
+	.ci/venv $(VENV) plot$(if $(FOR),$(comma)test)
+	$(if $(FOR),$(BIN)/python .ci/wheels.py build/wheels $(FOR) "$(EXTRAS)",\
+		$(BIN)/pip wheel --quiet -c .ci/constraints.txt -w build/wheels ".$(if $(EXTRAS),[$(EXTRAS)])")
 
-test-system: EXTRAS := completion
-test-system: wheels  ## the service in a Debian machine of its own, under systemd (as root; takes minutes)
+deb:             ## a Debian package for Debian 12 and 13, into build/: make deb [DEB_ARCH=arm64]
+	.ci/venv $(VENV) plot,test
+	rm -rf build/wheels-$(DEB_ARCH)
+	for python in 3.11 3.13; do \
+		$(BIN)/python .ci/wheels.py build/wheels-$(DEB_ARCH) $$python-$(DEB_MACHINE) $(SERVICE_EXTRAS) || exit; done
+	systemd/package build/wheels-$(DEB_ARCH) $(DEB_ARCH) build
+
+test-system: deb ## the service in a Debian machine of its own, under systemd (as root; takes minutes): [SYSTEM_SUITE=trixie]
 	.ci/system-packages $(TEST_PACKAGES) $(SYSTEM_PACKAGES)
-	.ci/venv $(VENV) plot,test,train,psds
+	.ci/venv $(VENV) plot,test
 	[ -e $(SYSTEM_ROOT)/sbin/init ] || debootstrap --variant=minbase \
 		--include=systemd,systemd-sysv,dbus,python3-venv,libportaudio2,libasound2-plugins,make $(SYSTEM_SUITE) $(SYSTEM_ROOT)
-	SIREND_SYSTEM_ROOT=$(SYSTEM_ROOT) $(BIN)/pytest -v tests/e2e/cabinet.py
+	SIREND_SYSTEM_ROOT=$(SYSTEM_ROOT) SIREND_WHEELS=build/wheels-$(DEB_ARCH) $(BIN)/pytest -v tests/e2e/cabinet.py
+
+test-arm64:      ## the program on emulated 64-bit Arm, Debian 12 and 13 (as root; takes minutes)
+	.ci/system-packages $(ARM64_PACKAGES)
+	.ci/venv $(VENV) plot,test
+	.ci/arm64-root bookworm build/arm64-bookworm
+	.ci/arm64-root trixie build/arm64-trixie
+	$(BIN)/pytest -v -s tests/e2e/arm64.py
 
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
 	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/test_motion.py tests/test_junction.py

@@ -188,6 +188,18 @@ def test_files_that_are_missing_or_no_manifest(tmp_path: Path) -> None:
     assert problems(broken) == ("this must be a JSON object",)
 
 
+def test_numbers_and_nests_beyond_measure_are_refused_in_a_short_line(tmp_path: Path) -> None:
+    huge = {"scale": 10**400, "offset": 0.0}
+    (problem,) = problems(write(tmp_path / "b", manifest(calibration=huge, hop_s=0.25)))
+    assert problem.startswith("calibration.scale is 100000")
+    assert problem.endswith("it must be a number")
+    assert len(problem) < 100
+    folder = write(tmp_path / "c")
+    (folder / "manifest.json").write_text("[" * 100_000)
+    (problem,) = problems(folder)
+    assert problem.startswith("this is not JSON")
+
+
 def test_a_golden_file_that_is_there_is_fine(tmp_path: Path) -> None:
     folder = write(tmp_path / "b", manifest(golden="golden.npz"))
     (folder / "golden.npz").touch()

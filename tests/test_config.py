@@ -138,6 +138,8 @@ HOP = "a number from 0.05 to 2 s in steps of 0.01"
         ("audio: 5", "audio is 5: allowed is a mapping with the keys device, channels, rate, stall_s"),
         ("site: 7", "site is 7: allowed is 1 to 64 of the characters a-z, 0-9 and - (put it in quotes if it"),
         ("site: null", "site is null: allowed is 1 to 64"),
+        ("approaches: 0x" + "f" * 5000, "approaches is a number of thousands of digits: allowed is a list of"),
+        ("site: &a [*a]", "site is [[[[[[[...]]]]]]]: allowed"),
         ("site: " + "a" * 99, "site is '" + "a" * 58 + "…: allowed"),
         ("zzz: 1", "zzz is not a key that sirend knows; known here: site, audio, approaches"),
         ("detect: {hop_s: 250 ms}", f"detect.hop_s is '250 ms': allowed is {HOP}; it counts seconds, without a unit: "),
@@ -192,6 +194,12 @@ HOP = "a number from 0.05 to 2 s in steps of 0.01"
 def test_each_mistake_is_told_with_key_value_and_what_is_allowed(tmp_path: Path, text: str, problem: str) -> None:
     (found,) = _problems(tmp_path, text)
     assert found.startswith(problem)
+
+
+def test_lists_of_lists_of_lists_are_quoted_in_a_moment(tmp_path: Path) -> None:
+    lists = ["&a0 [1]", *(f"&a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 10))]
+    (problem,) = _problems(tmp_path, f"site: [{', '.join(lists)}]")
+    assert len(problem) < 200
 
 
 def test_a_unit_is_converted_in_the_advice(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,34 @@ def test_both_files_are_read_in_order_and_torn_lines_are_named(journal: Path) ->
     torn: list[str] = []
     assert [event["seq"] for event in read(journal, torn)] == [1, 2, 3, 4]
     assert torn == [f"{journal}.1, line 3", f"{journal}, line 3"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"at": None},
+        {"type": 7},
+        {"approach": ["main"]},
+        {"confidence": "high"},
+        {"confidence": float("nan")},
+        {"level_dbfs": 10**400},
+    ],
+)
+def test_an_event_that_lacks_what_is_shown_of_it_is_torn(tmp_path: Path, damage: dict[str, object]) -> None:
+    event = json.loads(to_json(events(1)[0]))
+    journal = tmp_path / "events.jsonl"
+    journal.write_text(json.dumps({**event, **damage}) + "\n" + json.dumps(event) + "\n")
+    torn: list[str] = []
+    assert list(read(journal, torn)) == [event]
+    assert torn == [f"{journal}, line 1"]
+
+
+def test_lines_that_are_no_text_or_too_deep_are_torn(tmp_path: Path) -> None:
+    journal = tmp_path / "events.jsonl"
+    journal.write_bytes(b"\xff\xfe\n" + b"[" * 100_000 + b"\n" + b"1" * 5_000 + b"\n")
+    torn: list[str] = []
+    assert list(read(journal, torn)) == []
+    assert torn == [f"{journal}, line {number}" for number in (1, 2, 3)]
 
 
 def test_a_missing_journal_is_an_error(tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import pytest
 from rich.console import Console
 from tests.conftest import PATIENCE_S, free_port
 from tests.test_live import feed, post
@@ -24,16 +27,15 @@ from tests.test_prover import serve
 from sirend import cli
 from sirend.audio import Samples, Score, Window
 from sirend.debounce import CallState
+from sirend.errors import DeviceError
 from sirend.live import View
-from sirend.monitor import METER, Scene, picture
+from sirend.monitor import METER, Monitor, Scene, picture
 from sirend.motion import Motion
 from sirend.settings import WebConfig
 from sirend.tracker import Track
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 COLUMNS, ROWS = 80, 24
 
@@ -108,6 +110,23 @@ def test_what_is_missing_is_told_and_ends(tmp_path: Path, capsys: pytest.Capture
     file.write_text(f"web: {{enabled: true, port: {free_port()}}}\n")
     assert cli.main(["monitor", "--config", str(file)]) == 69
     assert "cannot be reached: Connection refused; is `sirend run` running with web.enabled?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("said", [b'data: {"a": 1', b"data: \xff\n"])
+def test_a_message_that_breaks_off_is_a_lost_connection(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4_096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nevent: health\n" + said)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with pytest.raises(DeviceError, match="broke off in the middle of a message"):
+            Monitor(WebConfig(enabled=True, port=server.getsockname()[1])).run(threading.Event())
+        thread.join(PATIENCE_S)
 
 
 def test_a_missing_extra_is_told(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
+import reprlib
+import sys
 from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
@@ -201,7 +202,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST_FILE
     try:
         manifest = json.loads(_read(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(str(file), [f"this is not JSON: {error}"]) from error
     if not isinstance(manifest, dict):
         raise ConfigError(str(file), ["this must be a JSON object"])
@@ -222,7 +223,7 @@ def _problems(manifest: dict[str, Any]) -> list[str]:
     backbone = manifest.get("backbone", {})
     for prefix, values, patterns in (("", manifest, _PATTERNS), ("backbone.", backbone, _BACKBONE_PATTERNS)):
         problems += [
-            f"{prefix}{name} is {values[name]!r}: it must be of the form {pattern}"
+            f"{prefix}{name} is {reprlib.repr(values[name])}: it must be of the form {pattern}"
             for name, pattern in patterns.items()
             if name in values and not re.fullmatch(pattern, values[name])
         ]
@@ -258,10 +259,10 @@ def _shape_problems(
             problems.append(f"{prefix}{name} is unknown to sirend {sirend.__version__}")
         elif kind is float:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not math.isfinite(value):
-                problems.append(f"{prefix}{name} is {value!r}: it must be a number")
+            if not is_number or not abs(value) <= sys.float_info.max:  # a whole number of JSON has any size
+                problems.append(f"{prefix}{name} is {reprlib.repr(value)}: it must be a number")
         elif not isinstance(value, kind) or isinstance(value, bool):
-            problems.append(f"{prefix}{name} is {value!r}: it must be a {_JSON_NAMES[kind]}")
+            problems.append(f"{prefix}{name} is {reprlib.repr(value)}: it must be a {_JSON_NAMES[kind]}")
     return problems
 
 

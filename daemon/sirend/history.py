@@ -19,6 +19,9 @@ COLUMNS = (
     "at", "site", "approach", "type", "reason", "confidence", "motion", "level_dbfs", "onset_at", "event_id", "boot_id",
     "seq", "sample", "mode", "advisory", "model",
 )  # fmt: skip
+_TEXTS = ("at", "site", "approach", "type", "state", "reason", "motion")
+_ABSURD = 1e9
+"""Beyond any level or confidence; NaN is not below it either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,12 @@ class Wanted:
 
     def includes(self, event: dict[str, Any]) -> bool:
         """Return whether a decoded event is wanted."""
-        at = str(event["at"])
+        at = event["at"]
         return (
             (self.since is None or at >= utc_text(self.since))
             and (self.until is None or at < utc_text(self.until))
             and self.approach in (None, event["approach"])
-            and self.type in (None, str(event["type"]).removeprefix("emergency_"))
+            and self.type in (None, event["type"].removeprefix("emergency_"))
         )
 
 
@@ -54,18 +57,26 @@ def read(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
         raise InputError(f"{journal}: there is no journal; it begins with the first event")
     for path in files:
         try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = path.read_bytes().splitlines()
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         for number, line in enumerate(lines, start=1):
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 event = None
-            if isinstance(event, dict) and event.get("schema") == SCHEMA:
+            if isinstance(event, dict) and event.get("schema") == SCHEMA and _is_whole(event):
                 yield event
             else:
                 torn.append(f"{path}, line {number}")
+
+
+def _is_whole(event: dict[str, Any]) -> bool:
+    """Return whether what is shown of an event is there: a torn line may end up as JSON that lacks a part."""
+    numbers = (event.get("confidence"), event.get("level_dbfs"))
+    return all(isinstance(event.get(key), str) for key in _TEXTS) and all(
+        isinstance(number, int | float) and abs(number) < _ABSURD for number in numbers
+    )
 
 
 def write_csv(events: Iterable[dict[str, Any]], stream: TextIO) -> None:

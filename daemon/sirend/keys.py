@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import math
 import re
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,7 +32,12 @@ def _field(default: object, read: Reader, key: str | None) -> Any:  # noqa: ANN4
 
 def _shown(value: object) -> str:
     """Return ``value`` as a message quotes it: short and on one line."""
-    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    try:  # a few lines of YAML can mean a list of millions of entries, or one that holds itself
+        text = repr(value[:_LONGEST_QUOTED]) if isinstance(value, str) else reprlib.repr(value)
+    except ValueError:
+        text = "a number of thousands of digits"
     return text if len(text) <= _LONGEST_QUOTED else text[: _LONGEST_QUOTED - 1] + "…"
 
 

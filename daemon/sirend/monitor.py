@@ -122,6 +122,8 @@ class Monitor:
                     kind = line.removeprefix("event: ").strip()
                 elif line.startswith("data: "):
                     yield kind, json.loads(line.removeprefix("data: "))
+        except ValueError as error:  # the daemon ended within a message
+            raise DeviceError(f"{place} broke off in the middle of a message") from error
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise DeviceError(f"{place} cannot be reached: {why}; is `sirend run` running with web.enabled?") from error

@@ -23,6 +23,13 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.problems: list[str] = []
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401  any YAML value
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # as PyYAML does on `!!int ""`
+            what = f"this is no {node.tag.removeprefix('tag:yaml.org,2002:')}; put it in quotes if it is meant as text"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)] if node.id == "mapping" else []
         seen = set()

@@ -50,6 +50,14 @@ def test_a_number_without_a_json_form_is_nobodys() -> None:
     assert not Keyring.of(OLD).signed({**signed(OLD), "confidence": float("inf")})
 
 
+def test_a_nest_that_is_too_deep_to_be_written_is_nobodys() -> None:
+    """Where reading it just fits on the stack, writing it for the signature does not; `make fuzz` found it."""
+    nest: list[object] = []
+    for _ in range(20_000):
+        nest = [nest]
+    assert not Keyring.of(OLD).signed({**signed(OLD), "deep": nest})
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 MACHINE = Path(os.environ.get("SIREND_SYSTEM_ROOT", ROOT / "build" / "debian")).absolute()
+WHEELS = f"/src/{os.environ.get('SIREND_WHEELS', 'build/wheels')}"
+"""As the machine sees them."""
 TOPIC = "sirend/main-5th"
 PATIENCE_S = 120.0
 ALSA = 'pcm.!default { type pulse hint { show on description "PulseAudio" } }\nctl.!default { type pulse }\n'
@@ -112,7 +114,7 @@ def install(cabinet: Cabinet, *words: str) -> str:
     """Install from the sources, without a network; ``words`` go to make as well."""
     wanted = ".ci Makefile README.md LICENSE NOTICE conf systemd"
     cabinet("sh", "-c", f"rm -rf /root/src && mkdir /root/src && cd /src && cp -r {wanted} /root/src")
-    return cabinet("make", "-C", "/root/src", "install", "WHEELS=/src/build/wheels", *words)
+    return cabinet("make", "-C", "/root/src", "install", f"WHEELS={WHEELS}", *words)
 
 
 @pytest.fixture
@@ -258,7 +260,7 @@ def test_a_wrong_configuration_stays_down_and_an_upgrade_refuses_it(cabinet: Cab
     )
     assert "site is 'Main Street'" in cabinet.journal()
     installed = cabinet("readlink", "/opt/sirend")
-    refusal = cabinet("sh", "-c", "cd /root/src && make install WHEELS=/src/build/wheels; true")
+    refusal = cabinet("sh", "-c", f"cd /root/src && make install WHEELS={WHEELS}; true")
     assert "nothing was changed" in refusal
     assert cabinet("readlink", "/opt/sirend") == installed
 
@@ -274,6 +276,32 @@ def test_a_microphone_missing_at_boot_is_tried_again_for_ever(cabinet: Cabinet, 
     assert "there is no audio input" in cabinet.journal()
     sound_of_the_host(cabinet)
     cabinet.until("ActiveState", "active")
+
+
+def test_the_debian_package_installs_upgrades_refuses_and_is_purged(cabinet: Cabinet) -> None:
+    (package,) = (ROOT / "build").glob(f"sirend_*_{cabinet('dpkg', '--print-architecture').strip()}.deb")
+    inside = f"/src/build/{package.name}"
+    cabinet("dpkg", "--install", inside)
+    assert "elm-street" not in cabinet("/opt/sirend/bin/sirend", "check", "--config", "/etc/sirend/sirend.yaml")
+
+    cabinet.write("/etc/sirend/sirend.yaml", "site: elm-street\n")
+    cabinet("dpkg", "--install", inside)
+    assert "elm-street" in cabinet("/opt/sirend/bin/sirend", "check", "--config", "/etc/sirend/sirend.yaml")
+
+    installed = cabinet("readlink", "/opt/sirend")
+    cabinet.write("/etc/sirend/sirend.yaml", "site: Elm Street\n")
+    assert "nothing was changed" in cabinet("dpkg", "--install", inside, check=False)
+    assert cabinet("readlink", "/opt/sirend") == installed
+    cabinet.write("/etc/sirend/sirend.yaml", "site: elm-street\n")
+    cabinet("dpkg", "--configure", "sirend")
+
+    cabinet("dpkg", "--remove", "sirend")
+    assert cabinet("sh", "-c", "ls -d /opt/sirend* /usr/local/lib/systemd/system/sirend* 2>/dev/null || true") == ""
+    assert cabinet("cat", "/etc/sirend/sirend.yaml") == "site: elm-street\n"
+    cabinet("dpkg", "--purge", "sirend")
+    assert cabinet("sh", "-c", "ls -d /etc/sirend /var/lib/sirend 2>/dev/null || true; id sirend || true").endswith(
+        "no such user\n"
+    )
 
 
 def test_the_sandbox_is_as_tight_as_it_is_said_to_be(cabinet: Cabinet) -> None:

@@ -226,11 +226,20 @@ class Daemon:
             self._process.kill()
             self._process.wait(PATIENCE_S)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Tell it to end; return its exit code."""
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tell it to end; return its exit code."""
+        self.send(number)
         return self.wait()
+
+    def reload(self, configuration: str) -> None:
+        """Change its configuration and tell it so, as ``systemctl reload`` does."""
+        self._file.write_text(configuration)
+        self.send(signal.SIGHUP)
 
     def wait(self) -> int:
         """Wait for its end; return its exit code."""

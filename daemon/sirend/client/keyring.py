@@ -49,5 +49,5 @@ class Keyring:
         key = self._keys.get(str(payload.get("kid")))
         try:
             return key is not None and is_authentic(payload, key)
-        except ValueError:  # a number that JSON has no form for: nobody signs that
+        except (ValueError, RecursionError):  # a number without a form in JSON, or too deep a nest: nobody signs that
             return False

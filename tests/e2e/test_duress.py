@@ -1,0 +1,116 @@
+"""The live daemon while it is reconfigured, starved of the processor, and held up: nothing is lost in silence."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from tests.conftest import Broker, Subscriber
+    from tests.e2e.conftest import Daemon, PulseAudio
+
+    Run: TypeAlias = Callable[[str, Mapping[str, str]], Daemon]
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+TOPIC = "sirend/main-5th"
+LEGS = ("north", "east", "south", "west")
+WINDOWS_HZ = 4 * len(LEGS)
+LOADED_S = 5.0
+HELD_UP_S = 6.0
+"""Longer than what the ring holds, 4 s."""
+BUFFERED_S = 8.0
+"""The ring, two hops, and what PortAudio and the sound server hold: later than this, samples are lost, not late."""
+
+
+def events_until(subscriber: Subscriber, state: str) -> dict[str, Any]:
+    """Return the next event of this state."""
+    event: dict[str, Any] = {}
+    while event.get("state") != state:
+        event = json.loads(subscriber.until(f"{TOPIC}/main/event")[-1].payload)
+    return event
+
+
+def report(subscriber: Subscriber, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return the next health message that is as wanted."""
+    while True:
+        found: dict[str, Any] = json.loads(subscriber.until(f"{TOPIC}/health")[-1].payload)
+        if wanted(found):
+            return found
+
+
+def complains(found: dict[str, Any]) -> bool:
+    """Return whether a health message speaks of a wrong configuration."""
+    return "the configuration file is wrong; the one before it is in force" in found["reasons"]
+
+
+def tells_of_loss(found: dict[str, Any]) -> bool:
+    """Return whether a health message says that samples are missing or late."""
+    told = ("dropped", "cannot keep up", "fewer samples", "no samples arrive", "input lost")
+    return found["state"] != "ok" and any(word in reason for reason in found["reasons"] for word in told)
+
+
+def test_a_hang_up_changes_a_standing_call_and_a_wrong_file_changes_nothing(
+    run: Run, pulse: PulseAudio, broker: Broker, drive_by: Path
+) -> None:
+    mqtt = f"mqtt: {{port: {broker.port}}}\n"
+    with broker.subscribe() as subscriber:
+        daemon = run(mqtt, pulse.environment)
+        daemon.until_logged("the first window is scored")
+        pulse.play(drive_by)
+        call = events_until(subscriber, "approaching")
+
+        daemon.reload(
+            f"mqtt: {{port: {broker.port}, keepalive_s: 30}}\ncall: {{min_duration_s: 1, max_presence_s: 5}}\n"
+        )
+        cleared = events_until(subscriber, "clear")
+        assert (cleared["reason"], cleared["boot_id"]) == ("max_presence", call["boot_id"])
+        daemon.until_logged("configuration reloaded: call.min_duration_s, call.max_presence_s")
+        daemon.until_logged("these need a restart to take effect: mqtt.keepalive_s")
+
+        daemon.reload("call: {max_presence_s: much}\n")
+        daemon.until_logged("the configuration was not reloaded, the old one stays in force")
+        report(subscriber, complains)
+        daemon.reload(mqtt)
+        healthy = report(subscriber, lambda found: not complains(found))
+        assert healthy["boot_id"] == call["boot_id"]
+        assert daemon.stop() == 0
+
+
+def test_four_channels_under_full_load_lose_nothing_in_silence(run: Run, pulse: PulseAudio, broker: Broker) -> None:
+    approaches = ", ".join(f"{{name: {name}, channel: {channel}}}" for channel, name in enumerate(LEGS))
+    configuration = f"audio: {{channels: 4}}\napproaches: [{approaches}]\nmqtt: {{port: {broker.port}}}\n"
+    with broker.subscribe(f"{TOPIC}/health") as subscriber, ExitStack() as busy:
+        daemon = run(configuration, pulse.environment)
+        reports = [report(subscriber, lambda found: found["windows_scored"] > 0)]
+        for _ in range(2 * (os.cpu_count() or 1)):
+            burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            busy.callback(burner.wait)
+            busy.callback(burner.kill)
+        time.sleep(LOADED_S)
+        # Held up for longer than its buffer is long, so that samples must be lost.
+        daemon.send(signal.SIGSTOP)
+        time.sleep(HELD_UP_S)
+        daemon.send(signal.SIGCONT)
+        while not tells_of_loss(reports[-1]):
+            reports.append(report(subscriber, lambda _: True))
+        assert daemon.stop() == 0
+        reports.append(report(subscriber, lambda found: "stopped" in found["reasons"]))
+    first, *_, last = reports
+    for found in reports:
+        missing_s = (
+            found["uptime_s"] - first["uptime_s"] - (found["windows_scored"] - first["windows_scored"]) / WINDOWS_HZ
+        )
+        assert missing_s < BUFFERED_S or tells_of_loss(found)
+    assert last["dropped_samples"] or last["gaps"] or any("fewer samples arrive" in each["reasons"] for each in reports)

@@ -50,6 +50,24 @@ def _checked(event: Event) -> dict[str, Any]:
     return payload
 
 
+def test_scribes_of_several_devices_share_their_numbers_but_not_their_clocks() -> None:
+    first = _scribe()
+    second = first.beside(ReplayClock(datetime(2026, 1, 1, tzinfo=UTC)))
+    told = [first.write(CALL), second.write(replace(CALL, approach="south")), first.write(REFRESH)]
+    assert [event.seq for event in told] == [1, 2, 3]
+    assert first.seq == second.seq == 3
+    assert [utc_text(event.at) for event in told[:2]] == ["1970-01-01T00:00:03.250Z", "2026-01-01T00:00:03.250Z"]
+    assert told[2].event_id == told[0].event_id
+
+
+def test_uptime_lays_streams_beside_each_other_by_what_has_arrived_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sirend.events.time.monotonic", lambda: 100.0)
+    early, late = LiveClock(arrived=lambda: 5_000), LiveClock(arrived=lambda: 9_000_000)
+    assert early.uptime(Samples(5_000)) == late.uptime(Samples(9_000_000)) == 1_600_000
+    assert early.uptime(Samples(1_000)) == late.uptime(Samples(8_996_000)) == 1_596_000
+    assert early.uptime(Samples(6_000)) == 1_600_000  # what is still to come counts as now
+
+
 def test_an_event_is_the_contracts_json() -> None:
     assert _checked(_scribe(source="a.wav").write(CALL)) == {
         "schema": "sirend/event/1",

@@ -13,6 +13,7 @@ from sirend.errors import ConfigError
 from sirend.features import log_spectrogram
 from sirend.live import Post, View
 from sirend.onlookers import onlookers
+from sirend.pickup import pickups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +41,13 @@ def check(path: Path) -> list[str]:
                 config.secret(file)
         except ConfigError as error:
             problems.append(str(error))
-    approaches = ", ".join(f"{approach.name} (channel {approach.channel})" for approach in loaded.approaches)
+    inputs = "; ".join(
+        ", ".join(f"{approach.name} (channel {approach.channel})" for approach in pickup.approaches)
+        + f" of the input {pickup.audio.device!r}"
+        for pickup in pickups(loaded)
+    )
     lines = [
-        f"site {loaded.site}: {approaches} of the input {loaded.audio.device!r}",
+        f"site {loaded.site}: {inputs}",
         (
             f"broker {loaded.mqtt.host}:{loaded.mqtt.port}, {'TLS' if loaded.mqtt.tls else 'not encrypted'}, "
             f"{'signed' if loaded.mqtt.sign_key_file else 'not signed'}, topics {loaded.mqtt.prefix}/{loaded.site}/..."

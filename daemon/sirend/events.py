@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import time
 import uuid
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from sirend.audio import SAMPLE_RATE_HZ, SILENCE_DBFS, Samples
 from sirend.debounce import CallState, Reason, Transition
@@ -65,6 +67,11 @@ class LiveClock:
         """Return now minus the age of ``sample``; a sample still to come counts as now."""
         age = max(0, self.arrived() - sample)
         return self.now() - timedelta(microseconds=round(age * _MICROSECONDS_PER_SAMPLE))
+
+    def uptime(self, sample: Samples) -> Samples:
+        """Return when ``sample`` was heard by the host's monotonic clock, which is the same for all devices."""
+        age = max(0, self.arrived() - sample)
+        return Samples(round(time.monotonic() * SAMPLE_RATE_HZ) - age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +149,26 @@ class Scribe:
         self._advisory = advisory
         self._source = source
         self._sign_key = sign_key
-        self._seq = seq
+        self._given = [seq]
         self._event_ids: dict[str, str] = {}
+
+    def beside(self, clock: Clock) -> Self:
+        """Return a scribe of the same run for the stream of another device, which counts by ``clock``.
+
+        The two share their numbers.
+        """
+        other = copy(self)
+        other._clock = clock  # noqa: SLF001  its own class
+        return other
 
     @property
     def seq(self) -> int:
         """The last number given out."""
-        return self._seq
+        return self._given[0]
 
     def write(self, transition: Transition) -> Event:
         """Return the event that tells of ``transition``, with the next sequence number."""
-        self._seq += 1
+        self._given[0] += 1
         if not transition.refresh or transition.approach not in self._event_ids:
             self._event_ids[transition.approach] = self._event_id(transition.approach)
         at = self._clock.utc(transition.at)
@@ -162,7 +178,7 @@ class Scribe:
             state=transition.state,
             event_id=self._event_ids[transition.approach],
             boot_id=self._boot_id,
-            seq=self._seq,
+            seq=self.seq,
             at=at,
             onset_at=self._clock.utc(transition.onset),
             sample=transition.at,
@@ -201,7 +217,7 @@ class Scribe:
     def _event_id(self, approach: str) -> str:
         """Return an identifier that a replay of the same file gives again."""
         origin = {"site": self._site, "approach": approach, "boot_id": self._boot_id, "source": self._source}
-        return str(uuid.uuid5(_EVENT_IDS, canonical({**origin, "seq": self._seq})))
+        return str(uuid.uuid5(_EVENT_IDS, canonical({**origin, "seq": self.seq})))
 
 
 def utc_text(moment: datetime) -> str:

@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 comma  := ,
 
-TEST_PACKAGES := mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
+TEST_PACKAGES := systemd mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
                  chromium chromium-driver fonts-dejavu-core gcc libc6-dev python3-dev
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_ROOT ?= build/debian

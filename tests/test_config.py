@@ -261,8 +261,11 @@ def test_a_bare_name_of_a_secret_may_be_a_systemd_credential(tmp_path: Path, mon
     (credentials / "pw").write_text("x")
     (tmp_path / "key").write_text("y")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
-    loaded = _load(tmp_path, "mqtt: {username: u, password_file: pw, sign_key_file: key}")
+    (tmp_path / "cert.pem").touch()
+    tls = "{cert_file: cert.pem, key_file: pw}"
+    loaded = _load(tmp_path, f"mqtt: {{username: u, password_file: pw, sign_key_file: key, tls: {tls}}}")
     assert loaded.mqtt.password_file == credentials / "pw"
+    assert loaded.mqtt.tls == TlsConfig(cert_file=tmp_path / "cert.pem", key_file=credentials / "pw")
     assert loaded.mqtt.sign_key_file == tmp_path / "key"
 
 

@@ -33,12 +33,13 @@ def check(path: Path) -> list[str]:
     loaded = config.load(path)
     problems: list[str] = []
     ntcip = loaded.listen.ntcip
-    secrets = [loaded.mqtt.password_file, loaded.mqtt.sign_key_file, loaded.web.token_file]
+    secrets = [loaded.mqtt.password_file, loaded.web.token_file]
     secrets += [] if ntcip is None else [ntcip.community_file, ntcip.auth_file, ntcip.priv_file]
-    for file in secrets:
+    signing = loaded.mqtt.sign_key_file
+    for read, file in (*((config.secret, file) for file in secrets), (config.sign_key, signing)):
         try:
             if file is not None:
-                config.secret(file)
+                read(file)
         except ConfigError as error:
             problems.append(str(error))
     inputs = "; ".join(

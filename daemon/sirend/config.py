@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sirend import keys, listen_settings, yamlfile
 from sirend.errors import ConfigError
+from sirend.events import key_problem
 from sirend.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 
 
@@ -41,6 +42,14 @@ def secret(path: Path) -> bytes:
     return line
 
 
+def sign_key(path: Path) -> bytes:
+    """Return the key in the first line of the file ``path``; raise ``ConfigError`` when it lacks or is too short."""
+    key = secret(path)
+    if (problem := key_problem(key)) is not None:
+        raise ConfigError(str(path), [problem])
+    return key
+
+
 def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
     """Return ``config`` with every file name made absolute."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -67,7 +76,7 @@ def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
         tls = TlsConfig(
             ca_file=existing(tls.ca_file, "mqtt.tls.ca_file"),
             cert_file=existing(tls.cert_file, "mqtt.tls.cert_file"),
-            key_file=existing(tls.key_file, "mqtt.tls.key_file"),
+            key_file=of_secret(tls.key_file, "mqtt.tls.key_file"),
         )
     served = config.web.tls
     if served is not None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SCHEMA = "sirend/event/1"
 HEALTH_SCHEMA = "sirend/health/1"
 ACK_SCHEMA = "sirend/ack/1"
+LEAST_KEY_BYTES = 16
+"""Whoever sees signed messages can try keys on them in peace; RFC 2104 discourages short ones."""
 _MICROSECONDS_PER_SAMPLE = 1_000_000 / SAMPLE_RATE_HZ
 _KEY_ID = b"sirend key id"
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_URL, SCHEMA)
@@ -139,7 +141,10 @@ class Scribe:
         """Write for ``site``; the parameters are the fields of ``Event``, and the HMAC key where events are signed.
 
         ``seq`` is the last number that was given out in this run, 0 at its beginning.
+        Raises ``ValueError`` when the key is too short.
         """
+        if sign_key is not None and (problem := key_problem(sign_key)) is not None:
+            raise ValueError(problem)
         self._site = site
         self._boot_id = boot_id
         self._mode = mode
@@ -233,6 +238,13 @@ def canonical(payload: dict[str, Any]) -> str:
 def to_json(event: Event) -> str:
     """Return the event as canonical JSON of ``sirend/event/1``."""
     return canonical(_payload(event))
+
+
+def key_problem(key: bytes) -> str | None:
+    """Return why ``key`` must not sign anything, or None; nothing of it is told but its length."""
+    if len(key) >= LEAST_KEY_BYTES:
+        return None
+    return f"the key has {len(key)} bytes, {LEAST_KEY_BYTES} are the least; make one with `sirend pki key FILE`"
 
 
 def key_id(key: bytes) -> str:

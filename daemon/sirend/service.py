@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sirend.classifier import Classifier
-from sirend.config import secret
+from sirend.config import sign_key
 from sirend.debounce import Rules
 from sirend.errors import ConfigError
 from sirend.events import LiveClock, Scribe
@@ -119,7 +119,7 @@ class Service:
             clock=self._clocks[0],
             valid_for_s=config.call.valid_for_s,
             advisory=config.call.advisory,
-            sign_key=None if key_file is None else secret(key_file),
+            sign_key=None if key_file is None else sign_key(key_file),
         )
         self._scribe = scribe
         self._devices = devices(config, bundle, scribe, self._clocks)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate
+from sirend.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
 from sirend.audio import Samples, to_samples
 from sirend.motion import Motion
 from sirend.settings import ArbitrationConfig
@@ -61,6 +61,28 @@ def test_a_confirmed_siren_waits_for_a_louder_approach_but_not_for_ever() -> Non
         state, granted = arbitrate(RULES, state, Samples(i * HOP), bids)
         starts.append(set(granted))
     assert starts == [set()] * 4 + [{"north"}] * 4
+
+
+def test_what_is_earlier_is_told_by_the_common_count() -> None:
+    north = _bid("north", state="ready", onset=100)
+    south = _bid("south", state="ready", onset=90_000)
+    assert _granted(north, south) == {"north"}
+    assert _granted(north, replace(south, ahead=-89_950)) == {"south"}
+    assert _granted(replace(north, ahead=-60), replace(south, ahead=-89_950)) == {"north"}
+
+
+def test_the_loss_of_an_input_forgets_what_it_heard_and_whom_its_call_held() -> None:
+    names = ("north", "south", "west")
+    heard = ArbitrationState(
+        waiting=(("south", Samples(5)), ("west", Samples(7))),
+        echoes=(("west", Samples(1)),),
+        called=Samples(9),
+        caller=("north", Samples(0)),
+    )
+    assert forget(heard, ["north"]) == ArbitrationState()
+    assert forget(heard, names) == ArbitrationState()
+    assert forget(heard, ["south"]) == replace(heard, waiting=(("west", Samples(7)),))
+    assert forget(heard, ["west"]) == replace(heard, waiting=(("south", Samples(5)),), echoes=())
 
 
 def _after_a_call(hop_s: float, bid: Bid, rules: ArbitrationRules = RULES) -> set[str]:

@@ -220,6 +220,17 @@ def test_two_approaches_share_neither_name_nor_channel(tmp_path: Path) -> None:
     ]
 
 
+def test_approaches_with_a_device_each_may_have_channels_of_the_same_number(tmp_path: Path) -> None:
+    several = "approaches: [{name: a}, {name: b, device: 'usb:1-1.2'}, {name: c, device: x, channel: 5}]"
+    loaded = _load(tmp_path, several)
+    assert [approach.device for approach in loaded.approaches] == [None, "usb:1-1.2", "x"]
+    assert _problems(tmp_path, "approaches: [{name: a, device: default}, {name: b}, {name: c, device: ''}]") == [
+        "approaches[2].device is '': allowed is the name of an input that `sirend devices` lists, or null",
+        "approaches[1].channel is 0: approaches[0] has it already",
+        "approaches[2].channel is 0: approaches[0] has it already",
+    ]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
 def test_plain_mqtt_is_allowed_on_this_machine(tmp_path: Path, host: str) -> None:
     assert _load(tmp_path, f"mqtt: {{host: '{host}'}}").mqtt.host == host
@@ -258,8 +269,11 @@ def test_a_bare_name_of_a_secret_may_be_a_systemd_credential(tmp_path: Path, mon
     (credentials / "pw").write_text("x")
     (tmp_path / "key").write_text("y")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
-    loaded = _load(tmp_path, "mqtt: {username: u, password_file: pw, sign_key_file: key}")
+    (tmp_path / "cert.pem").touch()
+    tls = "{cert_file: cert.pem, key_file: pw}"
+    loaded = _load(tmp_path, f"mqtt: {{username: u, password_file: pw, sign_key_file: key, tls: {tls}}}")
     assert loaded.mqtt.password_file == credentials / "pw"
+    assert loaded.mqtt.tls == TlsConfig(cert_file=tmp_path / "cert.pem", key_file=credentials / "pw")
     assert loaded.mqtt.sign_key_file == tmp_path / "key"
 
 

@@ -25,6 +25,7 @@ CALL = Transition(
     reason=Reason.SIREN,
     refresh=False,
 )
+KEY = b"0123456789abcdef"
 REFRESH = replace(CALL, at=Samples(68_000), refresh=True)
 END = replace(CALL, state=CallState.CLEAR, at=Samples(160_000), reason=Reason.QUIET)
 
@@ -48,6 +49,24 @@ def _checked(event: Event) -> dict[str, Any]:
     payload: dict[str, Any] = json.loads(to_json(event))
     jsonschema.Draft202012Validator(events.schema()).validate(payload)
     return payload
+
+
+def test_scribes_of_several_devices_share_their_numbers_but_not_their_clocks() -> None:
+    first = _scribe()
+    second = first.beside(ReplayClock(datetime(2026, 1, 1, tzinfo=UTC)))
+    told = [first.write(CALL), second.write(replace(CALL, approach="south")), first.write(REFRESH)]
+    assert [event.seq for event in told] == [1, 2, 3]
+    assert first.seq == second.seq == 3
+    assert [utc_text(event.at) for event in told[:2]] == ["1970-01-01T00:00:03.250Z", "2026-01-01T00:00:03.250Z"]
+    assert told[2].event_id == told[0].event_id
+
+
+def test_uptime_lays_streams_beside_each_other_by_what_has_arrived_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sirend.events.time.monotonic", lambda: 100.0)
+    early, late = LiveClock(arrived=lambda: 5_000), LiveClock(arrived=lambda: 9_000_000)
+    assert early.uptime(Samples(5_000)) == late.uptime(Samples(9_000_000)) == 1_600_000
+    assert early.uptime(Samples(1_000)) == late.uptime(Samples(8_996_000)) == 1_596_000
+    assert early.uptime(Samples(6_000)) == 1_600_000  # what is still to come counts as now
 
 
 def test_an_event_is_the_contracts_json() -> None:
@@ -130,19 +149,19 @@ def test_a_trial_marks_its_events() -> None:
 
 
 def test_a_signature_holds_for_the_bytes_and_the_key_it_was_made_with() -> None:
-    payload = _checked(_scribe(sign_key=b"key").write(CALL))
-    assert is_authentic(payload, b"key")
+    payload = _checked(_scribe(sign_key=KEY).write(CALL))
+    assert is_authentic(payload, KEY)
     assert not is_authentic(payload, b"other")
-    assert not is_authentic({name: value for name, value in payload.items() if name != "sig"}, b"key")
+    assert not is_authentic({name: value for name, value in payload.items() if name != "sig"}, KEY)
     for name, value in (("seq", 2), ("valid_until", "2099-01-01T00:00:00.000Z"), ("more", 1), ("sig", "ä")):
-        assert not is_authentic({**payload, name: value}, b"key")
+        assert not is_authentic({**payload, name: value}, KEY)
 
 
 def test_the_signature_is_hmac_sha256_over_the_canonical_json_without_it() -> None:
-    # as `openssl dgst -sha256 -hmac key` says of the unsigned JSON
-    event = _scribe(sign_key=b"key").write(CALL)
-    assert event.sig == "ee4eaaf37fe8d5d0243ba7a763e589eea23476d65b9ae1d2a82fab7e845f98b4"
-    assert event.kid == "f7624164"
+    # as `openssl dgst -sha256 -hmac 0123456789abcdef` says of the unsigned JSON
+    event = _scribe(sign_key=KEY).write(CALL)
+    assert event.sig == "8c9864355d92f1c687e9abd0d186335083a806f3aee2f15d2f0f05b64dc0d30f"
+    assert event.kid == "f0e13c1d"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +215,7 @@ _transitions = st.builds(
 )
 
 
-@given(st.lists(_transitions, max_size=5), st.binary(min_size=1), st.text())
+@given(st.lists(_transitions, max_size=5), st.binary(min_size=16, max_size=80), st.text())
 def test_whatever_happens_is_written_as_a_valid_signed_event(
     transitions: list[Transition], key: bytes, source: str
 ) -> None:

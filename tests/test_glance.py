@@ -32,7 +32,7 @@ def hear(view: View, *pcm: npt.NDArray[np.float32]) -> None:
     view.see(Window(end, np.stack(pcm), 4_000))
     for approach in view.post.approaches:
         track = Track(end, approach.name, 0.5, end, -60.0, Motion.UNKNOWN)
-        view.hear(Score(end, approach.name, 0.25, -60.0), track, CallState.CLEAR)
+        view.hear(Score(end, approach.name, 0.25, -60.0), track, CallState.CLEAR, end)
 
 
 def decoded(text: str) -> npt.NDArray[np.uint8]:

@@ -46,7 +46,7 @@ def feed(view: View, count: int, first: int = 1) -> None:
         view.see(Window(end, np.full((len(names), 32_000), number, dtype=np.float32), HOP))
         for name in names:
             track = Track(end, name, 0.5, end, -40.0, Motion.UNKNOWN)
-            view.hear(Score(end, name, 0.25, -40.0), track, CallState.CLEAR)
+            view.hear(Score(end, name, 0.25, -40.0), track, CallState.CLEAR, end)
 
 
 def events(count: int) -> list[Event]:
@@ -60,9 +60,9 @@ def test_a_moment_is_complete_with_the_last_approach() -> None:
     end = Samples(32_000)
     view.see(Window(end, np.zeros((2, 32_000), dtype=np.float32), HOP))
     track = Track(end, "north", 0.5, end, -40.0, Motion.UNKNOWN)
-    view.hear(Score(end, "north", 0.25, -40.0), track, CallState.CLEAR)
+    view.hear(Score(end, "north", 0.25, -40.0), track, CallState.CLEAR, end)
     assert view.since(0).moments == []
-    view.hear(Score(end, "south", 0.75, -30.0), track, CallState.APPROACHING)
+    view.hear(Score(end, "south", 0.75, -30.0), track, CallState.APPROACHING, end)
     (moment,) = view.since(0).moments
     assert [(heard.approach, heard.score, heard.call) for heard in moment.heard] == [
         ("north", 0.25, "clear"),

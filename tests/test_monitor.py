@@ -92,7 +92,7 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
         view.see(Window(end, np.ones((2, 32_000), dtype=np.float32), 4_000))
         for name in ("north", "south"):
             track = Track(end, name, 0.9, end, 0.0, Motion.UNKNOWN)
-            view.hear(Score(end, name, 0.9, 0.0), track, CallState.APPROACHING)
+            view.hear(Score(end, name, 0.9, 0.0), track, CallState.APPROACHING, end)
         terminal.until("EMERGENCY APPROACHING")
         first.__exit__()
         terminal.until("cannot be reached: Connection refused")

@@ -1,6 +1,9 @@
 import re
+import subprocess
 from configparser import ConfigParser
 from pathlib import Path
+
+import pytest
 
 import sirend
 from sirend.errors import ConfigError, DeviceError
@@ -13,10 +16,11 @@ def test_the_version_is_the_newest_of_the_changelog() -> None:
     assert versions[0] == sirend.__version__
 
 
-def test_the_unit_restarts_what_hangs_and_leaves_down_what_is_misconfigured() -> None:
+@pytest.mark.parametrize(("name", "command"), [("sirend", "run"), ("sirend-listen", "listen")])
+def test_the_units_restart_what_hangs_and_leave_down_what_is_misconfigured(name: str, command: str) -> None:
     unit = ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # keys of a unit are case sensitive
-    unit.read(ROOT / "systemd" / "sirend.service")
+    unit.read(ROOT / "systemd" / f"{name}.service")
     service = unit["Service"]
     assert service["Type"] == "notify"
     assert int(service["WatchdogSec"]) > 0
@@ -25,7 +29,24 @@ def test_the_unit_restarts_what_hangs_and_leaves_down_what_is_misconfigured() ->
     assert str(DeviceError.exit_code) not in service["RestartPreventExitStatus"].split()
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
     assert service["User"] not in {"", "root"}
-    assert "sirend run --config" in service["ExecStart"]
+    assert f"sirend {command} --config" in service["ExecStart"]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("name", "most"), [("sirend", 1.3), ("sirend-selftest", 1.3), ("sirend-listen", 1.2)])
+def test_the_sandbox_of_a_unit_is_as_tight_as_the_readme_says(name: str, most: float) -> None:
+    words = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(ROOT / "systemd" / f"{name}.service")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    (exposure,) = re.findall(rf"Overall exposure level for {name}.service: ([0-9.]+) ", done.stdout)
+    assert float(exposure) <= most
+
+
+def test_what_is_installed_is_taken_away_again_and_only_the_operator_switches_it_on() -> None:
+    install, uninstall = ((ROOT / "systemd" / name).read_text() for name in ("install", "uninstall"))
+    for unit in sorted((ROOT / "systemd").glob("sirend*.*")):
+        assert f" {unit.name}" in install
+        assert f" {unit.name}" in uninstall
+    assert not re.search(r"^ *systemctl .*enable --now", install, re.MULTILINE)
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -48,6 +48,7 @@ ELSEWHERE = {
     "sudo make install EXTRAS=web,monitor WHEELS=build/wheels": ("tests/e2e/cabinet.py", '"WHEELS=/src/build/wheels"'),
     "sudo make uninstall": ("tests/e2e/cabinet.py", '"uninstall")'),
     "sudo systemctl enable --now sirend.service sirend-selftest.timer": ("tests/e2e/cabinet.py", '"enable"'),
+    "sudo systemctl enable --now sirend-listen.service": ("tests/e2e/cabinet.py", '"--now", "--quiet", listener'),
     "journalctl -u sirend -f": ("tests/e2e/cabinet.py", '"journalctl"'),
     "/opt/sirend/bin/sirend devices": ("tests/e2e/test_run.py", '("devices")'),
     "/opt/sirend/bin/sirend monitor --config /etc/sirend/sirend.yaml": ("tests/test_monitor.py", '"sirend", "monitor"'),

@@ -117,7 +117,7 @@ def test_times_count_from_the_start_that_is_given(tmp_path: Path) -> None:
 
 
 def test_events_are_signed_when_there_is_a_key(tmp_path: Path) -> None:
-    replay(sign_key=b"secret", events=tmp_path / "e").run([str(write(tmp_path / "a.wav", (4.0, 9.0)))])
+    replay(sign_key=b"a secret, 16 long", events=tmp_path / "e").run([str(write(tmp_path / "a.wav", (4.0, 9.0)))])
     assert {len(event["sig"]) for event in events_in((tmp_path / "e").read_text())} == {64}
 
 

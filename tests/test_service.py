@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sirend import service
+from sirend import rig, service
 from sirend.audio import Block, Gap, GapReason, Samples
 from sirend.bundle import Bundle, Calibration, OperatingPoint
 from sirend.errors import ConfigError, DeviceError
@@ -25,7 +25,7 @@ from sirend.events import LiveClock
 from sirend.features import FeatureSpec, Spectrogram
 from sirend.home_assistant import discovery
 from sirend.service import Rereading, Service, hanging_up, stopping
-from sirend.settings import CallConfig, Config, HomeAssistantConfig, Inhibit, MqttConfig
+from sirend.settings import Approach, CallConfig, Config, HomeAssistantConfig, Inhibit, MqttConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +90,7 @@ class FakeMicrophone:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, microphone: FakeMicrophone) -> None:
-    monkeypatch.setattr(service, "Microphone", lambda *_: microphone)
+    monkeypatch.setattr(rig, "Microphone", lambda *_: microphone)
     monkeypatch.setattr(service, "Classifier", Siren)
 
 
@@ -298,6 +298,38 @@ def test_the_watchdog_is_fed_while_a_lost_input_is_sought_and_by_scores_but_not_
     microphone.is_seeking = False
     Service(Config(mqtt=MqttConfig(port=1)), MODEL, threading.Event()).run()
     assert manager.said.count("WATCHDOG=1") == (7 if is_seeking else 0) + 2
+
+
+def test_of_several_devices_each_must_make_progress_before_the_watchdog_is_fed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = [FakeMicrophone([]), FakeMicrophone([])]
+    for each in both:
+        each.seconds = 0
+    spare = iter(both)
+    monkeypatch.setattr(rig, "Microphone", lambda *_: next(spare))
+    monkeypatch.setattr(service, "Classifier", Siren)
+    manager = Told()
+    monkeypatch.setattr(service, "Notifier", lambda: manager)
+    pcm = 0.1 * np.random.default_rng(1).standard_normal((64_000, 1)).astype(np.float32)
+    second = [Block(Samples(start), pcm[start : start + 16_000]) for start in range(0, 64_000, 16_000)]
+    fed = []
+
+    def turns(_rig: object) -> Iterator[tuple[int, Block | Gap]]:
+        for number, item in [(0, second[0]), (0, second[1]), (0, second[2]), (1, second[0]), (1, second[1])]:
+            yield number, item
+            fed.append(manager.said.count("WATCHDOG=1"))
+        yield 0, second[3]
+        fed.append(manager.said.count("WATCHDOG=1"))
+        both[1].is_seeking = True
+        yield 0, Block(Samples(64_000), pcm[:16_000])
+
+    monkeypatch.setattr(rig.Rig, "__iter__", turns)
+    approaches = (Approach("north"), Approach("south", device="usb:1-1"))
+    Service(Config(mqtt=MqttConfig(port=1), approaches=approaches), MODEL, threading.Event()).run()
+    # Device 0 scores alone until device 1 does too; and while device 1 is sought, it is not waited for.
+    assert fed == [0, 0, 0, 0, 1, 1]
+    assert manager.said.count("WATCHDOG=1") == 2
 
 
 @pytest.mark.system

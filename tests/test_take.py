@@ -24,7 +24,7 @@ START, END = (replace(event, sample=Samples(40 * HOP + 20 * HOP * i)) for i, eve
 
 
 def hop(number: int, pcm: npt.NDArray[np.float32] | None = None) -> Hop:
-    heard = Heard("main", 0.5, 0.6, -30.0, Motion.UNKNOWN, CallState.CLEAR)
+    heard = Heard("main", 0.5, 0.6, -30.0, Motion.UNKNOWN, CallState.CLEAR, None)
     sound = np.full(HOP, number / 1_000.0, dtype=np.float32) if pcm is None else pcm
     return Hop(Samples(number * HOP), sound, heard)
 

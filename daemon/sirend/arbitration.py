@@ -15,7 +15,7 @@ from sirend.audio import Samples, to_samples
 from sirend.motion import Motion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sirend.settings import ArbitrationConfig
 
@@ -50,7 +50,7 @@ class Bid:
 
     approach: str
     onset: Samples
-    """Where its present run of evidence began."""
+    """Where its present run of evidence began, by its own device's count; a run is known by it."""
     hears: bool
     """Whether there is such a run."""
     ready: bool
@@ -62,6 +62,8 @@ class Bid:
     priority: int
     """1 is served first."""
     motion: Motion = Motion.UNKNOWN
+    ahead: int = 0
+    """Samples by which the site's count is ahead of its device's; 0 where there is one device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,19 @@ def arbitrate(
     return state, frozenset() if instead is None else frozenset((instead.approach,))
 
 
+def forget(state: ArbitrationState, lost: Collection[str]) -> ArbitrationState:
+    """Return the state when the input of the ``lost`` approaches is gone.
+
+    With the approach that called goes what was held back because of it: the siren may now be heard nowhere but there.
+    """
+    if state.caller is not None and state.caller[0] in lost:
+        return ArbitrationState()
+    waiting, echoes = (
+        tuple(entry for entry in entries if entry[0] not in lost) for entries in (state.waiting, state.echoes)
+    )
+    return replace(state, waiting=waiting, echoes=echoes)
+
+
 def _is_echo(bid: Bid, onsets: Mapping[str, Samples]) -> bool:
     """Return whether ``bid`` goes on about the siren of the call that has ended."""
     return bid.hears and onsets.get(bid.approach) == bid.onset and bid.motion is not Motion.APPROACHING
@@ -118,4 +133,4 @@ def _best(rules: ArbitrationRules, bids: Sequence[Bid]) -> Bid | None:
         return None
     loudest = max(bid.level_db for bid in bids)
     close = [bid for bid in bids if loudest - bid.level_db < rules.margin_db or bid.level_db == loudest]
-    return min(close, key=lambda bid: (bid.priority, bid.onset))
+    return min(close, key=lambda bid: (bid.priority, bid.onset + bid.ahead))

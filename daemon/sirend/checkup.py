@@ -13,6 +13,7 @@ from sirend.errors import ConfigError
 from sirend.features import Spectrogram
 from sirend.live import Post, View
 from sirend.onlookers import onlookers
+from sirend.pickup import pickups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,17 +33,22 @@ def check(path: Path) -> list[str]:
     loaded = config.load(path)
     problems: list[str] = []
     ntcip = loaded.listen.ntcip
-    secrets = [loaded.mqtt.password_file, loaded.mqtt.sign_key_file, loaded.web.token_file]
+    secrets = [loaded.mqtt.password_file, loaded.web.token_file]
     secrets += [] if ntcip is None else [ntcip.community_file, ntcip.auth_file, ntcip.priv_file]
-    for file in secrets:
+    signing = loaded.mqtt.sign_key_file
+    for read, file in (*((config.secret, file) for file in secrets), (config.sign_key, signing)):
         try:
             if file is not None:
-                config.secret(file)
+                read(file)
         except ConfigError as error:
             problems.append(str(error))
-    approaches = ", ".join(f"{approach.name} (channel {approach.channel})" for approach in loaded.approaches)
+    inputs = "; ".join(
+        ", ".join(f"{approach.name} (channel {approach.channel})" for approach in pickup.approaches)
+        + f" of the input {pickup.audio.device!r}"
+        for pickup in pickups(loaded)
+    )
     lines = [
-        f"site {loaded.site}: {approaches} of the input {loaded.audio.device!r}",
+        f"site {loaded.site}: {inputs}",
         (
             f"broker {loaded.mqtt.host}:{loaded.mqtt.port}, {'TLS' if loaded.mqtt.tls else 'not encrypted'}, "
             f"{'signed' if loaded.mqtt.sign_key_file else 'not signed'}, topics {loaded.mqtt.prefix}/{loaded.site}/..."

@@ -115,12 +115,12 @@ class Clips:
         for moment in news.moments:
             self._seen = moment.seq
             for row, heard in enumerate(moment.heard):
-                if news.window is None:
+                if news.window is None or heard.end is None:
                     continue
                 until = news.window.pcm.shape[1] - (news.window.end - moment.end)
                 if until >= hop:
                     pcm = np.array(news.window.pcm[row, until - hop : until])
-                    self._offer(self._tapes[heard.approach].hear(Hop(moment.end, pcm, heard)))
+                    self._offer(self._tapes[heard.approach].hear(Hop(heard.end, pcm, heard)))
         for event in events:
             if event.seq > self._told:
                 self._told = event.seq

@@ -63,12 +63,12 @@ def replay(args: argparse.Namespace) -> int:
 def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[str]) -> None:
     from sirend import bundle
     from sirend.classifier import Classifier
-    from sirend.config import secret
+    from sirend.config import sign_key
     from sirend.replay import Replay
 
     loaded = bundle.load(bundle.find(model or config.detect.model))
     key_file = config.mqtt.sign_key_file
-    key = None if key_file is None else secret(key_file)
+    key = None if key_file is None else sign_key(key_file)
     Replay(config, loaded, Classifier(loaded, len(config.approaches)), wishes, key).run(names)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sirend import keys, listen_settings, yamlfile
 from sirend.errors import ConfigError
+from sirend.events import key_problem
 from sirend.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 
 
@@ -41,6 +42,14 @@ def secret(path: Path) -> bytes:
     return line
 
 
+def sign_key(path: Path) -> bytes:
+    """Return the key in the first line of the file ``path``; raise ``ConfigError`` when it lacks or is too short."""
+    key = secret(path)
+    if (problem := key_problem(key)) is not None:
+        raise ConfigError(str(path), [problem])
+    return key
+
+
 def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
     """Return ``config`` with every file name made absolute."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -67,7 +76,7 @@ def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
         tls = TlsConfig(
             ca_file=existing(tls.ca_file, "mqtt.tls.ca_file"),
             cert_file=existing(tls.cert_file, "mqtt.tls.cert_file"),
-            key_file=existing(tls.key_file, "mqtt.tls.key_file"),
+            key_file=of_secret(tls.key_file, "mqtt.tls.key_file"),
         )
     served = config.web.tls
     if served is not None:
@@ -102,25 +111,8 @@ def _is_loopback(host: str) -> bool:
 def _contradictions(config: Config) -> list[str]:
     """Return a problem for each pair of keys that cannot both hold."""
     detect, call, mqtt = config.detect, config.call, config.mqtt
-    channels = config.audio.channels
-    problems = [
-        f"approaches[{i}].channel is {approach.channel}: with audio.channels {channels} allowed is 0 to {channels - 1}"
-        for i, approach in enumerate(config.approaches)
-        if approach.channel >= channels
-    ]
-    taken: dict[str, list[object]] = {
-        "name": [approach.name for approach in config.approaches],
-        "channel": [approach.channel for approach in config.approaches],
-    }
-    for key, values in taken.items():
-        problems += [
-            f"approaches[{i}].{key} is {value!r}: approaches[{values.index(value)}] has it already"
-            for i, value in enumerate(values)
-            if values.index(value) < i
-        ]
+    problems = _misplaced(config)
     problems += listen_settings.contradictions(config.listen, [approach.name for approach in config.approaches])
-    if not config.approaches:
-        problems.append("approaches is empty: name at least one")
     if detect.enter is not None and detect.exit is not None and detect.exit >= detect.enter:
         problems.append(f"detect.exit is {detect.exit:g}: it must lie below detect.enter, {detect.enter:g}")
     if call.max_presence_s < call.min_duration_s:
@@ -146,6 +138,30 @@ def _contradictions(config: Config) -> list[str]:
     if config.clips.enabled and config.clips.path is None:
         problems.append("clips.enabled is true: name the folder for them in clips.path")
     return problems + _viewing(config.web)
+
+
+def _misplaced(config: Config) -> list[str]:
+    """Return what is wrong with the approaches and the channels that they listen to."""
+    audio = config.audio
+    problems = [
+        f"approaches[{i}].channel is {approach.channel}: "
+        f"with audio.channels {audio.channels} allowed is 0 to {audio.channels - 1}"
+        for i, approach in enumerate(config.approaches)
+        if approach.channel >= audio.channels and approach.device in (None, audio.device)
+    ]
+    names = [approach.name for approach in config.approaches]
+    problems += [
+        f"approaches[{i}].name is {name!r}: approaches[{names.index(name)}] has it already"
+        for i, name in enumerate(names)
+        if names.index(name) < i
+    ]
+    places = [(approach.device or audio.device, approach.channel) for approach in config.approaches]
+    problems += [
+        f"approaches[{i}].channel is {place[1]}: approaches[{places.index(place)}] has it already"
+        for i, place in enumerate(places)
+        if places.index(place) < i
+    ]
+    return problems if config.approaches else ["approaches is empty: name at least one"]
 
 
 def _viewing(web: WebConfig) -> list[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import time
 import uuid
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from sirend.audio import SAMPLE_RATE_HZ, SILENCE_DBFS, Samples
 from sirend.debounce import CallState, Reason, Transition
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 SCHEMA = "sirend/event/1"
 HEALTH_SCHEMA = "sirend/health/1"
 ACK_SCHEMA = "sirend/ack/1"
+LEAST_KEY_BYTES = 16
+"""Whoever sees signed messages can try keys on them in peace; RFC 2104 discourages short ones."""
 _MICROSECONDS_PER_SAMPLE = 1_000_000 / SAMPLE_RATE_HZ
 _KEY_ID = b"sirend key id"
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_URL, SCHEMA)
@@ -65,6 +69,11 @@ class LiveClock:
         """Return now minus the age of ``sample``; a sample still to come counts as now."""
         age = max(0, self.arrived() - sample)
         return self.now() - timedelta(microseconds=round(age * _MICROSECONDS_PER_SAMPLE))
+
+    def uptime(self, sample: Samples) -> Samples:
+        """Return when ``sample`` was heard by the host's monotonic clock, which is the same for all devices."""
+        age = max(0, self.arrived() - sample)
+        return Samples(round(time.monotonic() * SAMPLE_RATE_HZ) - age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,10 @@ class Scribe:
         """Write for ``site``; the parameters are the fields of ``Event``, and the HMAC key where events are signed.
 
         ``seq`` is the last number that was given out in this run, 0 at its beginning.
+        Raises ``ValueError`` when the key is too short.
         """
+        if sign_key is not None and (problem := key_problem(sign_key)) is not None:
+            raise ValueError(problem)
         self._site = site
         self._boot_id = boot_id
         self._mode = mode
@@ -142,17 +154,26 @@ class Scribe:
         self._advisory = advisory
         self._source = source
         self._sign_key = sign_key
-        self._seq = seq
+        self._given = [seq]
         self._event_ids: dict[str, str] = {}
+
+    def beside(self, clock: Clock) -> Self:
+        """Return a scribe of the same run for the stream of another device, which counts by ``clock``.
+
+        The two share their numbers.
+        """
+        other = copy(self)
+        other._clock = clock  # noqa: SLF001  its own class
+        return other
 
     @property
     def seq(self) -> int:
         """The last number given out."""
-        return self._seq
+        return self._given[0]
 
     def write(self, transition: Transition) -> Event:
         """Return the event that tells of ``transition``, with the next sequence number."""
-        self._seq += 1
+        self._given[0] += 1
         if not transition.refresh or transition.approach not in self._event_ids:
             self._event_ids[transition.approach] = self._event_id(transition.approach)
         at = self._clock.utc(transition.at)
@@ -162,7 +183,7 @@ class Scribe:
             state=transition.state,
             event_id=self._event_ids[transition.approach],
             boot_id=self._boot_id,
-            seq=self._seq,
+            seq=self.seq,
             at=at,
             onset_at=self._clock.utc(transition.onset),
             sample=transition.at,
@@ -201,7 +222,7 @@ class Scribe:
     def _event_id(self, approach: str) -> str:
         """Return an identifier that a replay of the same file gives again."""
         origin = {"site": self._site, "approach": approach, "boot_id": self._boot_id, "source": self._source}
-        return str(uuid.uuid5(_EVENT_IDS, canonical({**origin, "seq": self._seq})))
+        return str(uuid.uuid5(_EVENT_IDS, canonical({**origin, "seq": self.seq})))
 
 
 def utc_text(moment: datetime) -> str:
@@ -217,6 +238,13 @@ def canonical(payload: dict[str, Any]) -> str:
 def to_json(event: Event) -> str:
     """Return the event as canonical JSON of ``sirend/event/1``."""
     return canonical(_payload(event))
+
+
+def key_problem(key: bytes) -> str | None:
+    """Return why ``key`` must not sign anything, or None; nothing of it is told but its length."""
+    if len(key) >= LEAST_KEY_BYTES:
+        return None
+    return f"the key has {len(key)} bytes, {LEAST_KEY_BYTES} are the least; make one with `sirend pki key FILE`"
 
 
 def key_id(key: bytes) -> str:

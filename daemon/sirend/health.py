@@ -63,8 +63,10 @@ def _number(path: Path, column: int) -> int | None:
 class Health:
     """Watches the stream and its scores, and sums up how the daemon is. Lives on the worker's thread."""
 
-    def __init__(self, *, site: str, boot_id: str, model: str, watches: Mapping[str, Watch]) -> None:
-        """Watch over the approaches of ``watches``."""
+    def __init__(
+        self, *, site: str, boot_id: str, model: str, watches: Mapping[str, Watch], inputs: Mapping[str, str]
+    ) -> None:
+        """Watch over the approaches of ``watches``; ``inputs`` names the device that each is heard by."""
         self._fixed = {
             "schema": HEALTH_SCHEMA,
             "site": site,
@@ -76,7 +78,9 @@ class Health:
         self._levels: dict[str, float | None] = dict.fromkeys(watches)
         self._windows = 0
         self._gaps = 0
-        self._lost: GapReason | None = None
+        self._inputs = inputs
+        self._counted = set({device: name for name, device in inputs.items()}.values())  # one approach of each device
+        self._lost: dict[str, GapReason] = {}
         self._overflowed_at = -math.inf
         self._clock_steps = 0
         self._clock_offset_s = time.time() - time.monotonic()
@@ -92,21 +96,21 @@ class Health:
         """Windows since the start."""
         return self._windows
 
-    def learn(self, item: Block | Gap) -> None:
-        """Take notice of what the source yields."""
+    def learn(self, item: Block | Gap, device: str) -> None:
+        """Take notice of what ``device`` yields."""
         if not isinstance(item, Gap):
             return
         self._gaps += 1
         if item.is_fault:
-            self._lost = item.reason
+            self._lost[device] = item.reason
         else:
             self._overflowed_at = time.monotonic()
 
     def observe(self, score: Score, _track: Track) -> None:
         """Take notice of a score."""
-        if score.approach == next(iter(self._watches)):
+        if score.approach in self._counted:
             self._windows += 1
-        self._lost = None
+        self._lost.pop(self._inputs[score.approach], None)
         self._levels[score.approach] = round(score.level_dbfs, 1)
 
     def check_clock(self) -> None:
@@ -125,9 +129,13 @@ class Health:
         what is wrong with those who only look on.
         """
         failed = [*([] if self.failure is None else [self.failure]), *ear.failed]
-        if self._lost is not None:
-            failed.append(f"input lost: {self._lost}")
         degraded = [] if self._windows else ["no window scored yet"]
+        devices = set(self._inputs.values())
+        lost = [
+            f"input lost: {reason}" if len(devices) == 1 else f"{device}: input lost: {reason}"
+            for device, reason in self._lost.items()
+        ]
+        (failed if len(lost) == len(devices) else degraded).extend(lost)
         if time.monotonic() - self._overflowed_at < RECENT_S:
             degraded.append("samples were dropped within the last minute")
         degraded += ear.degraded

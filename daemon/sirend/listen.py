@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.errors import ConfigError
 from sirend.events import ACK_SCHEMA, canonical, utc_text
+from sirend.notify import Notifier
 
 if TYPE_CHECKING:
     import threading
@@ -112,7 +113,11 @@ def listen(config: Config, consumer: Consumer, say: Callable[[str], None], stop:
         subscription = opened.enter_context(Subscription(config.mqtt, consumer))
         for output in outputs.values():
             opened.enter_context(output)
+        notifier = Notifier()
+        notifier.send("READY=1", "STATUS=listening")
+        opened.callback(notifier.send, "STOPPING=1")
         while not stop.is_set():
+            notifier.send("WATCHDOG=1")
             for call in subscription.changes(POLL_S):
                 for output in outputs.values():
                     output.act(call)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import sirend
 from sirend.debounce import Rules
+from sirend.pickup import pickups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ class Post:
 
     site: str
     device: str
-    """Configured name of the input."""
+    """Configured name of the input, or their names."""
     model: str
     version: str
     approaches: tuple[Approach, ...]
@@ -52,7 +53,7 @@ class Post:
         """Return what ``config`` and ``bundle`` say; raise ``ConfigError`` when they contradict each other."""
         return cls(
             site=config.site,
-            device=config.audio.device,
+            device=", ".join(pickup.audio.device for pickup in pickups(config)),
             model=bundle.name,
             version=sirend.__version__,
             approaches=config.approaches,
@@ -77,6 +78,8 @@ class Heard:
     motion: Motion
     call: CallState
     """Whether a call stands after this window."""
+    end: Samples | None
+    """The window's end by its own device's count, as in events; None when its device had no window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +136,13 @@ class View:
         self._next = window
         self._pending = []
 
-    def hear(self, score: Score, track: Track, call: CallState) -> None:
-        """Take what one approach has in the window; the last of them completes the moment. Worker only."""
+    def hear(self, score: Score, track: Track, call: CallState, end: Samples | None) -> None:
+        """Take what one approach has in the window; the last of them completes the moment. Worker only.
+
+        ``end`` is the window's by the count of the approach's own device, None when that had none.
+        """
         self._pending.append(
-            Heard(score.approach, score.siren, track.evidence, score.level_dbfs, track.motion, call),
+            Heard(score.approach, score.siren, track.evidence, score.level_dbfs, track.motion, call, end),
         )
         if len(self._pending) < len(self.post.approaches):
             return

@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -43,6 +43,16 @@ LONGEST_MEND_S = 300.0
 for it may begin to hear by itself."""
 
 
+class Company(Protocol):
+    """The other devices of a site, which share PortAudio and the worker."""
+
+    arrived: threading.Event
+    """Set when one of them has samples."""
+
+    def rescan(self) -> None:
+        """Let PortAudio look for devices again, as far as that costs nobody their samples in vain."""
+
+
 class Microphone:
     """A PortAudio input as a source. Used in a ``with`` statement, which opens and closes the device.
 
@@ -50,11 +60,20 @@ class Microphone:
     attend to other things. The iteration ends within 0.2 s of ``stop`` being set.
     """
 
-    def __init__(self, audio: AudioConfig, stop: threading.Event, ear: Ear | None = None) -> None:
-        """Prepare to record as ``audio`` says, until ``stop`` is set; ``ear`` watches, by default over all channels."""
+    def __init__(
+        self, audio: AudioConfig, stop: threading.Event, ear: Ear | None = None, company: Company | None = None
+    ) -> None:
+        """Prepare to record as ``audio`` says, until ``stop`` is set; ``ear`` watches, by default over all channels.
+
+        With ``company`` the iteration never waits: an empty block says that nothing is there now.
+        """
         self._audio = audio
         self._stop = stop
         self._ear = ear or Ear({f"channel {column}": column for column in range(audio.channels)})
+        self._company = company
+        self._poll_s = POLL_S if company is None else 0.0
+        self._log = logging.getLogger(__name__)
+        self._name = "microphone" if company is None else f"microphone {audio.device!r}"
         self._mend_at = -math.inf
         self._mend_bound_s = FIRST_MEND_S
         self._is_seeking = False
@@ -81,6 +100,25 @@ class Microphone:
         self._close()
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a device, as far as is known."""
+        return self._stream is not None
+
+    def pause(self) -> None:
+        """Close the device for a moment: PortAudio cannot look for another one while a stream is open."""
+        self._dropped_before += self._ring.waiting * SAMPLE_RATE_HZ // self._rate_hz
+        self._close()
+
+    def resume(self) -> None:
+        """Open it again after ``pause``; where that fails it counts as lost."""
+        try:
+            self._open()
+        except (DeviceError, ConfigError) as error:
+            self._log.warning("%s: %s", self._name, error)
+        else:
+            self._gaps.appendleft(0)
+
+    @property
     def is_seeking(self) -> bool:
         """Whether the input is known to be lost or stuck and is being got back, so that no window can be scored."""
         return self._is_seeking
@@ -101,9 +139,12 @@ class Microphone:
         return self._given_before + frames * SAMPLE_RATE_HZ // self._rate_hz
 
     def __iter__(self) -> Iterator[Block | Gap]:
-        """Yield the stream until ``stop`` is set; a lost device is opened again as often as it takes."""
+        """Yield the stream until ``stop`` is set; a lost device is opened again as often as it takes.
+
+        One that could not be opened in the first place is as good as lost.
+        """
         while (lost := (yield from self._listen())) is not None:
-            logging.getLogger(__name__).warning("microphone: %s; opening it again", lost.value)
+            self._log.warning("%s: %s; opening it again", self._name, lost.value)
             self._is_seeking = True
             yield Gap(Samples(self._given), lost)
             self._close()
@@ -113,7 +154,8 @@ class Microphone:
         """Yield the stream while the device delivers; return why it no longer does, or None at a stop."""
         heard = time.monotonic()
         while not self._stop.is_set():
-            if self._ring.wait(POLL_S):
+            yield from self._missing()
+            if self._ring.wait(self._poll_s):
                 heard = time.monotonic()
                 pcm = self._ring.read(self._until_gap())
                 if not np.isfinite(pcm).all():
@@ -124,17 +166,21 @@ class Microphone:
                 yield from self._believed(pcm)
             elif time.monotonic() - heard > self._audio.stall_s:
                 return GapReason.STALLED
-            elif not self._stream.active:
+            elif self._stream is None or not self._stream.active:
                 return GapReason.DEVICE_LOST
             else:
-                yield self._nothing()
-            if self._until_gap() <= 0:
-                while self._gaps and self._until_gap() <= 0:
-                    self._gaps.popleft()
-                self._begin()
-                self._ear.lose(time.monotonic())
-                yield Gap(Samples(self._given), GapReason.OVERFLOW)
+                yield self.nothing()
         return None
+
+    def _missing(self) -> Iterator[Gap]:
+        """Yield a gap where samples are missing before those that come next."""
+        if self._until_gap() > 0:
+            return
+        while self._gaps and self._until_gap() <= 0:
+            self._gaps.popleft()
+        self._begin()
+        self._ear.lose(time.monotonic())
+        yield Gap(Samples(self._given), GapReason.OVERFLOW)
 
     def _believed(self, pcm: Pcm) -> Iterator[Block | Gap]:
         """Yield what arrived but what the device repeats: an old siren must not be heard again and again.
@@ -147,7 +193,7 @@ class Microphone:
                 yield Gap(Samples(self._given), GapReason.DEVICE_LOST)
             self._is_seeking = True
             self._begin()
-            yield self._nothing()
+            yield self.nothing()
             return
         if self._is_seeking:
             self._is_seeking = False
@@ -184,7 +230,8 @@ class Microphone:
         self._given += len(pcm)
         return Block(start, pcm)
 
-    def _nothing(self) -> Block:
+    def nothing(self) -> Block:
+        """Return an empty block."""
         return Block(Samples(self._given), np.zeros((0, self.channels), dtype=np.float32))
 
     def _begin(self) -> None:
@@ -202,16 +249,19 @@ class Microphone:
             until = time.monotonic() + random.uniform(0.0, bound_s)  # noqa: S311  jitter is no secret
             bound_s = min(2.0 * bound_s, LONGEST_BACKOFF_S)
             while (left_s := until - time.monotonic()) > 0.0:
-                if self._stop.wait(min(left_s, POLL_S)):
+                if self._stop.wait(min(left_s, self._poll_s)):
                     return
-                yield self._nothing()
+                yield self.nothing()
             try:
-                portaudio.restart()
+                if self._company is None:
+                    portaudio.restart()
+                else:
+                    self._company.rescan()
                 self._open()
             except (DeviceError, ConfigError) as error:
-                logging.getLogger(__name__).warning("microphone: still lost: %s", error)
+                self._log.warning("%s: still lost: %s", self._name, error)
             else:
-                logging.getLogger(__name__).warning("microphone: opened again")
+                self._log.warning("%s: opened again", self._name)
                 return
 
     def _open(self) -> None:
@@ -265,3 +315,5 @@ class Microphone:
             self._gaps.append(self._ring.written)
         if self._ring.write(frames):
             self._gaps.append(self._ring.written)
+        if self._company is not None:
+            self._company.arrived.set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from sirend.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate
+from sirend.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
 from sirend.audio import SILENCE_DBFS, Gap, GapReason, Samples, Score, levels_dbfs, to_samples
 from sirend.debounce import CallState, Rules, State, Stop, step, would_call
 from sirend.features import Extractor
@@ -18,7 +18,7 @@ from sirend.tracker import Track, Tracker
 from sirend.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     from numpy import float32
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from sirend.debounce import Transition
     from sirend.events import Clock, Event, Scribe
     from sirend.features import Spectrogram
-    from sirend.settings import Config, Inhibit
+    from sirend.settings import Approach, Config, Inhibit
+
+
+LATE = to_samples(1.0)
+"""How late a device's window may be before it says nothing of now; a worker so late is reported too."""
 
 
 class Scorer(Protocol):
@@ -37,6 +41,11 @@ class Scorer(Protocol):
     def score(self, spectrogram: Spectrogram) -> npt.NDArray[float32]:
         """Return float32[approaches], 0..1. Windows come in the order of their ends."""
         ...
+
+
+def same(sample: Samples) -> Samples:
+    """Return the count itself: a device that is alone is the site's clock."""
+    return sample
 
 
 @dataclass(slots=True)
@@ -52,17 +61,22 @@ class Watch:
     priority: int = 1
     """1 is served first."""
 
-    def bid(self, track: Track, level_db: float) -> Bid:
-        """Return what the approach has to say when others hear the siren too, ``level_db`` loud here."""
+    def bid(self, track: Track, level_db: float, ahead: int = 0, *, is_stale: bool = False) -> Bid:
+        """Return what the approach has to say when others hear the siren too, ``level_db`` loud here.
+
+        The site's count of samples is ``ahead`` of the approach's own. Where ``track`` is stale it says nothing, but a
+        call that stands goes on standing.
+        """
         return Bid(
             approach=track.approach,
             onset=track.onset,
-            hears=track.onset < track.end,
-            ready=would_call(self.rules, self.state, track, inhibited=self.is_inhibited(track.end)),
+            hears=track.onset < track.end and not is_stale,
+            ready=not is_stale and would_call(self.rules, self.state, track, inhibited=self.is_inhibited(track.end)),
             calls=self.state.call is CallState.APPROACHING,
             level_db=level_db,
             priority=self.priority,
             motion=track.motion,
+            ahead=ahead,
         )
 
     def decide(self, track: Track, *, held: bool) -> Transition | None:
@@ -81,24 +95,40 @@ class Watch:
 
 @dataclass(slots=True)
 class Arbitration:
-    """Decides between the approaches, window after window."""
+    """Decides between the approaches, window after window; those of other devices by what they heard last."""
 
     rules: ArbitrationRules
+    watches: Mapping[str, Watch]
+    """Of every approach of the site, in the order in which they are configured."""
+    fresh: Samples
+    """What an approach heard longer ago says nothing of now; its device is late or about to be lost."""
     state: ArbitrationState = field(default_factory=ArbitrationState)
+    _heard: dict[str, tuple[Samples, Track, float]] = field(default_factory=dict)
 
-    def grant(self, now: Samples, bids: Sequence[Bid]) -> frozenset[str]:
-        """Return the approaches that may start a call in the window that ends at ``now``."""
+    def grant(self, now: Samples, heard: Sequence[tuple[Track, float]]) -> frozenset[str]:
+        """Return the approaches that may start a call at ``now`` by the site's count.
+
+        ``heard`` is what is believed at the end of a window of one device, with the level of the siren there in dB.
+        """
+        self._heard.update({track.approach: (now, track, level_db) for track, level_db in heard})
+        bids = []
+        for name, watch in self.watches.items():
+            if name in self._heard:
+                at, track, level_db = self._heard[name]
+                bids.append(watch.bid(track, level_db, at - track.end, is_stale=now - at > self.fresh))
         self.state, granted = arbitrate(self.rules, self.state, now, bids)
         return granted
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self.state = ArbitrationState()
+    def forget(self, lost: Collection[str]) -> None:
+        """Forget the ``lost`` approaches, whose input is gone."""
+        self.state = forget(self.state, lost)
+        for name in lost:
+            self._heard.pop(name, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a stream of samples passes through, fresh for each stream."""
+    """What the stream of one device passes through, fresh for each stream."""
 
     windows: Windows
     extractor: Extractor
@@ -108,6 +138,9 @@ class Stages:
     scribe: Scribe
     pitch: PitchTracker
     arbitration: Arbitration
+    """Shared by the devices of a site."""
+    to_site: Callable[[Samples], Samples] = same
+    """From the device's count of samples to the site's, by which devices are laid beside each other."""
 
     @classmethod
     def of(  # noqa: PLR0913  this is where everything meets
@@ -120,7 +153,7 @@ class Stages:
         channels: Sequence[int],
         is_inhibited: Callable[[Samples], bool] = lambda _: False,
     ) -> Self:
-        """Return the stages that ``config`` describes; ``channels`` are the columns of its approaches.
+        """Return the stages that ``config`` describes; ``channels`` are the columns of its approaches, of one stream.
 
         Raises ``ConfigError`` when configuration and model contradict each other.
         """
@@ -133,19 +166,43 @@ class Stages:
                 bundle.hop_s,
             )
         rules = Rules.of(config.detect, config.call, bundle.operating)
+        watches = {
+            approach.name: Watch(
+                Tracker(approach.name, hop, enter=rules.enter), rules, is_inhibited, priority=approach.priority
+            )
+            for approach in config.approaches
+        }
         return cls(
             windows=Windows(window=bundle.feature_spec.window_samples, hop=hop, channels=channels),
             extractor=Extractor(bundle.feature_spec),
             scorer=scorer,
-            watches={
-                approach.name: Watch(
-                    Tracker(approach.name, hop, enter=rules.enter), rules, is_inhibited, priority=approach.priority
-                )
-                for approach in config.approaches
-            },
+            watches=watches,
             scribe=scribe,
             pitch=PitchTracker(MEMORY_S),
-            arbitration=Arbitration(ArbitrationRules.of(config.arbitration)),
+            arbitration=Arbitration(ArbitrationRules.of(config.arbitration), watches, Samples(hop + LATE)),
+        )
+
+    def of_device(
+        self,
+        scorer: Scorer,
+        scribe: Scribe,
+        approaches: Sequence[Approach],
+        *,
+        to_site: Callable[[Samples], Samples],
+        is_inhibited: Callable[[Samples], bool],
+    ) -> Self:
+        """Return the stages of one device among several of the site of these; it hears ``approaches``."""
+        for approach in approaches:
+            self.watches[approach.name].is_inhibited = is_inhibited
+        return replace(
+            self,
+            windows=self.windows.of([approach.channel for approach in approaches]),
+            extractor=Extractor(self.extractor.spec),
+            scorer=scorer,
+            watches={approach.name: self.watches[approach.name] for approach in approaches},
+            scribe=scribe,
+            pitch=PitchTracker(MEMORY_S),
+            to_site=to_site,
         )
 
     def scores(self, window: Window) -> Iterator[Score]:
@@ -158,8 +215,8 @@ class Stages:
         """Yield the score, what is believed and the transition of each approach at the end of ``window``."""
         pitch = self.pitch.update(window)
         heard = [(score, self._track(row, score, pitch, window)) for row, score in enumerate(self.scores(window))]
-        bids = [self.watches[track.approach].bid(track, tone_db(pitch, row)) for row, (_, track) in enumerate(heard)]
-        granted = self.arbitration.grant(window.end, bids)
+        loud = [(track, tone_db(pitch, row)) for row, (_, track) in enumerate(heard)]
+        granted = self.arbitration.grant(self.to_site(window.end), loud)
         for score, track in heard:
             yield score, track, self.watches[track.approach].decide(track, held=track.approach not in granted)
 
@@ -174,7 +231,7 @@ class Stages:
         """Tell every approach what happened to the stream; yield the events it causes."""
         self.pitch.reset()
         if isinstance(item, Stop) or item.is_fault:
-            self.arbitration.reset()
+            self.arbitration.forget(self.watches)
         for watch in self.watches.values():
             if (transition := watch.learn(item)) is not None:
                 yield self.scribe.write(transition)
@@ -207,18 +264,29 @@ def detect(
     on_score: Callable[[Score, Track], None] = ignore,
     on_window: Callable[[Window], None] = overlook,
 ) -> Iterator[Event]:
-    """Yield the events of ``source``.
+    """Yield the events of the one device ``source``; the rest is as with ``detect_all``."""
+    return detect_all(((0, item) for item in source), [stages], on_score, lambda _, window: on_window(window))
+
+
+def detect_all(
+    source: Iterable[tuple[int, Block | Gap]],
+    devices: Sequence[Stages],
+    on_score: Callable[[Score, Track], None] = ignore,
+    on_window: Callable[[int, Window], None] = lambda *_: None,
+) -> Iterator[Event]:
+    """Yield the events of ``source``, whose items come with the number of their device in ``devices``.
 
     ``on_window`` sees each window before it is scored, ``on_score`` the score and the track of each approach in it.
 
     When the source ends, standing calls are cleared with ``shutdown``. When it or a stage fails they are cleared with
     ``input_lost``, and the error goes on.
     """
-    arrived = Samples(0)
+    arrived = [Samples(0)] * len(devices)
     try:
-        for item in source:
+        for number, item in source:
+            stages = devices[number]
             for window in stages.windows.push(item):
-                on_window(window)
+                on_window(number, window)
                 for score, track, transition in stages.hear(window):
                     on_score(score, track)
                     if transition is not None:
@@ -226,8 +294,10 @@ def detect(
             if isinstance(item, Gap):
                 yield from stages.tell(item)
             else:
-                arrived = item.end
+                arrived[number] = item.end
     except Exception:
-        yield from stages.tell(Gap(arrived, GapReason.DEVICE_LOST))
+        for stages, end in zip(devices, arrived, strict=True):
+            yield from stages.tell(Gap(end, GapReason.DEVICE_LOST))
         raise
-    yield from stages.tell(Stop(arrived))
+    for stages, end in zip(devices, arrived, strict=True):
+        yield from stages.tell(Stop(end))

@@ -57,6 +57,11 @@ def restart() -> None:
     sounddevice._initialize()  # noqa: SLF001
 
 
+def cards() -> frozenset[str]:
+    """Return the sound cards that the kernel has now, each with its number and its place, in no form for people."""
+    return frozenset(f"{card.name} {(card / 'device').resolve()}" for card in SOUND.glob("card*"))
+
+
 def socket_of(full_name: str) -> str | None:
     """Return the USB socket, ``usb:1-1.2``, of the card in a name that PortAudio gives; None where it is none."""
     card = CARD.search(full_name)

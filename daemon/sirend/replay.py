@@ -17,6 +17,7 @@ from sirend.delivery import Delivery
 from sirend.errors import InputError, UsageError
 from sirend.events import ReplayClock, Scribe
 from sirend.outfile import OutFile
+from sirend.pickup import columns, pickups
 from sirend.pipeline import Stages, detect, schedule
 from sirend.results import Results
 from sirend.sources import WavFile
@@ -119,13 +120,13 @@ class Replay:
 
         A junction with one microphone gets the average of all channels.
         """
-        mono = self._config.audio.channels == 1
+        mono = len(pickups(self._config)) == 1 and self._config.audio.channels == 1
         window = Samples(self._bundle.feature_spec.window_samples)
         opened = WavFile(Path(name), mono=mono, block_s=self._wishes.block_s, at_least=window)
-        for approach in self._config.approaches:
-            if approach.channel >= opened.channels:
+        for approach, column in zip(self._config.approaches, columns(self._config), strict=True):
+            if column >= opened.channels:
                 with opened:
-                    wants = f"approach {approach.name!r} listens to channel {approach.channel}, counted from 0"
+                    wants = f"approach {approach.name!r} listens to channel {column}, counted from 0"
                     raise InputError(f"{name}: has {opened.channels} channel(s), but {wants}")
         return opened
 
@@ -173,7 +174,7 @@ class Replay:
             self._bundle,
             self._scorer,
             scribe,
-            channels=[approach.channel for approach in config.approaches],
+            channels=columns(config),
             is_inhibited=schedule(config.call.inhibit, clock),
         )
 

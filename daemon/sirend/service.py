@@ -16,24 +16,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sirend.classifier import Classifier
-from sirend.config import secret
+from sirend.config import sign_key
 from sirend.debounce import Rules
-from sirend.ear import Ear
 from sirend.errors import ConfigError
 from sirend.events import LiveClock, Scribe
 from sirend.health import Health
 from sirend.home_assistant import discovery
 from sirend.journal import Journal
 from sirend.live import Post, View
-from sirend.microphone import Microphone
+from sirend.mosaic import Mosaic
 from sirend.mqtt import Mqtt
 from sirend.notify import Notifier
 from sirend.onlookers import onlookers
-from sirend.pipeline import Stages, detect, schedule
+from sirend.pickup import columns, pickups
+from sirend.pipeline import Stages, detect_all, schedule
 from sirend.reload import merge
+from sirend.rig import Rig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sirend.audio import Block, Gap, Score
     from sirend.bundle import Bundle
@@ -58,6 +59,36 @@ class Rereading:
     """Set when the file is to be read."""
 
 
+def devices(config: Config, bundle: Bundle, scribe: Scribe, clocks: Sequence[LiveClock]) -> list[Stages]:
+    """Return the stages of each input of ``config``, in their order; ``clocks`` tell of their samples.
+
+    Raises ``ConfigError`` when configuration and model contradict each other.
+    """
+    parts = pickups(config)
+    # A network holds no state between windows, so inputs of as many approaches share one.
+    networks = {size: Classifier(bundle, size) for size in {len(pickup.approaches) for pickup in parts}}
+    site = Stages.of(
+        config,
+        bundle,
+        networks[len(parts[0].approaches)],
+        scribe,
+        channels=columns(config),
+        is_inhibited=schedule(config.call.inhibit, clocks[0]),
+    )
+    if len(parts) == 1:
+        return [site]
+    return [
+        site.of_device(
+            networks[len(pickup.approaches)],
+            scribe.beside(clock),
+            pickup.approaches,
+            to_site=clock.uptime,
+            is_inhibited=schedule(config.call.inhibit, clock),
+        )
+        for pickup, clock in zip(parts, clocks, strict=True)
+    ]
+
+
 class Service:
     """One run of the daemon."""
 
@@ -76,9 +107,8 @@ class Service:
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
         self._mqtt = Mqtt(config.mqtt, config.site, approaches, announcements=discovery(config))
-        self._ear = Ear({approach.name: approach.channel for approach in config.approaches})
-        self._microphone = Microphone(config.audio, stop, self._ear)
-        clock = self._clock = LiveClock(self._microphone.arrived)
+        self._rig = Rig(pickups(config), stop)
+        self._clocks = [LiveClock(microphone.arrived) for microphone in self._rig.microphones]
         key_file = config.mqtt.sign_key_file
         boot_id = str(uuid.uuid4())
         scribe = Scribe(
@@ -86,26 +116,26 @@ class Service:
             boot_id=boot_id,
             mode="live",
             model=bundle.name,
-            clock=clock,
+            clock=self._clocks[0],
             valid_for_s=config.call.valid_for_s,
             advisory=config.call.advisory,
-            sign_key=None if key_file is None else secret(key_file),
+            sign_key=None if key_file is None else sign_key(key_file),
         )
-        self._stages = Stages.of(
-            config,
-            bundle,
-            Classifier(bundle, len(approaches)),
-            scribe,
-            channels=[approach.channel for approach in config.approaches],
-            is_inhibited=schedule(config.call.inhibit, clock),
-        )
+        self._scribe = scribe
+        self._devices = devices(config, bundle, scribe, self._clocks)
+        self._watches = self._devices[0].arbitration.watches
         self._view = View(Post.of(config, bundle))
+        self._mosaic = Mosaic(self._view, self._watches, [list(stages.watches) for stages in self._devices])
         self._onlookers = onlookers(config, self._view)
-        self._health = Health(site=config.site, boot_id=boot_id, model=bundle.name, watches=self._stages.watches)
+        inputs = {each.name: pickup.audio.device for pickup in pickups(config) for each in pickup.approaches}
+        self._health = Health(
+            site=config.site, boot_id=boot_id, model=bundle.name, watches=self._watches, inputs=inputs
+        )
         self._said: tuple[str, list[str]] = ("", [])
         self._proof: dict[str, Any] | None = None
         self._due_at = 0.0
-        self._has_scored = False
+        self._number = 0
+        self._scored: set[int] = set()
 
     def run(self) -> None:
         """Work until ``stop`` is set.
@@ -119,9 +149,9 @@ class Service:
                 opened.enter_context(onlooker)
             opened.enter_context(self._mqtt)  # closed before the onlookers: the broker must not wait for them
             try:
-                opened.enter_context(self._microphone)
+                opened.enter_context(self._rig)
                 self._notifier.send("READY=1", "STATUS=listening")
-                for event in detect(self._attended(), self._stages, self._on_score, self._view.see):
+                for event in detect_all(self._attended(), self._devices, self._on_score, self._mosaic.see):
                     self._publish(event)
                 self._health.failure = "stopped"
             except Exception as error:
@@ -131,11 +161,12 @@ class Service:
                 self._notifier.send("STOPPING=1")
                 self._report()
 
-    def _attended(self) -> Iterator[Block | Gap]:
-        """Yield what the microphone does; between two items, see to health."""
-        for item in self._microphone:
-            self._health.learn(item)
-            yield item
+    def _attended(self) -> Iterator[tuple[int, Block | Gap]]:
+        """Yield what the microphones do; between two items, see to health."""
+        for number, item in self._rig:
+            self._number = number
+            self._health.learn(item, self._rig.names[number])
+            yield number, item
             self._show_life()
             if self._rereading is not None and self._rereading.asked.is_set():
                 self._rereading.asked.clear()
@@ -150,23 +181,24 @@ class Service:
     def _on_score(self, score: Score, track: Track) -> None:
         """Attend to a window: the only sign of life that counts."""
         if not self._health.windows_scored:
-            for name in self._stages.watches:
-                self._mqtt.publish(self._stages.scribe.initial(name))
+            for name in self._watches:
+                self._mqtt.publish(self._scribe.initial(name))
             _log.info("listening: the first window is scored")
         self._health.observe(score, track)
-        self._view.hear(score, track, self._stages.watches[score.approach].state.call)
-        self._has_scored = True
+        self._mosaic.hear(score, track)
+        self._scored.add(self._number)
 
     def _show_life(self) -> None:
         """Feed the watchdog after true progress only: a window scored, or another turn of getting a lost input back.
 
         It goes hungry when a stage hangs, for then no item is done with; when the device hangs while it is opened; and
         when an input counts as well but no window comes of it. A microphone that stays away is none of these, and
-        restarting for it would mend nothing.
+        restarting for it would mend nothing. Of several, each must make progress before it is fed again.
         """
-        if self._has_scored or self._microphone.is_seeking:
+        seeking = {number for number, microphone in enumerate(self._rig.microphones) if microphone.is_seeking}
+        if len(self._scored | seeking) == len(self._devices):
             self._notifier.send("WATCHDOG=1")
-        self._has_scored = False
+            self._scored.clear()
 
     def _publish(self, event: Event) -> None:
         """Send ``event`` everywhere: first to those who wait, then to the disk."""
@@ -189,16 +221,17 @@ class Service:
         self._config = merged
         self._view.post = Post.of(merged, self._bundle)
         self._health.complaint = None
-        for watch in self._stages.watches.values():
-            watch.rules = rules
-            watch.is_inhibited = schedule(merged.call.inhibit, self._clock)
+        for stages, clock in zip(self._devices, self._clocks, strict=True):
+            for watch in stages.watches.values():
+                watch.rules = rules
+                watch.is_inhibited = schedule(merged.call.inhibit, clock)
         _log.info("configuration reloaded: %s", ", ".join(taken) or "nothing that can be taken up now has changed")
         if left:
             _log.warning("these need a restart to take effect: %s", ", ".join(left))
 
     def _summary(self) -> tuple[str, list[str]]:
         journal = None if self._journal is None else self._journal.problem
-        ear = self._ear.diagnosis(time.monotonic())
+        ear = self._rig.diagnosis(time.monotonic())
         others = [onlooker.problem for onlooker in self._onlookers if onlooker.problem is not None]
         return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear, others=others)
 
@@ -210,7 +243,7 @@ class Service:
         payload = self._health.payload(
             state=state,
             reasons=reasons,
-            dropped=self._microphone.dropped,
+            dropped=self._rig.dropped,
             outbox=self._mqtt.counts,
             journal_failures=0 if self._journal is None else self._journal.failures,
             journal_torn=0 if self._journal is None else self._journal.torn,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NAME = r"[a-z0-9-]{1,64}"
 NAME_ALLOWED = "1 to 64 of the characters a-z, 0-9 and -"
+INPUT = r"\S(.*\S)?"
+INPUT_ALLOWED = "the name of an input that `sirend devices` lists"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -25,10 +27,10 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class AudioConfig:
     """Where the samples come from."""
 
-    device: str = keys.text("default", r"\S(.*\S)?", "the name of an input that `sirend devices` lists")
+    device: str = keys.text("default", INPUT, INPUT_ALLOWED)
     """Stable name of the PortAudio input, or its USB socket."""
     channels: int = keys.number(1, 1, 64, "", whole=True)
-    """Channels to open."""
+    """Channels to open of ``device``."""
     rate: int | None = keys.number(None, 8_000, 192_000, "Hz", whole=True, optional=True, null="auto")
     """Sample rate to open the device at, Hz; None (``auto`` in the file) leaves it to the device."""
     stall_s: float = keys.number(5.0, 1.0, 60.0, "s")
@@ -47,6 +49,8 @@ class Approach:
     """Compass bearing from which vehicles of this approach come."""
     priority: int = keys.number(1, 1, 9, "", whole=True)
     """1 is served first when several approaches call."""
+    device: str | None = keys.text(None, INPUT, INPUT_ALLOWED, optional=True)
+    """Input that listens to it, where there are several; None is ``AudioConfig.device``."""
 
 
 @dataclass(frozen=True, slots=True)

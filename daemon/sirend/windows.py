@@ -29,6 +29,10 @@ class Windows:
         self._channels = list(channels)
         self._restart()
 
+    def of(self, channels: Sequence[int]) -> Windows:
+        """Return new windows of the same length and hop over other columns."""
+        return Windows(window=self._window, hop=self._hop, channels=channels)
+
     def _restart(self) -> None:
         self._parts: list[Pcm] = []
         self._held = 0

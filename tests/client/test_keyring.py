@@ -3,13 +3,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sirend.client import Keyring
+from sirend.config import sign_key
 from sirend.errors import ConfigError
-from sirend.events import is_authentic, key_id
+from sirend.events import LEAST_KEY_BYTES, ReplayClock, Scribe, is_authentic, key_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +40,25 @@ def test_two_keys_are_valid_while_the_old_one_is_replaced(tmp_path: Path) -> Non
         assert {key for key in (OLD, NEW, OTHER) if ring.signed(signed(key))} == valid
 
 
+@pytest.mark.parametrize("length", [1, 15, 16, 64])
+def test_a_key_is_long_enough_or_no_key_on_either_side(tmp_path: Path, length: int) -> None:
+    key, file = b"k" * length, tmp_path / "key"
+    file.write_bytes(key + b"\n")
+    run = partial(Scribe, site="s", boot_id="b", mode="live", model="m", clock=ReplayClock(), valid_for_s=5.0)
+    for use in (
+        lambda: Keyring.of(key),
+        lambda: Keyring.read(file),
+        lambda: sign_key(file),
+        partial(run, sign_key=key),
+    ):
+        if length >= LEAST_KEY_BYTES:
+            assert use() is not None
+            continue
+        with pytest.raises((ValueError, ConfigError)) as told:
+            use()
+        assert f"the key has {length} bytes, 16 are the least" in str(told.value)
+
+
 def test_a_signature_counts_only_under_the_name_of_its_key() -> None:
     ring = Keyring.of(OLD, NEW)
     assert not ring.signed({**signed(OLD), "kid": key_id(NEW)})
@@ -64,6 +85,8 @@ def test_a_nest_that_is_too_deep_to_be_written_is_nobodys() -> None:
         (b"", "the first line is empty; it must be a key"),
         (b"\nsecond", "the first line is empty; it must be a key"),
         (b"a\nb\nc\n", "has 3 keys; 2 are enough, the new and the old one"),
+        (b"fifteen-bytes-k", "the key has 15 bytes, 16 are the least; make one with `sirend pki key FILE`"),
+        (OLD + b"\nshort\n", "the key has 5 bytes, 16 are the least; make one with `sirend pki key FILE`"),
     ],
 )
 def test_a_file_of_keys_has_one_or_two(tmp_path: Path, content: bytes, problem: str) -> None:

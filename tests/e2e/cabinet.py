@@ -148,7 +148,7 @@ def start(cabinet: Cabinet, broker: Broker) -> None:
     install(cabinet)
     sound_of_the_host(cabinet)
     cabinet.write("/etc/credstore/sirend.mqtt-password", "secret-word\n")
-    cabinet.write("/etc/credstore/sirend.sign-key", "secret-key\n")
+    cabinet.write("/etc/credstore/sirend.sign-key", "secret-key-0123456789\n")
     cabinet("chmod", "600", "/etc/credstore/sirend.mqtt-password", "/etc/credstore/sirend.sign-key")
     cabinet.write("/etc/sirend/sirend.yaml", configuration(broker))
     cabinet("systemctl", "enable", "--quiet", "sirend.service")
@@ -230,6 +230,19 @@ def test_it_is_upgraded_tests_itself_stops_and_is_uninstalled(cabinet: Cabinet, 
         assert payload(told[-1])["passed"] is True
         assert not [message for message in told if message.topic == f"{TOPIC}/main/event"]
 
+        # The controller's side is installed and off; switched on, it says when it is ready.
+        listener = "sirend-listen.service"
+        assert cabinet("systemctl", "is-enabled", listener, check=False).strip() == "disabled"
+        cabinet.write("/etc/credstore/sirend-listen.sign-key", "secret-key-0123456789\n")
+        cabinet.write(
+            "/etc/sirend/listen.yaml",
+            f"mqtt: {{port: {broker.port}, username: cabinet, sign_key_file: sirend-listen.sign-key}}\n"
+            "listen: {command: 'true'}\n",
+        )
+        cabinet("systemctl", "enable", "--now", "--quiet", listener)
+        assert cabinet.show("ActiveState", listener) == "active"
+        subscriber.until(f"{TOPIC}/main/ack")
+
         # A stop clears and says so within 2 s.
         began = time.monotonic()
         cabinet("systemctl", "stop", "sirend.service")
@@ -306,7 +319,7 @@ def test_the_debian_package_installs_upgrades_refuses_and_is_purged(cabinet: Cab
 
 def test_the_sandbox_is_as_tight_as_it_is_said_to_be(cabinet: Cabinet) -> None:
     install(cabinet)
-    for unit in ("sirend.service", "sirend-selftest.service"):
+    for unit in ("sirend.service", "sirend-selftest.service", "sirend-listen.service"):
         rating = cabinet("systemd-analyze", "security", "--no-pager", unit).splitlines()[-1]
         exposure = re.search(r": ([0-9.]+) ", rating)
         assert exposure is not None

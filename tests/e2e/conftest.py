@@ -20,7 +20,7 @@ import soundfile
 from sirend.simulate import Scene, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 RECORDINGS = Path(os.environ.get("SIREND_RECORDINGS", ROOT.parent / "shared" / "data"))
@@ -91,18 +91,26 @@ def drive_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class PulseAudio:
-    """A sound server with one null sink, whose monitor is everybody's microphone; there is a little noise."""
+    """A sound server with one null sink, whose monitor is everybody's microphone; there is a little noise.
 
-    def __init__(self, folder: Path) -> None:
+    It may have more sinks, each with a microphone that PortAudio calls as the sink.
+    """
+
+    def __init__(self, folder: Path, sinks: Sequence[str] = ("street",)) -> None:
         """Prepare it with its own runtime folder; start it later."""
         self._folder = folder
+        self._sinks = sinks
         self._process: subprocess.Popen[bytes] | None = None
         self._players: list[subprocess.Popen[bytes]] = []
-        self._murmur: subprocess.Popen[bytes] | None = None
+        self._murmurs: dict[str, subprocess.Popen[bytes]] = {}
         socket = folder / "native"
         alsa = folder / "asound.conf"
         alsa.write_text(
             'pcm.!default { type pulse hint { show on description "PulseAudio" } }\nctl.!default { type pulse }\n'
+            + "".join(
+                f'pcm.{name} {{ type pulse device {name}.monitor hint {{ show on description "{name}" }} }}\n'
+                for name in sinks[1:] and sinks
+            )
         )
         self.environment = {
             "HOME": str(folder),
@@ -113,7 +121,7 @@ class PulseAudio:
             "ALSA_CONFIG_PATH": str(alsa),
         }
         self._modules = [
-            "module-null-sink sink_name=street rate=16000 channels=1 format=float32le",
+            *(f"module-null-sink sink_name={name} rate=16000 channels=1 format=float32le" for name in sinks),
             f"module-native-protocol-unix socket={socket} auth-anonymous=1",
         ]
 
@@ -137,36 +145,41 @@ class PulseAudio:
             if self._process.poll() is not None or time.monotonic() > until:
                 pytest.fail(f"PulseAudio did not start:\n{(self._folder / 'pulse.log').read_text()}")
             time.sleep(0.05)
-        self.murmur()
+        for sink in self._sinks:
+            self.murmur(sink)
 
-    def murmur(self) -> None:
+    def murmur(self, sink: str = "street") -> None:
         """Let noise of -70 dBFS sound; without it the microphone hears digital silence."""
         words = ["pacat", "--raw", "--rate=16000", "--channels=1", "--format=s16le", "--volume=5400"]
         with Path("/dev/urandom").open("rb") as noise:
             variables = {**os.environ, **self.environment}
-            self._murmur = subprocess.Popen(words, env=variables, stdin=noise, stderr=subprocess.DEVNULL)
+            self._murmurs[sink] = subprocess.Popen(
+                [*words, f"--device={sink}"], env=variables, stdin=noise, stderr=subprocess.DEVNULL
+            )
 
-    def still(self) -> None:
+    def still(self, sink: str = "street") -> None:
         """End the noise."""
-        if self._murmur is not None:
-            self._murmur.kill()
-            self._murmur.wait(PATIENCE_S)
-            self._murmur = None
+        if (murmur := self._murmurs.pop(sink, None)) is not None:
+            murmur.kill()
+            murmur.wait(PATIENCE_S)
 
-    def unplug(self) -> None:
+    def unplug(self, sink: str = "street") -> None:
         """Take the microphone away from the running server."""
-        assert self.control("unload-module", "module-null-sink").returncode == 0
-        self.still()
+        listed = self.control("list", "short", "modules").stdout.decode().splitlines()
+        (number,) = (line.split()[0] for line in listed if f"sink_name={sink} " in line)
+        assert self.control("unload-module", number).returncode == 0
+        self.still(sink)
 
-    def plug(self) -> None:
+    def plug(self, sink: str = "street") -> None:
         """Put it back."""
-        name, *words = self._modules[0].split()
+        name, *words = self._modules[self._sinks.index(sink)].split()
         assert self.control("load-module", name, *words).returncode == 0
-        self.murmur()
+        self.murmur(sink)
 
     def stop(self) -> None:
         """End it, with the sound of the whole host."""
-        self.still()
+        for sink in self._sinks:
+            self.still(sink)
         if self._process is not None:
             self._process.terminate()
             self._process.wait(PATIENCE_S)
@@ -177,13 +190,14 @@ class PulseAudio:
         variables = {**os.environ, **self.environment}
         return subprocess.run(["pactl", *words], env=variables, capture_output=True, timeout=PATIENCE_S, check=False)
 
-    def suspend(self, *, yes: bool) -> None:
+    def suspend(self, sink: str = "street", *, yes: bool) -> None:
         """Make the microphone deliver nothing, or deliver again."""
-        assert self.control("suspend-sink", "street", str(int(yes))).returncode == 0
+        assert self.control("suspend-sink", sink, str(int(yes))).returncode == 0
 
-    def play(self, wav: Path) -> None:
+    def play(self, wav: Path, sink: str = "street") -> None:
         """Play a file to the microphone, without waiting for its end."""
-        self._players.append(subprocess.Popen(["paplay", str(wav)], env={**os.environ, **self.environment}))
+        words = ["paplay", f"--device={sink}", str(wav)]
+        self._players.append(subprocess.Popen(words, env={**os.environ, **self.environment}))
 
     def hush(self) -> None:
         """End what is being played."""

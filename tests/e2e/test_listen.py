@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -131,8 +132,25 @@ def test_garbage_is_refused_counted_and_calls_nobody(sirend: Command, broker: Br
     assert "malformed, 2" not in log  # said once in ten seconds, however many there are
 
 
+def test_systemd_is_told_of_readiness_life_and_the_end(sirend: Command, broker: Broker) -> None:
+    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(sirend.folder / "notify"))
+        manager.settimeout(PATIENCE_S)
+        variables = {**sirend.variables, "NOTIFY_SOCKET": str(sirend.folder / "notify")}
+        words = [*sirend.words, "listen", "--config", "c.yaml"]
+        with subprocess.Popen(words, cwd=sirend.folder, env=variables, stdout=subprocess.DEVNULL) as process:
+            said = [manager.recv(4_096).decode() for _ in range(4)]
+            process.terminate()
+            while said[-1] != "STOPPING=1":
+                said.append(manager.recv(4_096).decode())
+            assert process.wait(PATIENCE_S) == 0
+    assert said[0] == "READY=1\nSTATUS=listening"
+    assert set(said[1:-1]) == {"WATCHDOG=1"}
+
+
 def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command, broker: Broker) -> None:
-    (sirend.folder / "key").write_text("new-secret\nold-secret\n")
+    (sirend.folder / "key").write_text("new-secret-01234567\nold-secret-01234567\n")
     (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}, sign_key_file: key}}\n")
     with broker.subscribe("nothing") as publisher, start(sirend, "--verify") as process:
         said = lines(process)
@@ -143,7 +161,7 @@ def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command
         assert process.stderr.readline() == (
             f"sirend: warning: refused {STATE}: its signature is missing or wrong (signature, 1 so far)\n"
         )
-        site = Site(b"old-secret")  # the daemon has yet to get the new key
+        site = Site(b"old-secret-01234567")  # the daemon has yet to get the new key
         recorded = site.says()
         publisher.publish(STATE, recorded, retain=True)
         assert next(said) == ("approaching", "siren")
@@ -153,7 +171,7 @@ def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command
         assert (
             process.stderr.readline() == f"sirend: warning: refused {STATE}: it was said before (replayed, 1 so far)\n"
         )
-        publisher.publish(STATE, Site(b"new-secret").says(), retain=True)
+        publisher.publish(STATE, Site(b"new-secret-01234567").says(), retain=True)
         assert next(said) == ("approaching", "siren")
         for what in ("cmdline", "environ"):
             assert b"-secret" not in Path(f"/proc/{process.pid}/{what}").read_bytes()
@@ -193,7 +211,7 @@ def test_a_call_reaches_controller_relay_and_command_and_is_acknowledged(
     sirend: Command, broker: Broker, make_controller: Callable[..., SignalController]
 ) -> None:
     controller = make_controller()
-    (sirend.folder / "key").write_text("sign-secret\n")
+    (sirend.folder / "key").write_text("sign-secret-0123456\n")
     (sirend.folder / "c.yaml").write_text(f"""
 mqtt: {{port: {broker.port}, sign_key_file: key}}
 listen:
@@ -201,7 +219,7 @@ listen:
   relays: [{{pin: 17}}]
   ntcip: {{port: {controller.port}, community_file: community, preempts: [{{approach: main, number: 2}}]}}
 """)
-    site = Site(b"sign-secret")
+    site = Site(b"sign-secret-0123456")
     with broker.subscribe(f"{ROOT}/+/ack") as publisher, start(sirend) as process:
         said = lines(process)
         assert next(said) == ("clear", "offline")

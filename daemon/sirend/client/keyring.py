@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from sirend.errors import ConfigError
-from sirend.events import is_authentic, key_id
+from sirend.events import is_authentic, key_id, key_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,10 @@ class Keyring:
 
     @classmethod
     def of(cls, *keys: bytes) -> Self:
-        """Return a ring of ``keys``."""
+        """Return a ring of ``keys``; raise ``ValueError`` when one is too short to be trusted."""
+        for key in keys:
+            if (problem := key_problem(key)) is not None:
+                raise ValueError(problem)
         return cls({key_id(key): key for key in keys})
 
     @classmethod
@@ -31,7 +34,8 @@ class Keyring:
         """Return the keys in the lines of the file ``path``, the first of which a daemon signs with.
 
         To replace a key: put the new one into the second line at the consumers, then into the first line at the daemon
-        and restart it, then take the old one away. Raises ``ConfigError`` when there is no key, or too many.
+        and restart it, then take the old one away. Raises ``ConfigError`` when there is no key, too many, or a short
+        one.
         """
         try:
             lines = path.read_bytes().split(b"\n")
@@ -42,7 +46,10 @@ class Keyring:
             raise ConfigError(str(path), ["the first line is empty; it must be a key"])
         if len(found) > MOST_KEYS:
             raise ConfigError(str(path), [f"has {len(found)} keys; {MOST_KEYS} are enough, the new and the old one"])
-        return cls.of(*found)
+        try:
+            return cls.of(*found)
+        except ValueError as error:
+            raise ConfigError(str(path), [str(error)]) from None
 
     def signed(self, payload: dict[str, Any]) -> bool:
         """Return whether one of the keys signed ``payload``, the one it names."""

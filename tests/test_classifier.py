@@ -83,7 +83,7 @@ def bundle(model_bytes: bytes, calibration: Calibration | None = None) -> Bundle
 def constant(*values: float) -> Spectrogram:
     """Return windows whose log-mel is everywhere one of ``values``."""
     log = np.array(values, dtype=np.float32)[:, np.newaxis, np.newaxis] * np.ones((SPEC.frames, SPEC.bands), np.float32)
-    return cast("Spectrogram", SimpleNamespace(log=log, fresh=SPEC.frames))
+    return cast("Spectrogram", SimpleNamespace(log=log))
 
 
 def test_the_probability_is_the_calibrated_sigmoid_of_the_logit() -> None:
@@ -107,8 +107,8 @@ def backbone(places: tuple[int, ...] = (0, 50, 100), approaches: int = 1) -> Bac
     return Backbone(bundle(network()), described, approaches)
 
 
-def windows(hop: int, channels: int = 1, seconds: int = 5) -> list[Window]:
-    pcm = np.random.default_rng(0).standard_normal((seconds * 16_000, channels)).astype(np.float32)
+def windows(hop: int, channels: int = 1, seconds: int = 5, seed: int = 0) -> list[Window]:
+    pcm = np.random.default_rng(seed).standard_normal((seconds * 16_000, channels)).astype(np.float32)
     loud = np.repeat(np.linspace(0.01, 1.0, seconds), 16_000)[:, np.newaxis].astype(np.float32)
     sliding = Windows(window=SPEC.window_samples, hop=hop, channels=range(channels))
     return list(sliding.push(Block(Samples(0), 0.1 * pcm * loud)))
@@ -130,8 +130,15 @@ def test_each_patch_is_listened_to_once() -> None:
     for window in heard:
         sliding.embeddings(extractor.spectrogram(window))
     assert sliding.judged == len(heard) + 4, "three in the first window, two in the second, then one"
-    sliding.embeddings(Extractor(SPEC).spectrogram(heard[0]))
-    assert sliding.judged == len(heard) + 7, "a new stream shares nothing with the one before"
+
+
+def test_streams_that_take_turns_at_a_backbone_share_nothing_but_its_weights() -> None:
+    shared = backbone()
+    streams = [(windows(4_000, seed=seed), Extractor(SPEC)) for seed in (1, 2)]
+    for turn in range(len(streams[0][0])):
+        for heard, extractor in streams:
+            alone = backbone().embeddings(Spectrogram.of(SPEC, heard[turn].pcm))
+            np.testing.assert_allclose(shared.embeddings(extractor.spectrogram(heard[turn])), alone, atol=1e-5)
 
 
 @pytest.mark.parametrize(

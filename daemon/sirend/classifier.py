@@ -39,7 +39,7 @@ class Classifier:
         self._calibration = bundle.calibration
 
     def score(self, spectrogram: Spectrogram) -> Floats:
-        """Return float32[approaches], probability of a siren 0..1. Windows come in the order of their ends."""
+        """Return float32[approaches], probability of a siren 0..1."""
         inputs = [spectrogram.log]
         if self._backbone is not None:
             inputs.append(self._backbone.embeddings(spectrogram))
@@ -61,16 +61,14 @@ class Backbone:
             inputs=[(self._frames, bundle.feature_spec.bands)],
             outputs=described.outputs,
         )
-        self._known: dict[int, Floats] = {}
         self.judged = 0
         """Patches listened to so far."""
 
     def embeddings(self, spectrogram: Spectrogram) -> Floats:
         """Return float32[approaches, places, outputs] of the patches of a window."""
-        known = {place - spectrogram.fresh: each for place, each in self._known.items() if place >= spectrogram.fresh}
+        said = spectrogram.said
         for place in self._places:
-            if place not in known:
-                known[place] = self._network(spectrogram.patch(place, self._frames))
+            if place not in said:
+                said[place] = self._network(spectrogram.patch(place, self._frames))
                 self.judged += 1
-        self._known = known
-        return np.stack([known[place] for place in self._places], axis=1)
+        return np.stack([said[place] for place in self._places], axis=1)

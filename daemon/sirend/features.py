@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -104,13 +104,16 @@ class Spectrogram:
     spec: FeatureSpec
     mel: Features
     """Linear magnitudes float32[approaches, frames, bands]."""
-    fresh: int
-    """Frames at its end that the window before it did not have."""
+    said: dict[int, Features] = field(default_factory=dict)
+    """What a backbone said of patches, by the frame at which they begin: float32[approaches, outputs] each.
+
+    Whoever listens to a patch leaves it here, and finds what was left while the window had not yet slid off it.
+    """
 
     @classmethod
     def of(cls, spec: FeatureSpec, pcm: Pcm) -> Self:
         """Return the spectrogram of windows float32[approaches, window_samples] that follow no other."""
-        return cls(spec, mel_frames(spec, pcm), spec.frames)
+        return cls(spec, mel_frames(spec, pcm))
 
     @property
     def log(self) -> Features:
@@ -132,18 +135,20 @@ class Extractor:
         """Start with nothing remembered."""
         self.spec = spec
         self._mel: Features | None = None
+        self._said: dict[int, Features] = {}
 
     def spectrogram(self, window: Window) -> Spectrogram:
-        """Return the spectrogram of ``window``, equal to ``Spectrogram.of(spec, window.pcm)`` but for what is fresh."""
+        """Return the spectrogram of ``window``, that of ``Spectrogram.of`` but for what was said before."""
         spec = self.spec
         fresh, odd = divmod(window.fresh, spec.step_samples)
         if self._mel is None or odd or fresh >= spec.frames:
-            fresh = spec.frames
             self._mel = mel_frames(spec, window.pcm)
+            self._said = {}
         else:
             samples = (fresh - 1) * spec.step_samples + spec.frame_samples
             last = spec.step_samples * (spec.frames - fresh)
             self._mel = np.concatenate(
                 (self._mel[:, fresh:], mel_frames(spec, window.pcm[:, last : last + samples])), axis=1
             )
-        return Spectrogram(spec, self._mel, fresh)
+            self._said = {start - fresh: said for start, said in self._said.items() if start >= fresh}
+        return Spectrogram(spec, self._mel, self._said)

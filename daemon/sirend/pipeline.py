@@ -39,7 +39,7 @@ class Scorer(Protocol):
     """What the pipeline needs of a classifier."""
 
     def score(self, spectrogram: Spectrogram) -> npt.NDArray[float32]:
-        """Return float32[approaches], 0..1. Windows come in the order of their ends."""
+        """Return float32[approaches], 0..1."""
         ...
 
 

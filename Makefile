@@ -11,6 +11,7 @@ TEST_PACKAGES := systemd mosquitto mosquitto-clients pulseaudio pulseaudio-utils
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)
 SYSTEM_ROOT ?= build/debian-$(SYSTEM_SUITE)
+FOR ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-$(shell uname -m)
 DEB_ARCH ?= $(shell dpkg --print-architecture)
 DEB_MACHINE := $(if $(filter arm64,$(DEB_ARCH)),aarch64,x86_64)
 SERVICE_EXTRAS := completion,gpio,metrics,monitor,ntcip,pki,plot,web
@@ -68,9 +69,8 @@ uninstall:       ## take it off again (as root); configuration and journal stay,
 	systemd/uninstall
 
 wheels:          ## what an offline `make install WHEELS=build/wheels` needs: make wheels [EXTRAS=...] [FOR=3.13-aarch64]
-	.ci/venv $(VENV) plot$(if $(FOR),$(comma)test)
-	$(if $(FOR),$(BIN)/python .ci/wheels.py build/wheels $(FOR) "$(EXTRAS)",\
-		$(BIN)/pip wheel --quiet -c .ci/constraints.txt -w build/wheels ".$(if $(EXTRAS),[$(EXTRAS)])")
+	.ci/venv $(VENV) plot,test
+	$(BIN)/python .ci/wheels.py build/wheels $(FOR) "$(EXTRAS)"
 
 deb:             ## a Debian package for Debian 12 and 13, into build/: make deb [DEB_ARCH=arm64]
 	.ci/venv $(VENV) plot,test

@@ -17,8 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
-GLIBC = {"3.11": 36, "3.13": 41}
-"""Minor version of glibc 2 on the Debian that has this Python: 12 and 13."""
+GLIBC = {"3.11": 36, "3.12": 36, "3.13": 41}
+"""Minor version of glibc 2 on the Debian that has this Python: 12 has 3.11, 13 has 3.13."""
 
 
 def pins() -> dict[str, str]:

@@ -43,9 +43,16 @@ ELSEWHERE = {
     "make venv EXTRAS=completion": ("Makefile", ".ci/venv $(VENV) plot,test,train"),
     "make venv EXTRAS=pki": ("Makefile", ".ci/venv $(VENV) plot,test,train"),
     "make venv EXTRAS=plot,train": ("Makefile", ".ci/venv $(VENV) plot,test,train"),
-    "make wheels EXTRAS=web,monitor": ("Makefile", "test-system: wheels"),
+    "make test-arm64": ("Makefile", "tests/e2e/arm64.py"),
+    "make fuzz": ("tests/fuzz/test_parsers.py", "attack(parser"),
+    "make wheels EXTRAS=web,monitor FOR=3.13-aarch64": ("tests/e2e/arm64.py", '"wheels.py"'),
+    "make deb DEB_ARCH=arm64": ("Makefile", "test-system: deb"),
+    "sudo EXTRAS=web,monitor apt-get install ./sirend_0.1.0_arm64.deb": (
+        "tests/e2e/cabinet.py",
+        '"apt-get", "install"',
+    ),
     "sudo make install EXTRAS=web,monitor": ("tests/e2e/cabinet.py", '"EXTRAS=completion"'),
-    "sudo make install EXTRAS=web,monitor WHEELS=build/wheels": ("tests/e2e/cabinet.py", '"WHEELS=/src/build/wheels"'),
+    "sudo make install EXTRAS=web,monitor WHEELS=build/wheels": ("tests/e2e/cabinet.py", 'f"WHEELS={WHEELS}"'),
     "sudo make uninstall": ("tests/e2e/cabinet.py", '"uninstall")'),
     "sudo systemctl enable --now sirend.service sirend-selftest.timer": ("tests/e2e/cabinet.py", '"enable"'),
     "sudo systemctl enable --now sirend-listen.service": ("tests/e2e/cabinet.py", '"--now", "--quiet", listener'),
@@ -128,8 +135,8 @@ def test_every_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
 
 
 def test_every_make_target_that_is_named_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-    named = set(re.findall(r"(?:^ {4,}|`)(?:sudo )?make ([a-z-]+)", DOCUMENTS, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+    named = set(re.findall(r"(?:^ {4,}|`)(?:sudo )?make ([a-z0-9-]+)", DOCUMENTS, re.MULTILINE))
     assert named
     assert named <= targets
     (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)

@@ -294,7 +294,8 @@ def test_a_microphone_missing_at_boot_is_tried_again_for_ever(cabinet: Cabinet, 
 def test_the_debian_package_installs_upgrades_refuses_and_is_purged(cabinet: Cabinet) -> None:
     (package,) = (ROOT / "build").glob(f"sirend_*_{cabinet('dpkg', '--print-architecture').strip()}.deb")
     inside = f"/src/build/{package.name}"
-    cabinet("dpkg", "--install", inside)
+    cabinet("env", "EXTRAS=completion", "apt-get", "install", "--yes", inside)
+    assert "complete -" in cabinet("/opt/sirend/bin/sirend", "completion", "bash")
     assert "elm-street" not in cabinet("/opt/sirend/bin/sirend", "check", "--config", "/etc/sirend/sirend.yaml")
 
     cabinet.write("/etc/sirend/sirend.yaml", "site: elm-street\n")

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from tests.fuzz.attack import Parser, is_readable
 from tests.fuzz.inputs import edited_json, nested_json, spliced
+from tests.transitions import CALL
 
-from sirend.audio import Samples
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.client.consumer import Moment
 from sirend.client.statement import StatementError, parse
-from sirend.debounce import CallState, Reason, Transition
 from sirend.events import ReplayClock, Scribe, canonical, to_json
 from sirend.listen import line_of
-from sirend.motion import Motion
 from sirend.mqtt import Backoff, Mqtt
 from sirend.settings import MqttConfig
 
@@ -44,18 +42,7 @@ def event(now: datetime = NOW, *, sign: bool = False) -> Event:
         valid_for_s=5.0,
         sign_key=KEY if sign else None,
     )
-    call = Transition(
-        approach="main",
-        state=CallState.APPROACHING,
-        at=Samples(0),
-        onset=Samples(0),
-        confidence=0.9,
-        level_dbfs=-30.0,
-        motion=Motion.UNKNOWN,
-        reason=Reason.SIREN,
-        refresh=False,
-    )
-    return by.write(call)
+    return by.write(CALL)
 
 
 _TOPICS = Topics("sirend", "s")

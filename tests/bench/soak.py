@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from sirend import bundle, service
+from sirend import bundle, rig, service
 from sirend.audio import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
 from sirend.mqtt import Mqtt
 from sirend.settings import Approach, AudioConfig, CallConfig, Config, JournalConfig, MqttConfig
@@ -144,7 +144,7 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
     )
     made: list[Hours] = []
 
-    def microphone(_audio: AudioConfig, _stop: threading.Event, ear: Ear) -> Hours:
+    def microphone(_audio: AudioConfig, _stop: threading.Event, ear: Ear, _company: object) -> Hours:
         made.append(Hours(ear, hours=args.hours, channels=args.channels, is_realtime=args.realtime))
         return made[0]
 
@@ -153,7 +153,8 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
         return said[0]
 
     said: list[Remembering] = []
-    vars(service).update(Microphone=microphone, Mqtt=mqtt)
+    vars(rig).update(Microphone=microphone)
+    vars(service).update(Mqtt=mqtt)
     began_s = time.monotonic()
     service.Service(config, bundle.load(bundle.find(None)), threading.Event()).run()
     took_s = time.monotonic() - began_s

@@ -107,10 +107,10 @@ def test_four_channels_under_full_load_lose_nothing_in_silence(run: Run, pulse: 
             reports.append(report(subscriber, lambda _: True))
         assert daemon.stop() == 0
         reports.append(report(subscriber, lambda found: "stopped" in found["reasons"]))
-    first, *_, last = reports
+    first, *_ = reports
     for found in reports:
         missing_s = (
             found["uptime_s"] - first["uptime_s"] - (found["windows_scored"] - first["windows_scored"]) / WINDOWS_HZ
         )
         assert missing_s < BUFFERED_S or tells_of_loss(found)
-    assert last["dropped_samples"] or last["gaps"] or any("fewer samples arrive" in each["reasons"] for each in reports)
+    assert any(tells_of_loss(found) for found in reports)

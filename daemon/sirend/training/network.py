@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 layers = keras.layers
 
-MARGIN = 1.0
+MARGIN = 0.5
 """Log-odds by which the small network must be surer than the others to be believed alone; the model card says why."""
 BATCH = 256
 """Windows judged at a time."""

@@ -121,7 +121,7 @@ def fused(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.Te
     teacher = Teacher(0.1 * rng.standard_normal((EMBEDDING, 521)), np.zeros(521), 1.0, 0.0, heads, 0.5)
     out = tmp_path_factory.mktemp("fused") / "siren-0.0.0"
     halved = replace(RECIPE, stored="float16")
-    export.write(out, halved, network.fused(model, teacher), CALIBRATION, {}, tf.keras.Model(patch, flat))
+    export.write(out, halved, network.fused(model, teacher, 0.5), CALIBRATION, {}, tf.keras.Model(patch, flat))
     return out
 
 
@@ -143,13 +143,6 @@ def test_windows_of_a_stream_score_as_each_would_alone(fused: Path) -> None:
     for window in sliding.push(Block(Samples(0), pcm)):
         alone = Classifier(loaded, approaches=2).score(Spectrogram.of(spec, window.pcm))
         np.testing.assert_allclose(together.score(extractor.spectrogram(window)), alone, atol=1e-5)
-
-
-def test_the_mean_leaves_the_extremes_out() -> None:
-    from sirend.training import network  # noqa: PLC0415
-
-    said = [np.array([[each]], np.float32) for each in (9.0, 1.0, 2.0, -7.0, 0.0)]
-    assert float(network.trimmed_mean(said)[0, 0]) == pytest.approx(1.0)
 
 
 def test_a_new_bundle_keeps_the_card_of_the_older(bundle: Path, export: ModuleType, model: tf.keras.Model) -> None:

@@ -46,6 +46,8 @@ class HeadSpec:
 class FusedSpec:
     """How the small network is shipped with its teacher; part of a recipe."""
 
+    student: float = 0.5
+    """Share of the small network in the log-odds, 0..1; the heads and the class evidence have the rest."""
     head: HeadSpec = field(default_factory=lambda: HeadSpec(dropout=0.7))
     """Heads fitted more strictly than those that only teach: they must be sure of what they never heard."""
 

@@ -101,7 +101,10 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     inputs = [tested.features[held]]
     if plan.fused and knowing and weights and embedding is not None and tested.embedding is not None:
         sure = teacher.with_heads(knowing, embedding, drawn.siren, known, plan.fused.head, work)
-        model, listener = network.fused(model, sure), backbone.assembled(plan.features.bands, weights)
+        model, listener = (
+            network.fused(model, sure, plan.fused.student),
+            backbone.assembled(plan.features.bands, weights),
+        )
         inputs.append(tested.embedding[held])
     logit = network.logits(model, *inputs)
     calibration = teacher.calibrate(logit, tested.siren[held])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from tests.test_microphone import FakeSounddevice, FakeStream, noise
+from tests.test_microphone import FakePortAudioError, FakeSounddevice, FakeStream, noise
 
 from sirend import microphone, portaudio, rig
 from sirend.audio import Block, Gap
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@dataclass
+class Trial:
+    """A stream without a callback, which tells when it cannot be started."""
+
+    fails: bool
+
+    def __enter__(self) -> Self:
+        if self.fails:
+            raise FakePortAudioError("Unanticipated host error", -9999)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class Junction(FakeSounddevice):
     """PortAudio with two microphones."""
 
@@ -29,6 +45,7 @@ class Junction(FakeSounddevice):
         self.names = ["north-mic", "south-mic"]
         self.listed = list(self.names)
         self.of: dict[str, list[FakeStream]] = {name: [] for name in self.names}
+        self.tried: list[str] = []
 
     def query_devices(self) -> list[dict[str, object]]:
         return [
@@ -37,15 +54,19 @@ class Junction(FakeSounddevice):
             if name in self.listed
         ]
 
-    def InputStream(self, *, callback: Any, samplerate: int, **settings: object) -> FakeStream:  # noqa: N802, ANN401
+    def InputStream(self, *, callback: Any, samplerate: int, **settings: object) -> Any:  # noqa: N802, ANN401
         name = self.names[int(str(settings["device"]))]
         if name == self.unplugged:
             raise self.PortAudioError("Device unavailable", -9985)
+        if callback is None:
+            self.tried.append(name)
+            return Trial(name == self.unstartable)
         self.streams.append(FakeStream(callback, samplerate))
         self.of[name].append(self.streams[-1])
         return self.streams[-1]
 
     unplugged: str | None = None
+    unstartable: str | None = None
 
 
 @pytest.fixture
@@ -163,6 +184,23 @@ def test_one_that_is_missing_at_the_start_is_sought_and_none_at_all_is_an_error(
     library.names = ["x", "y"]
     with pytest.raises(DeviceError, match="there is no audio input"), junction():
         pass
+
+
+def test_one_that_opens_but_does_not_start_is_not_given_a_callback_that_would_hang(library: Junction) -> None:
+    library.unstartable = "south-mic"
+    with junction() as both:
+        items = iter(both)
+        assert take(items, "gap") == (1, 0)
+        while library.tried.count("south-mic") < 3:
+            next(items)
+        assert library.of["south-mic"] == []
+        library.of["north-mic"][0].deliver(noise(320))
+        assert take(items, "block") == (0, 0)
+        library.unstartable = None
+        while not library.of["south-mic"]:
+            next(items)
+        library.of["south-mic"][0].deliver(noise(320))
+        assert take(items, "block") == (1, 0)
 
 
 def test_channels_that_a_device_lacks_are_an_error_and_close_the_others(library: Junction) -> None:

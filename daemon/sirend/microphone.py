@@ -10,6 +10,7 @@ import math
 import random
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -276,15 +277,21 @@ class Microphone:
             self._ring = Ring(round(RING_S * self._rate_hz), self.channels)
             self._gaps.clear()
             self._begin()
-            self._stream = sounddevice.InputStream(
+            stream = partial(
+                sounddevice.InputStream,
                 device=chosen.index,
                 channels=self.channels,
                 samplerate=self._rate_hz,
                 blocksize=round(CALLBACK_S * self._rate_hz),
                 latency="high",
                 dtype="float32",
-                callback=self._callback,
             )
+            if self._company is not None:
+                # PortAudio hangs when a device cannot be started whose callback has a thread already, and all others
+                # would be deaf with this one. Without a callback it says so.
+                with stream(callback=None):
+                    pass
+            self._stream = stream(callback=self._callback)
             self._stream.start()
             self._ear.begin(self._rate_hz, time.monotonic())
         except sounddevice.PortAudioError as error:

@@ -67,7 +67,7 @@ def test_each_is_heard_for_itself_and_one_that_is_lost_ends_only_its_own_calls(
 ) -> None:
     with broker.subscribe() as subscriber:
         daemon = run(CONFIGURATION.format(port=broker.port, model=MODEL), pulse.environment)
-        health(subscriber, both_heard)
+        daemon.until_logged("the first window is scored")
         pulse.play(drive_by, "east-mic")
         assert event(subscriber, "east") == ("approaching", "siren")
         pulse.suspend("east-mic", yes=True)

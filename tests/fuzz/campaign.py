@@ -41,7 +41,8 @@ def one_round(parser: Parser, examples: int, seed: int, tell: Connection) -> Non
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (HANGS_S, HANGS_S))
     with tempfile.TemporaryDirectory() as folder, Path("/dev/null").open("w") as nothing:
-        os.dup2(nothing.fileno(), 2)  # decoders warn of what they are fed
+        for descriptor in (1, 2):  # decoders tell what they think of what they are fed
+            os.dup2(nothing.fileno(), descriptor)
         try:
             tell.send((attack(parser, Path(folder), examples, seed), None))
         except BaseException as error:  # noqa: BLE001  whatever it is, it was not foreseen

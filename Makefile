@@ -55,12 +55,12 @@ fuzz:            ## every parser against inputs without end: make fuzz [MINUTES=
 
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot
-	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python -m tests.bench.bench
 
 soak:            ## hours of audio through the daemon, and what grows: make soak [HOURS=24] [SOAK="--realtime --channels 4"]
 	.ci/system-packages mosquitto libportaudio2
 	.ci/venv $(VENV) plot
-	$(BIN)/python tests/bench/soak.py --hours $(or $(HOURS),24) $(SOAK)
+	$(BIN)/python -m tests.bench.soak --hours $(or $(HOURS),24) $(SOAK)
 
 install:         ## install or upgrade the service on this machine (as root): make install [EXTRAS=web,monitor] [WHEELS=DIR]
 	systemd/install
@@ -99,12 +99,14 @@ drives:          ## figures of motion and of the called leg over DRIVES (default
 bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make bench-fleet [SITES=1000]
 	.ci/system-packages mosquitto
 	.ci/venv $(VENV) plot
-	$(BIN)/python tests/bench/fleet.py --sites $(or $(SITES),1000)
+	$(BIN)/python -m tests.bench.fleet --sites $(or $(SITES),1000)
 
-report:          ## every figure in one page, build/report/index.md, which takes long: make report [DATA=DIR [PEER=yamnet.tflite]]
+report:          ## every figure in one page, build/report/index.md, which takes hours and goes on where it was: make report [DATA=DIR [PEER=yamnet.tflite] [HELD_OUT=DIR]] [QUICK=yes]
 	.ci/system-packages mosquitto libportaudio2 $(if $(DATA),$(COMPILER))
 	.ci/venv $(VENV) plot,test$(if $(DATA),$(comma)train$(comma)psds)
-	$(BIN)/python tests/bench/report.py $(if $(DATA),--data $(DATA)) $(if $(PEER),--peer $(PEER))
+	$(BIN)/python -m tests.bench.report $(if $(DATA),--data $(DATA)) $(if $(PEER),--peer $(PEER)) \
+		$(if $(HELD_OUT),--held-out $(HELD_OUT)) $(if $(QUICK),--quick)
+	$(if $(QUICK),,$(BIN)/python tests/readme.py)
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
 	.ci/system-packages $(COMPILER)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from tests.bench import figures
 
 from sirend import cli
 from sirend.audio import Block, Samples
@@ -84,6 +85,7 @@ def test_the_right_leg_is_called_and_no_other() -> None:
         found["right" if called[:1] == [leg] else "wrong" if called else "none"] += 1
         found["another later"] += called[1:] != []
     sys.stdout.write(f"\nleg called over {DRIVES} drive-bys at a junction, SNR 0 to 30 dB: {dict(found)}\n")
+    figures.tell(junction_drives=DRIVES, legs=dict(found))
     assert found["right"] >= 0.95 * DRIVES
     assert found["another later"] <= 0.1 * DRIVES
 

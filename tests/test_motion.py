@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bench import figures
 
 from sirend import sirens
 from sirend.audio import Block, Pcm, Samples, to_samples
@@ -88,6 +89,7 @@ def test_the_sign_is_wrong_in_under_five_percent() -> None:
     away, every = counts["away"], counts["away"] + counts["near"]
     sys.stdout.write(f"\nmotion over {DRIVES} drive-bys, SNR >= 5 dB: {dict(every)}; of these within 1 s of the pass: ")
     sys.stdout.write(f"{dict(counts['near'])}\n")
+    figures.tell(drives=DRIVES, motion=dict(every), motion_near=dict(counts["near"]))
     assert every["wrong"] < 0.05 * every.total()
     assert away["wrong"] < 0.05 * (away["right"] + away["wrong"])
     assert away["right"] > 0.2 * away.total()

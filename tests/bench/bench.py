@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tests.bench import figures
 
 from sirend import bundle as bundles
 from sirend.audio import SAMPLE_RATE_HZ, Block, Pcm, Samples
@@ -118,6 +119,26 @@ def peak_mb(*command: str) -> float:
     return int(done.stdout) / 1024
 
 
+def peaks_mb(pcm: Pcm, models: list[bundles.Bundle], peer: Path) -> dict[str, float]:
+    """Return the peak memory of a replay of ``pcm`` with each model, and of YAMNet where it is, MB."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        import soundfile  # noqa: PLC0415  only here
+
+        wav = Path(folder) / "street.wav"
+        soundfile.write(wav, pcm, SAMPLE_RATE_HZ, subtype="PCM_16")
+        for model in models:
+            replay = (sys.executable, "-m", "sirend", "replay", "--model", str(model.path), str(wav))
+            peaks[f"replay with {model.name}"] = peak_mb(*replay)
+        if peer.is_file():
+            code = (
+                "import sys, pathlib, soundfile; from sirend.training.peer import Peer; "
+                "Peer(pathlib.Path(sys.argv[1])).scores([soundfile.read(sys.argv[2], dtype='float32')[0]])"
+            )
+            peaks["YAMNet"] = peak_mb(sys.executable, "-c", code, str(peer), str(wav))
+    return peaks
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -143,14 +164,23 @@ def main() -> None:
         if peer.is_file():
             theirs.append(peer_s(pcm, peer) / seconds)
     peer_ms = 1e3 * statistics.median(theirs) if theirs else None
+    speeds = {}
     for model in models:
         cost = statistics.median(ours[model.name])
         features_ms, inference_ms = stages_ms(pcm[: 60 * SAMPLE_RATE_HZ], model)
+        against_one = statistics.median(wide[model.name]) / cost
+        speeds[model.name.partition("@")[0]] = {
+            "cpu_ms": round(1e3 * cost, 2),
+            "times_real_time": round(1 / cost),
+            "inference_ms": round(inference_ms, 2),
+            "four_channels": round(against_one, 2),
+            "of_peer": None if peer_ms is None else round(1e3 * cost / peer_ms, 2),
+        }
         print(f"{model.name}")
         print(f"  throughput               {1 / cost:8.0f} times real time")
         print(f"  CPU per second of audio  {1e3 * cost:8.2f} ms")
         print(f"  a window                 {features_ms:8.2f} ms features, {inference_ms:.2f} ms inference")
-        print(f"  {CHANNELS} channels against one  {statistics.median(wide[model.name]) / cost:8.2f} times the CPU")
+        print(f"  {CHANNELS} channels against one  {against_one:8.2f} times the CPU")
         if peer_ms is not None:
             print(f"  against YAMNet           {1e3 * cost / peer_ms:8.2f} of its CPU")
     one, several = (statistics.median(costs) for costs in bare.values())
@@ -161,20 +191,17 @@ def main() -> None:
     else:
         print(f"YAMNet, 0.48 s hop\n  throughput               {1e3 / peer_ms:8.0f} times real time")
         print(f"  CPU per second of audio  {peer_ms:8.2f} ms")
-    with tempfile.TemporaryDirectory() as folder:
-        import soundfile  # noqa: PLC0415  only here
-
-        wav = Path(folder) / "street.wav"
-        soundfile.write(wav, pcm, SAMPLE_RATE_HZ, subtype="PCM_16")
-        for model in models:
-            replay = (sys.executable, "-m", "sirend", "replay", "--model", str(model.path), str(wav))
-            print(f"peak memory of replay with {model.name}: {peak_mb(*replay):.0f} MB")
-        if peer.is_file():
-            code = (
-                "import sys, pathlib, soundfile; from sirend.training.peer import Peer; "
-                "Peer(pathlib.Path(sys.argv[1])).scores([soundfile.read(sys.argv[2], dtype='float32')[0]])"
-            )
-            print(f"peak memory of YAMNet: {peak_mb(sys.executable, '-c', code, str(peer), str(wav)):.0f} MB")
+    peaks = peaks_mb(pcm, models, peer)
+    for name, peak in peaks.items():
+        print(f"peak memory of {name}: {peak:.0f} MB")
+    figures.tell(
+        audio_s=round(seconds),
+        models=speeds,
+        peaks_mb={name.partition("@")[0]: round(peak) for name, peak in peaks.items()},
+        peer_cpu_ms=None if peer_ms is None else round(peer_ms, 2),
+        bare_cpu_ms=round(1e3 * one, 2),
+        bare_four_channels=round(several / one, 2),
+    )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tests.bench import figures
 
 from sirend.mqtt import Backoff
 
@@ -220,14 +221,21 @@ class Broker:
             "max_queued_messages 10000",
         )
         self._configuration.write_text("\n".join((*lines, f"listener {self.port} {HOST}")) + "\n")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it."""
         program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
             sys.exit("this needs a broker: apt-get install mosquitto")
-        self._process = subprocess.Popen([program, "-c", str(self._configuration)])
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def version(self) -> str:
+        """Its name and version."""
+        said = subprocess.run([self._program, "-h"], capture_output=True, text=True, check=False).stdout
+        return said.partition("\n")[0].replace(" version", "")
+
+    def start(self) -> None:
+        """Start it."""
+        self._process = subprocess.Popen([self._program, "-c", str(self._configuration)])
 
     def stop(self) -> None:
         """End it like a power cut."""
@@ -282,6 +290,13 @@ async def city(count: int, broker: Broker, heartbeats_s: float) -> None:
     await until(lambda: len(tally.connected) == count, LIMIT_S)
     back = [at - began for at in tally.connected.values()]
     print(f"connect storm: {len(back)} of {count} back; after the restart {percentiles(back, 's')}")
+    figures.tell(
+        broker=broker.version,
+        sites=count,
+        back=len(back),
+        back_s=figures.spread(back),
+        back_cpu_s=round(broker.cpu_s() - cpu, 2),
+    )
     print(f"  {tally.attempts} attempts with the daemon's back-off; broker CPU {broker.cpu_s() - cpu:.2f} s in all")
     await asyncio.sleep(1.0)
 
@@ -292,6 +307,12 @@ async def city(count: int, broker: Broker, heartbeats_s: float) -> None:
     used = 100.0 * (broker.cpu_s() - cpu) / passed
     latencies = tally.latencies_ms("health")
     print(f"heartbeats: {len(latencies) / passed:.1f} a second for {passed:.0f} s; {percentiles(latencies, 'ms')}")
+    figures.tell(
+        beats_a_second=round(len(latencies) / passed),
+        beat_ms=figures.spread(latencies),
+        broker_percent=round(used, 1),
+        broker_mb=round(broker.rss_mb()),
+    )
     print(f"  broker CPU {used:.1f} % of one core, memory {broker.rss_mb():.1f} MB")
 
     cpu = broker.cpu_s()
@@ -301,6 +322,12 @@ async def city(count: int, broker: Broker, heartbeats_s: float) -> None:
     await until(lambda: tally.missing("event") == 0, 10.0)
     missing = tally.missing("event")
     print(f"{len(calling)} simultaneous events: {percentiles(tally.latencies_ms('event'), 'ms')}; {missing} missing")
+    figures.tell(
+        events=len(calling),
+        event_ms=figures.spread(tally.latencies_ms("event")),
+        events_missing=missing,
+        events_cpu_ms=round(1000.0 * (broker.cpu_s() - cpu)),
+    )
     print(f"  broker CPU {1000.0 * (broker.cpu_s() - cpu):.0f} ms; {tally.doubles} came twice")
     for task in (*beats, *lives, *readers):
         task.cancel()

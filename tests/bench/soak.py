@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from tests.bench import figures
 
 from sirend import bundle, rig, service
 from sirend.audio import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
@@ -164,6 +165,14 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
     slope = float(np.polyfit(hours, memory, 1)[0])
     grown = settled[-1][2] - settled[0][2], settled[-1][3] - settled[0][3]
     health = said[0].last
+    figures.tell(
+        hours=args.hours,
+        mb_an_hour=round(slope, 3),
+        descriptors=grown[0],
+        threads=grown[1],
+        dropped_samples=health["dropped_samples"],
+        memory=[[round(hour, 2), round(megabytes, 1)] for hour, megabytes, _, _ in made[0].rows],
+    )
     print(
         f"{args.hours:g} h of {args.channels} channel(s) in {took_s:.0f} s ({args.hours * 3_600 / took_s:.0f} times "
         f"real time): {health['windows_scored']} windows, {said[0].calls} calls, {health['gaps']} gaps, "

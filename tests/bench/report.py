@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -147,6 +148,8 @@ def machine() -> dict[str, str]:
 
 
 def _git(*words: str) -> str:
+    if shutil.which("git") is None:
+        return "unknown"
     done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 

@@ -112,5 +112,6 @@ def test_four_channels_under_full_load_lose_nothing_in_silence(run: Run, pulse: 
         missing_s = (
             found["uptime_s"] - first["uptime_s"] - (found["windows_scored"] - first["windows_scored"]) / WINDOWS_HZ
         )
-        assert missing_s < BUFFERED_S or tells_of_loss(found)
+        # A report that fell due while it was held up comes before what was lost meanwhile is counted.
+        assert missing_s < BUFFERED_S + HELD_UP_S or tells_of_loss(found)
     assert any(tells_of_loss(found) for found in reports)

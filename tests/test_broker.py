@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from tests.conftest import Broker, free_port
-from tests.transitions import CALL
 
 from sirend import pki
 from sirend.client import Consumer, Keyring, Subscription, Topics
@@ -21,6 +19,8 @@ from sirend.events import Event, LiveClock, Scribe
 from sirend.mqtt import Backoff, Mqtt
 from sirend.pki import Wish
 from sirend.settings import MqttConfig, TlsConfig
+from tests.conftest import Broker, free_port
+from tests.transitions import CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.transitions import CALL
 
 from sirend.client import Consumer, Fault, Keyring, Subscription, Topics
 from sirend.debounce import CallState, Reason
 from sirend.events import LiveClock, Scribe
 from sirend.mqtt import Backoff, Mqtt
 from sirend.settings import MqttConfig
+from tests.transitions import CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

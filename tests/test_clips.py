@@ -10,7 +10,6 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.test_live import events, feed, post
 
 from sirend import clips, helper
 from sirend.clips import Clips, prune
@@ -18,6 +17,7 @@ from sirend.errors import ConfigError
 from sirend.helper import Helper
 from sirend.live import View
 from sirend.settings import ClipsConfig
+from tests.test_live import events, feed, post
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.test_live import events, feed, post
 
 from sirend.audio import Samples, Score, Window
 from sirend.debounce import CallState
@@ -16,6 +15,7 @@ from sirend.glance import Glance, about, clap, columns, peak_dbfs, told
 from sirend.live import View
 from sirend.motion import Motion
 from sirend.tracker import Track
+from tests.test_live import events, feed, post
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -9,10 +9,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.conftest import PATIENCE_S
 
 from sirend import helper
 from sirend.helper import Helper
+from tests.conftest import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.test_live import events
 
 from sirend import cli
 from sirend.errors import InputError
 from sirend.events import to_json
 from sirend.history import Wanted, line, read, write_csv
+from tests.test_live import events
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
-from tests.bench import figures
 
 from sirend import cli
 from sirend.audio import Block, Samples
@@ -23,6 +22,7 @@ from sirend.pipeline import Stages, detect
 from sirend.settings import Approach, AudioConfig, Config
 from sirend.simulate import RATE_HZ, Scene, write
 from sirend.street import KMH
+from tests.bench import figures
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "20"))
 SIRENS = [("us", "wail"), ("de", "hilo"), ("us", "yelp"), ("it", "hilo"), ("fr", "samu"), ("uk", "hilo")]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.transitions import CALL, CLEAR
 
 from sirend.audio import Samples, Score, Window
 from sirend.debounce import CallState, Rules
@@ -17,6 +16,7 @@ from sirend.live import EVENTS, Post, View
 from sirend.motion import Motion
 from sirend.settings import Approach
 from sirend.tracker import Track
+from tests.transitions import CALL, CLEAR
 
 if TYPE_CHECKING:
     import pytest

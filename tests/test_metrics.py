@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.conftest import free_port
-from tests.test_live import feed, post
 
 from sirend.errors import ConfigError
 from sirend.live import View
 from sirend.metrics import Metrics
 from sirend.settings import MetricsConfig
+from tests.conftest import free_port
+from tests.test_live import feed, post
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

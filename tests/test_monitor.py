@@ -20,9 +20,6 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.conftest import PATIENCE_S, free_port
-from tests.test_live import feed, post
-from tests.test_prover import serve
 
 from sirend import cli
 from sirend.audio import Samples, Score, Window
@@ -33,6 +30,9 @@ from sirend.monitor import METER, Monitor, Scene, picture
 from sirend.motion import Motion
 from sirend.settings import WebConfig
 from sirend.tracker import Track
+from tests.conftest import PATIENCE_S, free_port
+from tests.test_live import feed, post
+from tests.test_prover import serve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.test_live import HOP, post
 
 from sirend.audio import SILENCE_DBFS, Samples, Score, Window
 from sirend.bundle import OperatingPoint
@@ -12,6 +11,7 @@ from sirend.mosaic import Mosaic
 from sirend.pipeline import Watch
 from sirend.settings import CallConfig, DetectConfig
 from sirend.tracker import Track, Tracker
+from tests.test_live import HOP, post
 
 POINT = OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0)
 

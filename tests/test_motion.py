@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.bench import figures
 
 from sirend import sirens
 from sirend.audio import Block, Pcm, Samples, to_samples
@@ -19,6 +18,7 @@ from sirend.pitch import STEP, PitchTracker
 from sirend.simulate import Scene, mix, render, synthetic_street
 from sirend.street import KMH, Geometry, drive_by
 from sirend.windows import Windows
+from tests.bench import figures
 
 RATE_HZ = 16_000
 DRIVES = int(os.environ.get("SIREND_DRIVES", "10"))

@@ -14,20 +14,19 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from tests.transitions import CALL, CLEAR
 
 from sirend.errors import ConfigError
 from sirend.events import Event, LiveClock, Scribe
 from sirend.mqtt import Backoff, Counts, Mqtt
 from sirend.settings import MqttConfig, TlsConfig
+from tests.transitions import CALL, CLEAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import Broker, Subscriber
-
     from sirend.debounce import Transition
+    from tests.conftest import Broker, Subscriber
 
 pytestmark = pytest.mark.system
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.test_pipeline import MODEL, LoudIsSiren, Pcm, loud_between, told
 
 from sirend.audio import Block, Gap, GapReason, Samples, to_samples
 from sirend.events import Event, ReplayClock, Scribe
 from sirend.pipeline import Stages, detect_all
 from sirend.settings import Approach, ArbitrationConfig, AudioConfig, Config, DetectConfig
+from tests.test_pipeline import MODEL, LoudIsSiren, Pcm, loud_between, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

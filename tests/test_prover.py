@@ -7,8 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.conftest import PATIENCE_S
-from tests.test_live import post
 
 from sirend import prover
 from sirend.helper import Helper
@@ -16,6 +14,8 @@ from sirend.live import View
 from sirend.prover import Prover
 from sirend.settings import Config
 from sirend.web import Web
+from tests.conftest import PATIENCE_S
+from tests.test_live import post
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests import readme
 
 from sirend import bundle, commands, config
 from sirend.cli import main, parser
 from sirend.examples import EXAMPLES, WHOLE
+from tests import readme
 
 if TYPE_CHECKING:
     from tests.conftest import Broker

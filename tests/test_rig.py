@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from tests.test_microphone import FakePortAudioError, FakeSounddevice, FakeStream, noise
 
 from sirend import microphone, portaudio, rig
 from sirend.audio import Block, Gap
@@ -17,6 +16,7 @@ from sirend.errors import ConfigError, DeviceError
 from sirend.pickup import pickups
 from sirend.rig import Rig
 from sirend.settings import Approach, AudioConfig, Config
+from tests.test_microphone import FakePortAudioError, FakeSounddevice, FakeStream, noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

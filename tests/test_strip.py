@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.test_picture import RULES, event, strip_of
 
 from sirend import sirens, strip
 from sirend.audio import SAMPLE_RATE_HZ, Gap, GapReason, Samples, Score
@@ -14,6 +13,7 @@ from sirend.debounce import CallState
 from sirend.motion import Motion
 from sirend.strip import PitchTrack, Strip
 from sirend.tracker import Track
+from tests.test_picture import RULES, event, strip_of
 
 if TYPE_CHECKING:
     from sirend.audio import Pcm

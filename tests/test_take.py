@@ -10,7 +10,6 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.test_live import RULES, events
 
 from sirend.audio import Samples, to_samples
 from sirend.debounce import CallState
@@ -18,6 +17,7 @@ from sirend.glance import told
 from sirend.live import Heard
 from sirend.motion import Motion
 from sirend.take import Hop, Take, Tape
+from tests.test_live import RULES, events
 
 HOP = 4_000
 START, END = (replace(event, sample=Samples(40 * HOP + 20 * HOP * i)) for i, event in enumerate(events(2)))

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from tests.conftest import PATIENCE_S, free_port
-from tests.test_live import events, feed, post
-from tests.test_prover import Bench, serve
 
 from sirend.errors import ConfigError
 from sirend.gate import is_loopback_host, is_of_this_page
@@ -19,6 +16,9 @@ from sirend.live import View
 from sirend.settings import ServerTlsConfig, WebConfig
 from sirend.take import name_of
 from sirend.web import MOST_VIEWERS, QUEUED, Viewer
+from tests.conftest import PATIENCE_S, free_port
+from tests.test_live import events, feed, post
+from tests.test_prover import Bench, serve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -173,7 +173,7 @@ def measured(part: Part, wanted: Wanted, *, again: bool) -> dict[str, Any]:
     printed = []
     with subprocess.Popen(
         part.words,
-        env={**os.environ, **part.variables, figures.VARIABLE: str(left)},
+        env={**os.environ, **part.variables, figures.VARIABLE: str(left), "PYTHONUNBUFFERED": "1"},  # lines in order
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

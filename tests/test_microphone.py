@@ -4,7 +4,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,19 @@ class FakeStream:
 
 
 @dataclass
+class Trial:
+    """A stream without a callback. One that cannot record seems to start all the same, as PortAudio's do at times."""
+
+    read_available: int
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@dataclass
 class FakeSounddevice:
     """PortAudio with one microphone, whose callback the test calls."""
 
@@ -66,8 +79,10 @@ class FakeSounddevice:
         if samplerate not in self.rates_hz:
             raise FakePortAudioError("Invalid sample rate", -9997)
 
-    def InputStream(self, *, callback: Any, samplerate: int, **_: object) -> FakeStream:  # noqa: N802, ANN401
+    def InputStream(self, *, callback: Any, samplerate: int, **_: object) -> Any:  # noqa: N802, ANN401
         self.check_input_settings(samplerate=samplerate)
+        if callback is None:
+            return Trial(samplerate // 50)
         self.streams.append(FakeStream(callback, samplerate))
         return self.streams[-1]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,25 +15,10 @@ from sirend.errors import ConfigError, DeviceError
 from sirend.pickup import pickups
 from sirend.rig import Rig
 from sirend.settings import Approach, AudioConfig, Config
-from tests.test_microphone import FakePortAudioError, FakeSounddevice, FakeStream, noise
+from tests.test_microphone import FakeSounddevice, FakeStream, Trial, noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@dataclass
-class Trial:
-    """A stream without a callback, which tells when it cannot be started."""
-
-    fails: bool
-
-    def __enter__(self) -> Self:
-        if self.fails:
-            raise FakePortAudioError("Unanticipated host error", -9999)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 class Junction(FakeSounddevice):
@@ -60,7 +44,7 @@ class Junction(FakeSounddevice):
             raise self.PortAudioError("Device unavailable", -9985)
         if callback is None:
             self.tried.append(name)
-            return Trial(name == self.unstartable)
+            return Trial(0 if name == self.unstartable else 320)
         self.streams.append(FakeStream(callback, samplerate))
         self.of[name].append(self.streams[-1])
         return self.streams[-1]
@@ -75,6 +59,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Junction:
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
     monkeypatch.setattr(rig, "POLL_S", 0.01)
     monkeypatch.setattr(microphone, "FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(microphone, "TRIAL_S", 0.02)
     monkeypatch.setattr(portaudio, "cards", lambda: frozenset({"card0", "card1"}))
     return fake
 
@@ -186,7 +171,7 @@ def test_one_that_is_missing_at_the_start_is_sought_and_none_at_all_is_an_error(
         pass
 
 
-def test_one_that_opens_but_does_not_start_is_not_given_a_callback_that_would_hang(library: Junction) -> None:
+def test_one_that_opens_but_delivers_nothing_is_not_given_a_callback_that_would_hang(library: Junction) -> None:
     library.unstartable = "south-mic"
     with junction() as both:
         items = iter(both)
@@ -203,7 +188,7 @@ def test_one_that_opens_but_does_not_start_is_not_given_a_callback_that_would_ha
         assert take(items, "block") == (1, 0)
 
 
-def test_channels_that_a_device_lacks_are_an_error_and_close_the_others(library: Junction) -> None:
+def test_channels_that_a_device_lacks_are_an_error_that_leaves_none_open(library: Junction) -> None:
     approaches = (Approach("north"), Approach("south", 1, device="south-mic"))
     config = Config(audio=AudioConfig(device="north-mic"), approaches=approaches)
     with (
@@ -211,7 +196,7 @@ def test_channels_that_a_device_lacks_are_an_error_and_close_the_others(library:
         Rig(pickups(config), threading.Event()),
     ):
         pass
-    assert library.of["north-mic"][0].closed
+    assert all(stream.closed for stream in library.streams)
 
 
 def test_the_site_has_failed_only_when_every_device_has(library: Junction) -> None:

@@ -10,7 +10,6 @@ import math
 import random
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -24,7 +23,7 @@ from sirend.ring import Ring
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from sirend.audio import Pcm
     from sirend.settings import AudioConfig
@@ -35,6 +34,8 @@ POLL_S = 0.1
 """How long the worker waits for samples before it looks whether it is to stop: half of what a stop may take."""
 CALLBACK_S = 0.02
 """Length of the blocks that PortAudio delivers: adds little delay, and wakes the worker 50 times a second."""
+TRIAL_S = 5.0
+"""How long a device may take to deliver its first samples."""
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 """Full jitter: each pause before the device is opened again is random, up to a bound that doubles to this."""
@@ -258,6 +259,7 @@ class Microphone:
                     portaudio.restart()
                 else:
                     self._company.rescan()
+                yield from self.try_out()
                 self._open()
             except (DeviceError, ConfigError) as error:
                 self._log.warning("%s: still lost: %s", self._name, error)
@@ -266,48 +268,53 @@ class Microphone:
                 return
 
     def _open(self) -> None:
-        sounddevice = portaudio.load()
+        self._dropped_before = self.dropped
+        chosen = self._chosen()
+        with portaudio.told_of(chosen):
+            self._rate_hz = self._rate_of(chosen)
+            self._ring = Ring(round(RING_S * self._rate_hz), self.channels)
+            self._gaps.clear()
+            self._begin()
+            try:
+                self._stream = self._prepared(chosen, self._rate_hz, self._callback)
+                self._stream.start()
+            except portaudio.load().PortAudioError:
+                self._close()
+                raise
+        self._ear.begin(self._rate_hz, time.monotonic())
+
+    def try_out(self) -> Iterator[Block]:
+        """Open the device for a moment, as ``__enter__`` does; yield empty blocks until it delivers.
+
+        With a callback, PortAudio hangs for ever when a device opens but cannot be started; without, it says so. And
+        while the callback of another stream runs it mixes up the results of its calls, since all threads share the
+        variable that it keeps them in: a device that is not there seems to open. So only samples are believed.
+
+        Raises ``DeviceError`` when none arrive, ``ConfigError`` when it does not have what is asked of it.
+        """
+        chosen = self._chosen()
+        with portaudio.told_of(chosen):
+            rate_hz = self._rate_of(chosen)
+            until = time.monotonic() + TRIAL_S
+            with self._prepared(chosen, rate_hz, None) as stream:
+                while not stream.read_available:
+                    if time.monotonic() > until or self._stop.is_set():
+                        raise DeviceError(f"cannot record from {chosen}: it opens, but delivers nothing")
+                    yield self.nothing()
+
+    def _chosen(self) -> portaudio.Input:
+        """Return the device, which has enough channels."""
         chosen = portaudio.choose(portaudio.inputs(), self._audio.device)
         if chosen.channels < self._audio.channels:
             problem = f"{self._audio.channels} channels are more than {chosen} has"
             raise ConfigError("audio.channels", [problem])
-        self._dropped_before = self.dropped
-        try:
-            self._rate_hz = self._audio.rate or self._best_rate(chosen)
-            self._ring = Ring(round(RING_S * self._rate_hz), self.channels)
-            self._gaps.clear()
-            self._begin()
-            stream = partial(
-                sounddevice.InputStream,
-                device=chosen.index,
-                channels=self.channels,
-                samplerate=self._rate_hz,
-                blocksize=round(CALLBACK_S * self._rate_hz),
-                latency="high",
-                dtype="float32",
-            )
-            if self._company is not None:
-                # PortAudio hangs when a device cannot be started whose callback has a thread already, and all others
-                # would be deaf with this one. Without a callback it says so.
-                with stream(callback=None):
-                    pass
-            self._stream = stream(callback=self._callback)
-            self._stream.start()
-            self._ear.begin(self._rate_hz, time.monotonic())
-        except sounddevice.PortAudioError as error:
-            self._close()
-            raise DeviceError(f"cannot record from {chosen}: {error.args[0]}") from error
+        return chosen
 
-    def _best_rate(self, chosen: portaudio.Input) -> int:
-        """Return 16 kHz when the device can, which spares the resampling, else the rate it prefers."""
-        sounddevice = portaudio.load()
-        try:
-            sounddevice.check_input_settings(
-                device=chosen.index, channels=self.channels, dtype="float32", samplerate=SAMPLE_RATE_HZ
-            )
-        except sounddevice.PortAudioError:
-            return chosen.rate_hz
-        return SAMPLE_RATE_HZ
+    def _rate_of(self, chosen: portaudio.Input) -> int:
+        return self._audio.rate or portaudio.rate_hz(chosen, self.channels, SAMPLE_RATE_HZ)
+
+    def _prepared(self, chosen: portaudio.Input, rate_hz: int, callback: Callable[..., None] | None) -> Any:  # noqa: ANN401
+        return portaudio.stream(chosen, self.channels, rate_hz, round(CALLBACK_S * rate_hz), callback)
 
     def _close(self) -> None:
         """Close the device, whatever state it is in."""

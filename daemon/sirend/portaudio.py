@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sirend.errors import ConfigError, DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 CARD = re.compile(r" ?\(?(plug)?hw:([^)]*)\)?$")
 """ALSA's address of a card, which PortAudio puts behind the name."""
@@ -122,3 +126,35 @@ def choose(devices: list[Input], wanted: str) -> Input:
         )
     shown = ", ".join(repr(device.socket or device.name) for device in fitting)
     raise ConfigError("audio.device", [f"{wanted!r} fits {len(fitting)} inputs; choose one of {shown}"])
+
+
+@contextmanager
+def told_of(chosen: Input) -> Iterator[None]:
+    """Tell of PortAudio's errors as ``DeviceError`` that names the device."""
+    try:
+        yield
+    except load().PortAudioError as error:
+        raise DeviceError(f"cannot record from {chosen}: {error.args[0]}") from error
+
+
+def rate_hz(chosen: Input, channels: int, wanted_hz: int) -> int:
+    """Return ``wanted_hz`` when the device can, which spares the resampling, else the rate it prefers."""
+    sounddevice = load()
+    try:
+        sounddevice.check_input_settings(device=chosen.index, channels=channels, dtype="float32", samplerate=wanted_hz)
+    except sounddevice.PortAudioError:
+        return chosen.rate_hz
+    return wanted_hz
+
+
+def stream(chosen: Input, channels: int, rate_hz: int, frames: int, callback: Callable[..., None] | None) -> Any:  # noqa: ANN401
+    """Return an input stream, not started, of float32[frames, channels] a call; with None it is read from instead."""
+    return load().InputStream(
+        device=chosen.index,
+        channels=channels,
+        samplerate=rate_hz,
+        blocksize=frames,
+        latency="high",
+        dtype="float32",
+        callback=callback,
+    )

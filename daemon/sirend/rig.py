@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sirend.pickup import Pickup
 
 _log = logging.getLogger(__name__)
+TRIAL_POLL_S = 0.01
+"""How long to wait until it is seen whether a device that is tried out delivers."""
 
 
 class Rig:
@@ -50,18 +53,17 @@ class Rig:
 
         Raises ``DeviceError`` when none can be opened, ``ConfigError`` when one does not have what is asked of it.
         """
-        failures = []
         with ExitStack() as opened:
             self._cards = portaudio.cards()
+            absent = self._absent(self.microphones) if len(self.microphones) > 1 else {}
             for microphone in self.microphones:
-                try:
-                    opened.enter_context(microphone)
-                except DeviceError as error:
-                    failures.append(error)
+                if microphone in absent:
                     opened.callback(microphone.__exit__)
-            if len(failures) == len(self.microphones):
-                raise failures[0]
-            for failure in failures:
+                else:
+                    opened.enter_context(microphone)
+            if len(absent) == len(self.microphones):
+                raise absent[self.microphones[0]]
+            for failure in absent.values():
                 _log.warning("one input is missing, the others are heard: %s", failure)
             self._opened = opened.pop_all()
         return self
@@ -69,6 +71,18 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         """Close them."""
         self._opened.close()
+
+    @staticmethod
+    def _absent(microphones: Sequence[Microphone]) -> dict[Microphone, DeviceError]:
+        """Return which cannot be recorded from, and why. To be asked while no stream is open."""
+        absent = {}
+        for microphone in microphones:
+            try:
+                for _ in microphone.try_out():
+                    time.sleep(TRIAL_POLL_S)
+            except DeviceError as error:
+                absent[microphone] = error
+        return absent
 
     @property
     def dropped(self) -> int:
@@ -113,8 +127,10 @@ class Rig:
             portaudio.restart()
             self._cards = cards
         finally:
+            absent = self._absent(others)
             for microphone in others:
-                microphone.resume()
+                if microphone not in absent:
+                    microphone.resume()
 
     def diagnosis(self, now_s: float) -> Diagnosis:
         """Return what is wrong at the monotonic time ``now_s``. The site has failed only when every input has."""

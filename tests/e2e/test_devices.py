@@ -92,6 +92,7 @@ def test_one_that_is_missing_at_the_start_is_waited_for_while_the_other_is_heard
         daemon = run(CONFIGURATION.format(port=broker.port, model=MODEL), pulse.environment)
         report = health(subscriber, lambda report: "west-mic: input lost: device_lost" in report["reasons"])
         assert (report["state"], report["levels_dbfs"]["west"]) == ("degraded", None)
+        daemon.until_logged("the first window is scored")
         pulse.play(drive_by, "east-mic")
         assert event(subscriber, "east") == ("approaching", "siren")
         pulse.plug("west-mic")

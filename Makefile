@@ -39,7 +39,7 @@ venv:            ## .venv with more of sirend's extras: make venv EXTRAS=plot,tr
 	.ci/venv $(VENV) $(or $(EXTRAS),plot)
 
 readme:          ## make the generated parts of README.md anew
-	$(BIN)/python tests/readme.py
+	$(BIN)/python -m tests.readme
 
 lint:            ## ruff and mypy --strict over everything (after `make test` has installed them)
 	$(BIN)/ruff check .
@@ -106,7 +106,7 @@ report:          ## every figure in one page, build/report/index.md, which takes
 	.ci/venv $(VENV) plot,test$(if $(DATA),$(comma)train$(comma)psds)
 	$(BIN)/python -m tests.bench.report $(if $(DATA),--data $(DATA)) $(if $(PEER),--peer $(PEER)) \
 		$(if $(HELD_OUT),--held-out $(HELD_OUT)) $(if $(QUICK),--quick)
-	$(if $(QUICK),,$(BIN)/python tests/readme.py)
+	$(if $(QUICK),,$(BIN)/python -m tests.readme)
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]
 	.ci/system-packages $(COMPILER)

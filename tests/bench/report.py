@@ -98,8 +98,8 @@ def parts(wanted: Wanted) -> list[Part]:
         Part(
             "What grows",
             "soak",
-            [*python, "tests.bench.soak", "--hours", "0.2" if quick else "4"],
-            "make soak HOURS=4",
+            [*python, "tests.bench.soak", "--hours", "0.2" if quick else "24"],
+            "make soak HOURS=24",
         ),
     ]
     if wanted.data is not None:

@@ -71,6 +71,9 @@ class FakeMicrophone:
         self._then = then
         self._error = error
 
+    def try_out(self) -> Iterator[Block]:
+        return iter(())
+
     def __enter__(self) -> Self:
         if self._error is not None:
             raise self._error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from sirend import pki
 from sirend.client import Consumer, Keyring, Subscription, Topics
+from sirend.connection import name_of
+from sirend.delivery import Delivery
+from sirend.errors import ConfigError
 from sirend.events import Event, LiveClock, Scribe
 from sirend.mqtt import Backoff, Mqtt
 from sirend.pki import Wish
@@ -183,6 +187,7 @@ def test_a_controller_may_acknowledge_and_nothing_else(fleet: Fleet) -> None:
         for topic in (
             "s1/availability",
             "s1/health",
+            "s1/selftest",
             "s1/main/emergency",
             "s1/main/event",
             "s2/main/ack",
@@ -198,7 +203,7 @@ def test_a_monitor_may_say_nothing_and_a_site_only_its_own(fleet: Fleet) -> None
         for topic in ("s1/availability", "s1/main/emergency", "s1/main/ack", "monitor.dashboard/main/emergency"):
             assert publish(f"sirend/{topic}", "online") == NOT_AUTHORIZED
     with client(fleet.config("site", "s1")) as publish:
-        for topic in ("s2/availability", "s1/main/ack", "s1/main/else", "s1/a/b/emergency"):
+        for topic in ("s2/availability", "s2/selftest", "s1/main/ack", "s1/main/else", "s1/a/b/emergency"):
             assert publish(f"sirend/{topic}", "online") == NOT_AUTHORIZED
         assert publish("homeassistant/sensor/sirend-s2/x/config", "{}") == NOT_AUTHORIZED
         assert publish("homeassistant/sensor/sirend-s1/x/config", "{}") in (0, NOBODY_LISTENS)
@@ -252,3 +257,28 @@ def test_no_site_can_take_another_ones_session(fleet: Fleet) -> None:
             time.sleep(0.3)
             assert victim.counts.connected
             assert victim.counts.reconnects == 0
+
+
+def test_a_replay_and_a_self_test_leave_the_daemon_of_their_site_alone(fleet: Fleet) -> None:
+    config = fleet.config("site", "s1")
+    with sink(config, "s1") as daemon:
+        wait(lambda: daemon.counts.connected)
+        for name in ("replay", "selftest"):
+            with Delivery(config, "s1", ["main"], name) as guest:  # raises when the broker refuses anything
+                guest.publish(event("s1"))
+                guest.selftest({"passed": True})
+        assert daemon.counts.connected
+        assert daemon.counts.reconnects == 0
+        assert "sirend/s1/selftest" in fleet.broker.log
+
+
+def test_the_name_of_a_daemon_is_its_own_and_stays(fleet: Fleet) -> None:
+    config = fleet.config("site", "s1")
+    name = name_of(config, "s1")
+    assert re.fullmatch("sirend-s1-[0-9a-f]{16}", name)
+    assert name_of(config, "s1") == name
+    assert name_of(replace(config, tls=fleet.tls("site", "s2")), "s1") != name
+    assert name_of(replace(config, client_id="box"), "s1") == "box"
+    assert name_of(MqttConfig(), "s1") == "sirend-s1"
+    with pytest.raises(ConfigError, match=r"nobody\.key: cannot be read: No such file"):
+        name_of(replace(config, tls=fleet.tls("site", "nobody")), "s1")

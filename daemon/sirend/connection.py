@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import math
 import select
 import socket
@@ -30,6 +32,22 @@ if TYPE_CHECKING:
 _WINDOW = 10
 """Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""
 _CONNECT_S = 5.0
+
+
+def name_of(config: MqttConfig, site: str) -> str:
+    """Return the client identifier of the daemon of ``site``; raise ``ConfigError`` when its key cannot be read.
+
+    A broker gives the session of a name to whoever comes under it last. With a key for TLS a part of the name is made
+    of that key, so that it stays the same over restarts, but no other site of the broker can know it.
+    """
+    name = config.client_id or f"sirend-{site}"
+    file = None if config.tls is None or config.client_id else config.tls.key_file
+    if file is None:
+        return name
+    try:
+        return f"{name}-{hmac.new(file.read_bytes(), b'sirend client id', hashlib.sha256).hexdigest()[:16]}"
+    except OSError as error:
+        raise ConfigError("mqtt.tls", [f"{file}: cannot be read: {error.strerror}"]) from None
 
 
 def new_client(config: MqttConfig, name: str, protocol: MQTTProtocolVersion, will: Message | None = None) -> Client:

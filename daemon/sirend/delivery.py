@@ -1,4 +1,4 @@
-"""MQTT for a replay, which has no time to wait for a broker to come back, and is faster than any."""
+"""MQTT for a replay or a self-test, which has no time to wait for a broker to come back; a replay is faster than any."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from sirend.connection import name_of
 from sirend.errors import DeviceError
 from sirend.mqtt import Mqtt
 
@@ -31,7 +32,7 @@ class Delivery:
         ``name`` tells it from that daemon towards the broker.
         """
         self._place = f"MQTT broker {config.host}:{config.port}"
-        client_id = f"{config.client_id or f'sirend-{site}'}-{name}"
+        client_id = f"{name_of(config, site)}-{name}"
         self._mqtt = Mqtt(replace(config, client_id=client_id), site, approaches, is_guest=True)
 
     def __enter__(self) -> Self:
@@ -53,7 +54,7 @@ class Delivery:
         lost = counts.queued + counts.dropped_expired + counts.dropped_full + counts.refused
         if lost and kind is None:
             why = f" ({self._mqtt.problem})" if self._mqtt.problem else ""
-            raise DeviceError(f"{self._place}: {lost} messages were not delivered{why}; replay again when it is up")
+            raise DeviceError(f"{self._place}: messages not delivered: {lost}{why}; try again when it takes them")
 
     def publish(self, event: Event) -> None:
         """Queue ``event``, after a while if the broker is slow."""

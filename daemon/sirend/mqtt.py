@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from sirend.connection import Connection, new_client
+from sirend.connection import Connection, name_of, new_client
 from sirend.debounce import CallState
 from sirend.errors import SirendError
 from sirend.events import canonical, to_json
@@ -184,7 +184,7 @@ class Mqtt:
         return f"MQTT broker {self._config.host}:{self._config.port}"
 
     def _new_client(self) -> Client:
-        return new_client(self._config, self._config.client_id or f"sirend-{self._site}", self._protocol, self._will)
+        return new_client(self._config, name_of(self._config, self._site), self._protocol, self._will)
 
     def _say(self, level: int, text: str) -> None:
         """Log a change of the connection's state once."""

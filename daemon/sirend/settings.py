@@ -150,7 +150,7 @@ class MqttConfig:
     port: int = keys.number(1883, 1, 65535, "", whole=True)
     """TCP port; 8883 is usual with TLS."""
     client_id: str | None = keys.text(None, r"[\x21-\x7e]{1,64}", "1 to 64 printable characters", optional=True)
-    """What the broker knows the daemon by; None is ``sirend-<site>``."""
+    """What the broker knows the daemon by; None is ``sirend-<site>``, followed by a part made of the key for TLS."""
     username: str | None = keys.text(None, r".{1,256}", "text", optional=True)
     """For brokers that ask for a password."""
     password_file: Path | None = keys.path()

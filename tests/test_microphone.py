@@ -67,6 +67,8 @@ class FakeSounddevice:
     rates_hz: tuple[int, ...] = (16_000, 48_000)
     present: bool = True
     restarts: int = 0
+    _initialized: int = 1
+    broken_starts: int = 0
     streams: list[FakeStream] = field(default_factory=list)
     default: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(device=[0, -1]))
     PortAudioError: type[Exception] = FakePortAudioError
@@ -89,9 +91,13 @@ class FakeSounddevice:
     def _terminate(self) -> None:
         assert all(stream.closed for stream in self.streams)
         self.restarts += 1
+        self._initialized -= 1
 
     def _initialize(self) -> None:
-        pass
+        if self.broken_starts:
+            self.broken_starts -= 1
+            raise FakePortAudioError("Unanticipated host error", -9999)
+        self._initialized += 1
 
 
 @pytest.fixture
@@ -210,6 +216,21 @@ def test_a_device_that_stops_is_lost_at_once_and_sought_until_it_is_back(library
         while len(library.streams) < 2:
             next(items)
     assert library.streams[1].closed
+
+
+def test_an_audio_system_that_does_not_start_is_tried_again(
+    library: FakeSounddevice, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Microphone(AudioConfig(stall_s=60.0), threading.Event()) as source:
+        items = iter(source)
+        next(items)
+        library.streams[0].active = False
+        library.broken_starts = 2
+        assert next_told(items) == Gap(0, GapReason.DEVICE_LOST)  # type: ignore[arg-type]
+        while len(library.streams) < 2:
+            next(items)
+    assert (library.restarts, library.broken_starts) == (1, 0)
+    assert sum("still lost: PortAudio does not start (" in message for message in caplog.messages) == 2
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -166,3 +166,11 @@ def test_the_last_events_are_listed_newest_first() -> None:
     scene.take("events", [{"at": f"t{number}", **cleared} for number in range(7)])
     lines = [line for line in shown(scene).splitlines() if "cleared: quiet" in line]
     assert [line.split()[1] for line in lines] == ["t6", "t5", "t4", "t3", "t2"]
+
+
+def test_silence_is_counted_from_the_last_score_and_not_before_the_first() -> None:
+    scene = Scene(problem="")
+    assert "No sound has been scored" not in shown(scene, now=3_000.0)
+    assert "no sound yet" in shown(scene, now=3_000.0)
+    scene.take("moments", [{"seq": 1, "heard": []}])
+    assert "No sound has been scored for 30 s. What you see is old." in shown(scene, now=scene.heard_at + 30.0)

@@ -1,4 +1,4 @@
-"""MQTT for a replay or a self-test, which has no time to wait for a broker to come back; a replay is faster than any."""
+"""MQTT for a replay or a self-test: neither has time to wait for a broker to come back; a replay is faster than any."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def picture(scene: Scene, now: float) -> RenderableType:
     silent_s = now - scene.heard_at
     if scene.problem:
         head.append(f"\n{scene.problem}", "bold red")
-    elif silent_s > STALE_S:
+    elif scene.moments and silent_s > STALE_S:
         head.append(f"\nNo sound has been scored for {silent_s:.0f} s. What you see is old.", "bold red")
     for reason in scene.health.get("reasons", []):
         head.append(f"\n- {reason}", "yellow")

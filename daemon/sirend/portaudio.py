@@ -22,6 +22,8 @@ SOUND = Path("/sys/class/sound")
 USB = re.compile(r"(\d+-\d+(\.\d+)*):\d+\.\d+")
 """A USB interface in sysfs: bus, ports from hub to hub, configuration and interface."""
 
+_DOES_NOT_START = "PortAudio does not start ({}); `arecord -L` shows whether ALSA's configuration can be read"
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -45,20 +47,31 @@ class Input:
 
 
 def load() -> Any:  # noqa: ANN401  the package has no types
-    """Return the module ``sounddevice``; raise ``DeviceError`` when the PortAudio library is missing."""
+    """Return the module ``sounddevice``; raise ``DeviceError`` when the PortAudio library is missing or fails."""
     try:
-        import sounddevice  # noqa: PLC0415  importing it loads the library
+        import sounddevice  # noqa: PLC0415  importing it loads the library and starts it
     except (ImportError, OSError) as error:
-        raise DeviceError(f"cannot load PortAudio ({error}); install it: sudo apt install libportaudio2") from error
+        raise DeviceError(f"cannot load PortAudio ({error}): sudo apt-get install libportaudio2") from error
+    except Exception as error:
+        if type(error).__name__ != "PortAudioError":  # the class is in the very module that did not come
+            raise
+        raise DeviceError(_DOES_NOT_START.format(error)) from error
     return sounddevice
 
 
 def restart() -> None:
-    """Make PortAudio look for devices again; it does so only when it starts. No stream may be open."""
+    """Make PortAudio look for devices again; it does so only when it starts. No stream may be open.
+
+    Raises ``DeviceError`` when it does not start.
+    """
     sounddevice = load()
     # The package offers no public way (its issue tracker recommends this one).
-    sounddevice._terminate()  # noqa: SLF001
-    sounddevice._initialize()  # noqa: SLF001
+    try:
+        if sounddevice._initialized:  # noqa: SLF001  it is not after a start that failed
+            sounddevice._terminate()  # noqa: SLF001
+        sounddevice._initialize()  # noqa: SLF001
+    except sounddevice.PortAudioError as error:
+        raise DeviceError(_DOES_NOT_START.format(error)) from error
 
 
 def cards() -> frozenset[str]:

@@ -245,7 +245,7 @@ def test_a_missing_portaudio_is_told_by_run_and_not_needed_by_replay(
     daemon = run(configuration(broker.port), without)
     assert daemon.wait() == 69
     assert daemon.log.read_text().splitlines()[-1] == (
-        "sirend: error: cannot load PortAudio (PortAudio library not found); install it: sudo apt install libportaudio2"
+        "sirend: error: cannot load PortAudio (PortAudio library not found): sudo apt-get install libportaudio2"
     )
     replayed = replace(sirend, environment=without)("replay", drive_by)
     assert (replayed.returncode, replayed.stderr) == (0, "")

@@ -277,6 +277,19 @@ def test_a_bare_name_of_a_secret_may_be_a_systemd_credential(tmp_path: Path, mon
     assert loaded.mqtt.sign_key_file == tmp_path / "key"
 
 
+def test_an_onlooker_needs_no_secret_of_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").touch()
+    file = tmp_path / "sirend.yaml"
+    file.write_text("mqtt: {sign_key_file: sirend.sign-key, tls: {cert_file: cert.pem, key_file: sirend.mqtt-key}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert [problem.split(" ")[0] for problem in caught.value.problems] == ["mqtt.tls.key_file", "mqtt.sign_key_file"]
+    assert load(file, for_onlooker=True).mqtt.sign_key_file == tmp_path / "sirend.sign-key"
+    (tmp_path / "cert.pem").unlink()
+    with pytest.raises(ConfigError, match="'cert.pem': there is no file"):
+        load(file, for_onlooker=True)
+
+
 def test_a_secret_is_the_first_line_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "pw"
     path.write_bytes(b"s3cret \r\nmore\n")

@@ -159,7 +159,7 @@ def events(args: argparse.Namespace) -> int:
 
     journal = args.journal
     if journal is None:
-        journal = config.load(args.config).journal.path if args.config else None
+        journal = config.load(args.config, for_onlooker=True).journal.path if args.config else None
     if journal is None:
         raise UsageError("there is no journal to read: give --journal FILE, or --config FILE with journal.path set")
     wanted = history.Wanted(args.since, args.until, args.approach, args.type)
@@ -180,7 +180,7 @@ def monitor(args: argparse.Namespace) -> int:
     from sirend import config, service
     from sirend.monitor import Monitor
 
-    loaded = config.load(args.config)
+    loaded = config.load(args.config, for_onlooker=True)
     stop = threading.Event()
     with service.stopping(stop):
         Monitor(loaded.web).run(stop)

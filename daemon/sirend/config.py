@@ -13,17 +13,19 @@ from sirend.events import key_problem
 from sirend.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 
 
-def load(path: Path | None) -> Config:
+def load(path: Path | None, *, for_onlooker: bool = False) -> Config:
     """Return the configuration in the YAML file ``path``, or the defaults when ``path`` is None.
 
-    Relative file names in it are relative to its folder. Raises ``ConfigError`` with every problem at once.
+    Relative file names in it are relative to its folder. Secrets may lack ``for_onlooker``: only root and the service
+    can read them, and whoever just reads what the daemon tells does not need them. Raises ``ConfigError`` with every
+    problem at once.
     """
     if path is None:
         return Config()
     content = yamlfile.read(path)
     problems: list[str] = []
     config = keys.read_mapping(Config, {} if content is None else content, "", problems)
-    config = _with_files(config, path.absolute().parent, problems)
+    config = _with_files(config, path.absolute().parent, problems, for_onlooker=for_onlooker)
     wrong = [problem.split(" ")[0] for problem in problems]  # what stands for these now is not what the user wrote
     problems += [found for found in _contradictions(config) if not any(key in found for key in wrong)]
     if problems:
@@ -50,7 +52,7 @@ def sign_key(path: Path) -> bytes:
     return key
 
 
-def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
+def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlooker: bool) -> Config:
     """Return ``config`` with every file name made absolute."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
 
@@ -66,7 +68,7 @@ def _with_files(config: Config, folder: Path, problems: list[str]) -> Config:
         bare = name is not None and name.name == str(name)
         if name is not None and bare and credentials and (Path(credentials) / name).is_file():
             return Path(credentials) / name
-        return existing(name, key)
+        return plain(name) if for_onlooker else existing(name, key)
 
     def plain(name: Path | None) -> Path | None:
         return None if name is None else folder / name

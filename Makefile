@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 
 COMPILER      := g++ python3-dev  # the PSDS package is compiled on the spot
-TEST_PACKAGES := systemd mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
+TEST_PACKAGES := python3-venv systemd mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
                  chromium chromium-driver fonts-dejavu-core prometheus $(COMPILER)
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)

@@ -49,6 +49,23 @@ def test_what_is_installed_is_taken_away_again_and_only_the_operator_switches_it
     assert not re.search(r"^ *systemctl .*enable --now", install, re.MULTILINE)
 
 
+def test_a_purge_takes_the_same_whichever_way_it_was_installed() -> None:
+    by_make, by_package = (
+        re.findall(r"^ *rm -rf (/etc/sirend .*)$", (ROOT / "systemd" / name).read_text(), re.MULTILINE)
+        for name in ("uninstall", "package")
+    )
+    assert len(by_make) == 1
+    assert by_make == by_package
+
+
+def test_the_secrets_that_the_readme_names_are_handed_to_daemon_and_self_test() -> None:
+    named = set(re.findall(r"`(sirend\.(?:mqtt|sign|web)-[a-z]+)`", (ROOT / "README.md").read_text()))
+    assert {"sirend.mqtt-password", "sirend.web-token"} <= named
+    for unit in ("sirend", "sirend-selftest"):
+        lines = (ROOT / "systemd" / f"{unit}.service").read_text().splitlines()
+        assert {line.removeprefix("LoadCredential=") for line in lines if line.startswith("LoadCredential=")} == named
+
+
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"
     assert "make test" in (ROOT / "README.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),  # paho's, after a failed handshake
 ]
-RULES = Path(__file__).parents[1] / "conf" / "broker"
+ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60.0
 KEY = b"0123456789abcdef"
 QUICK = Backoff(first_s=0.02, cap_s=0.1)
@@ -59,7 +60,7 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Return the broker as conf/broker has it, but for its ports and folder."""
+    """Return the broker as README.md installs conf/broker, but for its ports, user and folder."""
     folder = tmp_path_factory.mktemp("fleet")
     long_ago = datetime.now(UTC) - timedelta(days=400)
     pki.init(folder, long_ago)
@@ -69,14 +70,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     pki.issue(folder, Wish("site", "late"), long_ago)
     pki.issue(folder, Wish("broker", "127.0.0.1"))
     pki.issue(folder / "stranger", Wish("site", "s1"))
-    for name in ("127.0.0.1.pem", "127.0.0.1.key"):
-        (folder / name.replace("127.0.0.1", "broker")).write_bytes((folder / "broker" / name).read_bytes())
-    for name in ("sites.acl", "controllers.acl"):
-        (folder / name).write_text((RULES / name).read_text())
-        (folder / name).chmod(0o600)
+    etc = folder / "etc"
+    (etc / "conf.d").mkdir(parents=True)
+    for line in re.findall(r"^    sudo (install .*)$", (ROOT / "README.md").read_text(), re.MULTILINE):
+        words = line.replace(" -o mosquitto -g mosquitto", "").replace("/etc/mosquitto", str(etc))
+        words = words.replace("fleet/", f"{folder}/").replace("mqtt.example.org", "127.0.0.1")
+        subprocess.run(["/bin/sh", "-c", words], cwd=ROOT, check=True)
     broker = Broker(folder)
     made = Fleet(broker, folder, broker.port, free_port())
-    rules = (RULES / "mosquitto.conf").read_text().replace("/etc/mosquitto/sirend", str(folder))
+    rules = (etc / "conf.d" / "sirend.conf").read_text().replace("/etc/mosquitto", str(etc))
     for port, ours in ((8883, made.sites), (8884, made.controllers)):
         assert f"listener {port}\n" in rules
         rules = rules.replace(f"listener {port}\n", f"listener {ours} 127.0.0.1\n")

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser(words: Sequence[str] = ()) -> Parser:
-    """Return the parser for the command line ``words``; only those that train import what training needs."""
+    """Return the parser for the command line ``words``; only those that train, or want all, import what that needs."""
     top = Parser(
         prog="sirend",
         description="Hears an emergency vehicle's siren and tells the signal controller over MQTT.",
@@ -112,11 +112,12 @@ def parser(words: Sequence[str] = ()) -> Parser:
         "what", nargs="?", choices=("event", "health", "ack"), default="event", help="default: %(default)s"
     )
     pki = add("pki", commands.pki, "make the certificates and keys of a broker, its sites and their controllers")
-    if words[:1] in (["pki"], ["completion"]):
+    is_whole = words[:1] == ["completion"]
+    if is_whole or words[:1] == ["pki"]:
         commands.pki_arguments(pki)
     for name, text in commands.TRAINING.items():
         made = add(name, commands.training(name), text)
-        if words[:1] == [name]:
+        if is_whole or words[:1] == [name]:
             commands.training_module(name).add_arguments(made)
     return top
 
@@ -156,8 +157,12 @@ def _add_events(made: Parser) -> None:
 
 def _add_simulate(made: Parser) -> None:
     made.add_argument("out", type=Path, metavar="OUT.wav", help="OUT.json gets the truth: what is audible when")
-    made.add_argument("--siren", default="wail", help="wail, yelp, hilo, ... (default: %(default)s)")
-    made.add_argument("--profile", default="us", help="country: us, de, fr, it, jp, uk (default: %(default)s)")
+    made.add_argument(
+        "--siren",
+        default="wail",
+        help="wail, yelp, hilo, ...: a wrong one lists all of the profile (default: %(default)s)",
+    )
+    made.add_argument("--profile", default="us", help="country: ch, de, fr, it, jp, uk or us (default: %(default)s)")
     for name, default, text in (
         ("start-m", 300.0, "distance along the street at the start, m"),
         ("speed-kmh", 60.0, "speed, km/h"),

@@ -36,7 +36,7 @@ examples:
 """,
     "selftest": """\
 examples:
-  sirend selftest --config /etc/sirend/sirend.yaml              and tell the topic SITE/selftest
+  sirend selftest --config /etc/sirend/sirend.yaml              and tell sirend/SITE/selftest
   sirend selftest --config /etc/sirend/sirend.yaml --no-mqtt    only print the result
 """,
     "devices": """\
@@ -77,7 +77,7 @@ examples:
   sirend pki init fleet
   sirend pki issue fleet broker mqtt.example.org --host 192.0.2.10
   sirend pki issue fleet site main-5th --renew
-  sirend pki key main-5th.key
+  sirend pki key main-5th.sign-key
 """,
     "train": """\
 examples:

@@ -9,7 +9,7 @@ certificate may say is its common name, which the ACLs of ``conf/broker`` turn i
     sirend pki issue DIR site main-5th                   for the daemon at a junction
     sirend pki issue DIR controller main-5th             for its signal controller: `sirend listen`
     sirend pki issue DIR monitor dashboard               for a reader of every site
-    sirend pki key FILE                                  a key that signs events
+    sirend pki key main-5th.sign-key                     a key that signs events
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the words of ``sirend pki``."""
     known = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     init = known.add_parser("init", help="make the three authorities")
-    issue = known.add_parser("issue", help="make a certificate and its key, for a year")
+    issue = known.add_parser("issue", help=f"make a certificate and its key, for {LEAF_DAYS} days")
     for each in (init, issue):
         each.add_argument("folder", type=Path, metavar="DIR", help="folder of the authorities; keep it offline")
-    issue.add_argument("role", choices=tuple(ROLES))
-    issue.add_argument("name", metavar="NAME", help="site's name for site and controller; the broker's host name")
+    issue.add_argument("role", choices=tuple(ROLES), help="whose; a monitor reads every site")
+    issue.add_argument(
+        "name", metavar="NAME", help="the site, for site and controller; the broker's host name; any for a monitor"
+    )
     issue.add_argument(
         "--host", action="append", default=[], metavar="HOST", help="further name or address of the broker"
     )

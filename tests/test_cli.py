@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import sirend
 from sirend import commands, events
 from sirend.cli import main, parser
 from sirend.errors import ConfigError, DeviceError, InputError, UsageError
+from sirend.sirens import TONES
 
 if TYPE_CHECKING:
     import argparse
@@ -140,3 +142,10 @@ def test_no_output_replaces_a_recording(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["replay", option, str(tmp_path / "." / "a.wav"), str(wav)]) == 64
     assert "is named twice" in capsys.readouterr().err
     assert wav.read_bytes() == b"precious"
+
+
+def test_the_help_of_simulate_names_every_country(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["simulate", "--help"])
+    (named,) = re.findall(r"country: ([a-z, \n]+?) \(default", capsys.readouterr().out)
+    assert sorted(re.findall(r"\b[a-z]{2}\b", named.replace(" or ", ", "))) == sorted({profile for profile, _ in TONES})

@@ -284,9 +284,13 @@ def test_an_onlooker_needs_no_secret_of_the_daemon(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(file)
     assert [problem.split(" ")[0] for problem in caught.value.problems] == ["mqtt.tls.key_file", "mqtt.sign_key_file"]
+    assert all(
+        problem.endswith("for a systemd credential set CREDENTIALS_DIRECTORY=/etc/credstore")
+        for problem in caught.value.problems
+    )
     assert load(file, for_onlooker=True).mqtt.sign_key_file == tmp_path / "sirend.sign-key"
     (tmp_path / "cert.pem").unlink()
-    with pytest.raises(ConfigError, match="'cert.pem': there is no file"):
+    with pytest.raises(ConfigError, match=r"'cert\.pem': there is no file"):
         load(file, for_onlooker=True)
 
 

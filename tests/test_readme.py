@@ -110,7 +110,9 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bro
     assert states == ["approaching", "clear"]  # the quick start ends in an event on a broker
     assert main(["selftest", "--config", "conf/junction.yaml", "--no-mqtt"]) == 0
     assert (tmp_path / "street.png").read_bytes().startswith(b"\x89PNG")
-    assert "complete -" in (tmp_path / "sirend.bash").read_text()
+    completion = (tmp_path / "sirend.bash").read_text()
+    assert "complete -" in completion
+    assert {"init", "--renew", "--smoke", "--soundscape-hours"} <= set(re.findall(r"[a-z-]+", completion))
     assert (tmp_path / "fleet" / "site" / "main-5th.pem").is_file()
     assert {"simulate", "replay", "check", "selftest", "events", "schema", "pki", "completion"} <= set(ran)
 

@@ -56,19 +56,22 @@ def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlook
     """Return ``config`` with every file name made absolute."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
 
-    def existing(name: Path | None, key: str) -> Path | None:
+    def existing(name: Path | None, key: str, hint: str = "") -> Path | None:
         if name is None:
             return None
         found = folder / name
         if not found.is_file():
-            problems.append(f"{key} is {str(name)!r}: there is no file {found}")
+            problems.append(f"{key} is {str(name)!r}: there is no file {found}{hint}")
         return found
 
     def of_secret(name: Path | None, key: str) -> Path | None:
         bare = name is not None and name.name == str(name)
         if name is not None and bare and credentials and (Path(credentials) / name).is_file():
             return Path(credentials) / name
-        return plain(name) if for_onlooker else existing(name, key)
+        if for_onlooker:
+            return plain(name)
+        hint = "; for a systemd credential set CREDENTIALS_DIRECTORY=/etc/credstore" if bare and not credentials else ""
+        return existing(name, key, hint)
 
     def plain(name: Path | None) -> Path | None:
         return None if name is None else folder / name

@@ -1,3 +1,5 @@
+import os
+import platform
 import re
 import subprocess
 from configparser import ConfigParser
@@ -64,6 +66,25 @@ def test_the_secrets_that_the_readme_names_are_handed_to_daemon_and_self_test() 
     for unit in ("sirend", "sirend-selftest"):
         lines = (ROOT / "systemd" / f"{unit}.service").read_text().splitlines()
         assert {line.removeprefix("LoadCredential=") for line in lines if line.startswith("LoadCredential=")} == named
+
+
+def test_a_virtual_environment_from_elsewhere_is_made_anew(tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    (venv / ".installed-plot").touch()
+
+    def make() -> subprocess.CompletedProcess[str]:
+        words = [ROOT / ".ci" / "venv", venv, "plot"]
+        return subprocess.run(
+            words, cwd=ROOT, env={**os.environ, "PYTHON": "false"}, capture_output=True, text=True, check=False
+        )
+
+    (venv / ".made-for").write_text(f"{ROOT} on {platform.machine()}\n")
+    assert (make().returncode, venv.exists()) == (0, True)
+    (venv / ".made-for").write_text("somewhere else\n")
+    done = make()
+    assert done.stdout == f"{venv} was made for somewhere else; making it anew\n"
+    assert (done.returncode, venv.exists()) == (1, False)
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -74,7 +74,7 @@ def test_a_virtual_environment_from_elsewhere_is_made_anew(tmp_path: Path) -> No
     (venv / ".installed-plot").touch()
 
     def make() -> subprocess.CompletedProcess[str]:
-        words = [ROOT / ".ci" / "venv", venv, "plot"]
+        words = [str(ROOT / ".ci" / "venv"), str(venv), "plot"]
         return subprocess.run(
             words, cwd=ROOT, env={**os.environ, "PYTHON": "false"}, capture_output=True, text=True, check=False
         )

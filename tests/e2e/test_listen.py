@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = "sirend/main-5th"
 STATE = f"{ROOT}/main/emergency"
+CONNECTED = "sirend: info: MQTT broker 127.0.0.1:{}: connected with MQTT 5, following sirend/main-5th/+/emergency\n"
 PATIENCE_S = 60.0
 
 
@@ -158,6 +159,7 @@ def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command
         subscribed(broker)
         call(publisher, Site())
         assert process.stderr is not None
+        assert process.stderr.readline() == CONNECTED.format(broker.port)
         assert process.stderr.readline() == (
             f"sirend: warning: refused {STATE}: its signature is missing or wrong (signature, 1 so far)\n"
         )
@@ -201,6 +203,8 @@ def test_an_absent_broker_is_waited_for(sirend: Command, broker: Broker) -> None
             said = lines(process)
             assert next(said) == ("clear", "offline")
             subscribed(broker)
+            while (line := process.stderr.readline()) != CONNECTED.format(broker.port):
+                assert line.endswith("; trying again\n")
             call(publisher, Site())
             assert next(said) == ("approaching", "siren")
         process.terminate()

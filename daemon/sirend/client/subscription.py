@@ -136,6 +136,8 @@ class Subscription:
             return
         topics = self._consumer.topics
         client.subscribe([(topics.availability, 1), (topics.states, 1)])
+        version = "5" if self._protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+        _log.info("%s: connected with MQTT %s, following %s", self._place, version, topics.states)
         try:
             self._is_connected = True
             while connection.is_accepted and not (self._closing.is_set() and self._is_done(connection)):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -216,6 +217,30 @@ def test_a_device_that_stops_is_lost_at_once_and_sought_until_it_is_back(library
         while len(library.streams) < 2:
             next(items)
     assert library.streams[1].closed
+
+
+def test_pauses_grow_when_the_device_is_lost_as_soon_as_it_is_open(
+    library: FakeSounddevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds: list[float] = []
+
+    def longest(_low: float, high: float) -> float:
+        bounds.append(high)
+        return 0.0
+
+    monkeypatch.setattr(random, "uniform", longest)
+    with Microphone(AudioConfig(stall_s=60.0), threading.Event()) as source:
+        items = iter(source)
+        for count in range(1, 4):
+            next(items)
+            library.streams[-1].active = False
+            while len(library.streams) <= count:
+                next(items)
+        source._reopened_at -= 2 * microphone.LONGEST_BACKOFF_S  # noqa: SLF001  as if it had been heard for long
+        library.streams[-1].active = False
+        while len(library.streams) <= 4:
+            next(items)
+    assert bounds == [0.01, 0.02, 0.04, 0.01]
 
 
 def test_an_audio_system_that_does_not_start_is_tried_again(

@@ -79,6 +79,8 @@ class Microphone:
         self._mend_at = -math.inf
         self._mend_bound_s = FIRST_MEND_S
         self._is_seeking = False
+        self._reopened_at = -math.inf
+        self._backoff_s = FIRST_BACKOFF_S
         self._stream: Any = None
         self._ring = Ring(1, audio.channels)
         self._rate_hz = SAMPLE_RATE_HZ
@@ -245,11 +247,15 @@ class Microphone:
         self._taken_before = self._taken
 
     def _reopen(self) -> Iterator[Block]:
-        """Open the device after pauses that grow, until it is open or at a stop; yield empty blocks meanwhile."""
-        bound_s = FIRST_BACKOFF_S
+        """Open the device after pauses that grow, until it is open or at a stop; yield empty blocks meanwhile.
+
+        They grow on when it is lost again soon after.
+        """
+        if time.monotonic() - self._reopened_at > LONGEST_BACKOFF_S:
+            self._backoff_s = FIRST_BACKOFF_S
         while True:
-            until = time.monotonic() + random.uniform(0.0, bound_s)  # noqa: S311  jitter is no secret
-            bound_s = min(2.0 * bound_s, LONGEST_BACKOFF_S)
+            until = time.monotonic() + random.uniform(0.0, self._backoff_s)  # noqa: S311  jitter is no secret
+            self._backoff_s = min(2.0 * self._backoff_s, LONGEST_BACKOFF_S)
             while (left_s := until - time.monotonic()) > 0.0:
                 if self._stop.wait(min(left_s, self._poll_s)):
                     return
@@ -265,6 +271,7 @@ class Microphone:
                 self._log.warning("%s: still lost: %s", self._name, error)
             else:
                 self._log.warning("%s: opened again", self._name)
+                self._reopened_at = time.monotonic()
                 return
 
     def _open(self) -> None:

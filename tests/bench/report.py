@@ -143,15 +143,22 @@ def machine() -> dict[str, str]:
         "machine": f"{model[1] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {gigabytes}",
         "system": f"{platform.platform()}, Python {platform.python_version()}",
         "model": bundle.load(bundle.find(None)).name,
-        "commit": _git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"),
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    """Return the commit, marked where files differ from it, other than those that the report itself changes."""
+    mine = [f":!{path.relative_to(ROOT)}" for path in (figures.COMMITTED, ROOT / "README.md")]
+    changed = _git("status", "--porcelain", "--", ".", *mine)
+    return _git("rev-parse", "--short=12", "HEAD") + ("" if changed in ("", "unknown") else "-dirty")
 
 
 def _git(*words: str) -> str:
     if shutil.which("git") is None:
         return "unknown"
     done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    return "unknown" if done.returncode else done.stdout.strip()
 
 
 def measured(part: Part, wanted: Wanted, *, again: bool) -> dict[str, Any]:

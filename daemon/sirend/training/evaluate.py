@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="H",
         help="soundscape of sirens and confusers, 0 for none",
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of what is drawn and mixed (default: %(default)s)")
     parser.add_argument(
         "--report", type=Path, required=True, metavar="DIR", help="where report.md, report.json and curves.png go"
     )

@@ -63,13 +63,14 @@ def _commands() -> str:
 
 
 def _figures(parts: Sequence[str]) -> str:
-    """Return a table for each of ``parts`` of the report that was measured, under what it was measured on."""
+    """Return a table for each of ``parts`` of the report that was measured, with what it was measured on."""
     known = json.loads(figures.COMMITTED.read_text(encoding="utf-8"))
     made = []
     for name in (name for name in parts if name in known):
         head, rows = tables.OF[name](known[name])
         source = "{machine}; {when}, commit {commit}, load {load}".format(**known[name])
-        made.append("\n".join([f"{head} ({source}):\n", "| | |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]))
+        rows = [(head, source), ("---", "---"), *rows]
+        made.append("\n".join(f"| {left} | {right} |" for left, right in rows))
     return "".join(f"{table}\n\n" for table in made)
 
 

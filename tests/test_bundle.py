@@ -211,6 +211,8 @@ def test_a_folder_that_is_named_must_be_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         bundle.find(tmp_path)
     assert str(caught.value) == f"{tmp_path}: this is no model bundle: it has no file manifest.json"
+    with pytest.raises(ConfigError, match="this is no model bundle"):
+        bundle.find(tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize("place", ["site-packages/sirend/models", "checkout/models"])

@@ -345,3 +345,12 @@ def test_whatever_stands_in_the_file_is_read_or_refused_in_one_line_each(content
     read = keys.read_mapping(Config, yaml.safe_load(yaml.safe_dump(content)), "", problems)
     assert isinstance(read, Config)
     assert all("\n" not in problem and re.match(r"[a-z_\[\].0-9]+ is ", problem) for problem in problems)
+
+
+@pytest.mark.parametrize("key", ["web: {token_file: %s}", "mqtt: {tls: {ca_file: %s}}", "mqtt: {password_file: %s}"])
+def test_a_name_that_is_too_long_names_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    file = tmp_path / "sirend.yaml"
+    file.write_text(key % ("x" * 300))
+    with pytest.raises(ConfigError, match="there is no file"):
+        load(file)

@@ -63,6 +63,8 @@ def test_lines_that_are_no_text_or_too_deep_are_torn(tmp_path: Path) -> None:
 
 
 def test_a_missing_journal_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        list(read(tmp_path / ("x" * 300), []))
     with pytest.raises(InputError, match="there is no journal"):
         list(read(tmp_path / "none", []))
 

@@ -20,6 +20,7 @@ import sirend
 from sirend.audio import SAMPLE_RATE_HZ
 from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
+from sirend.presence import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,7 +129,7 @@ def find(path: Path | None) -> Path:
     Raises ``ConfigError`` when there is none.
     """
     if path is not None:
-        if not (path / MANIFEST_FILE).is_file():
+        if not is_there(path / MANIFEST_FILE):
             raise ConfigError(str(path), [f"this is no model bundle: it has no file {MANIFEST_FILE}"])
         return path
     folders = shipped()
@@ -164,7 +165,7 @@ def load(path: Path) -> Bundle:
         problems.append("features_digest does not belong to the features: the manifest was changed; install it again")
     described = manifest.get("backbone")
     backbone = None if described is None else _backbone(path, described, problems)
-    if manifest.get("golden") is not None and not (path / manifest["golden"]).is_file():
+    if manifest.get("golden") is not None and not is_there(path / manifest["golden"]):
         problems.append(f"the file {manifest['golden']} is missing; install the model again")
     if problems:
         raise ConfigError(str(path), problems)

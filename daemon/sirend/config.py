@@ -10,6 +10,7 @@ from pathlib import Path
 from sirend import keys, listen_settings, yamlfile
 from sirend.errors import ConfigError
 from sirend.events import key_problem
+from sirend.presence import is_there
 from sirend.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 
 
@@ -60,13 +61,13 @@ def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlook
         if name is None:
             return None
         found = folder / name
-        if not found.is_file():
+        if not is_there(found):
             problems.append(f"{key} is {str(name)!r}: there is no file {found}{hint}")
         return found
 
     def of_secret(name: Path | None, key: str) -> Path | None:
         bare = name is not None and name.name == str(name)
-        if name is not None and bare and credentials and (Path(credentials) / name).is_file():
+        if name is not None and bare and credentials and is_there(Path(credentials) / name):
             return Path(credentials) / name
         if for_onlooker:
             return plain(name)

@@ -52,12 +52,13 @@ def read(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
 
     Raises ``InputError`` when there is no journal or it cannot be read.
     """
-    files = [path for path in (journal.with_name(journal.name + ".1"), journal) if path.exists()]
-    if not files:
-        raise InputError(f"{journal}: there is no journal; it begins with the first event")
-    for path in files:
+    is_there = False
+    for path in (journal.with_name(journal.name + ".1"), journal):
         try:
             lines = path.read_bytes().splitlines()
+            is_there = True
+        except FileNotFoundError:
+            continue
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         for number, line in enumerate(lines, start=1):
@@ -69,6 +70,8 @@ def read(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
                 yield event
             else:
                 torn.append(f"{path}, line {number}")
+    if not is_there:
+        raise InputError(f"{journal}: there is no journal; it begins with the first event")
 
 
 def _is_whole(event: dict[str, Any]) -> bool:

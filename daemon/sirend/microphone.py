@@ -305,7 +305,7 @@ class Microphone:
             until = time.monotonic() + TRIAL_S
             with self._prepared(chosen, rate_hz, None) as stream:
                 while not stream.read_available:
-                    if time.monotonic() > until or self._stop.is_set():
+                    if time.monotonic() > until or self._stop.wait(self._poll_s):
                         raise DeviceError(f"cannot record from {chosen}: it opens, but delivers nothing")
                     yield self.nothing()
 

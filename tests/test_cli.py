@@ -7,7 +7,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import soundfile
 
 import sirend
 from sirend import commands, events
@@ -142,6 +144,14 @@ def test_no_output_replaces_a_recording(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["replay", option, str(tmp_path / "." / "a.wav"), str(wav)]) == 64
     assert "is named twice" in capsys.readouterr().err
     assert wav.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("option", ["--events", "--scores", "--plot"])
+def test_a_name_that_is_too_long_is_no_bug(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    recording = tmp_path / "a.wav"
+    soundfile.write(recording, np.zeros(48_000), 16_000)
+    assert main(["replay", option, str(tmp_path / ("x" * 300 + ".png")), str(recording)]) == DeviceError.exit_code
+    assert "File name too long" in capsys.readouterr().err
 
 
 def test_the_help_of_simulate_names_every_country(capsys: pytest.CaptureFixture[str]) -> None:

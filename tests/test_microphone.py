@@ -5,7 +5,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,12 +53,15 @@ class Trial:
     """A stream without a callback. One that cannot record seems to start all the same, as PortAudio's do at times."""
 
     read_available: int
+    error: Exception | None = None
+    closed: bool = False
 
-    def __enter__(self) -> Self:
-        return self
+    def start(self) -> None:
+        if self.error is not None:
+            raise self.error
 
-    def __exit__(self, *_: object) -> None:
-        pass
+    def close(self) -> None:
+        self.closed = True
 
 
 @dataclass
@@ -68,6 +71,9 @@ class FakeSounddevice:
     rates_hz: tuple[int, ...] = (16_000, 48_000)
     present: bool = True
     restarts: int = 0
+    trials: list[Trial] = field(default_factory=list)
+    trial_error: Exception | None = None
+    trial_samples: int = 320
     _initialized: int = 1
     broken_starts: int = 0
     streams: list[FakeStream] = field(default_factory=list)
@@ -85,7 +91,8 @@ class FakeSounddevice:
     def InputStream(self, *, callback: Any, samplerate: int, **_: object) -> Any:  # noqa: N802, ANN401
         self.check_input_settings(samplerate=samplerate)
         if callback is None:
-            return Trial(samplerate // 50)
+            self.trials.append(Trial(self.trial_samples, self.trial_error))
+            return self.trials[-1]
         self.streams.append(FakeStream(callback, samplerate))
         return self.streams[-1]
 
@@ -217,6 +224,43 @@ def test_a_device_that_stops_is_lost_at_once_and_sought_until_it_is_back(library
         while len(library.streams) < 2:
             next(items)
     assert library.streams[1].closed
+
+
+def lose(library: FakeSounddevice, items: Iterator[Block | Gap]) -> None:
+    """Let the device go, and wait until that is told."""
+    next(items)
+    library.streams[0].active = False
+    assert next_told(items) == Gap(0, GapReason.DEVICE_LOST)  # type: ignore[arg-type]
+
+
+def test_a_device_that_cannot_be_started_is_closed_after_each_trial(library: FakeSounddevice) -> None:
+    library.trial_error = FakePortAudioError("Unanticipated host error", -9999)
+    with Microphone(AudioConfig(stall_s=60.0), threading.Event()) as source:
+        items = iter(source)
+        lose(library, items)
+        while len(library.trials) < 3:
+            next(items)
+        assert len(library.streams) == 1
+        library.trial_error = None
+        while len(library.streams) < 2:
+            next(items)
+    assert all(trial.closed for trial in library.trials)
+
+
+def test_the_worker_rests_while_a_device_is_tried_out_that_delivers_nothing(
+    library: FakeSounddevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(microphone, "TRIAL_S", 0.1)
+    library.trial_samples = 0
+    with Microphone(AudioConfig(stall_s=60.0), threading.Event()) as source:
+        items = iter(source)
+        lose(library, items)
+        blocks = 0
+        while len(library.trials) < 2:
+            next(items)
+            blocks += 1
+        assert len(library.streams) == 1
+    assert blocks < 40  # 10 rests of 0.01 s each in the first trial, and a few before either; thousands without
 
 
 def test_pauses_grow_when_the_device_is_lost_as_soon_as_it_is_open(

@@ -30,6 +30,7 @@ class Junction(FakeSounddevice):
         self.listed = list(self.names)
         self.of: dict[str, list[FakeStream]] = {name: [] for name in self.names}
         self.tried: list[str] = []
+        self.trials: list[Trial] = []
 
     def query_devices(self) -> list[dict[str, object]]:
         return [
@@ -44,13 +45,19 @@ class Junction(FakeSounddevice):
             raise self.PortAudioError("Device unavailable", -9985)
         if callback is None:
             self.tried.append(name)
-            return Trial(0 if name == self.unstartable else 320)
+            self.trials.append(Trial(0 if name == self.unstartable else 320))
+            return self.trials[-1]
+        if name == self.unopenable:
+            raise self.PortAudioError("Device unavailable", -9985)
         self.streams.append(FakeStream(callback, samplerate))
         self.of[name].append(self.streams[-1])
         return self.streams[-1]
 
     unplugged: str | None = None
     unstartable: str | None = None
+    """It opens, but delivers nothing."""
+    unopenable: str | None = None
+    """It delivers when it is tried out, and is gone when it is opened."""
 
 
 @pytest.fixture
@@ -196,7 +203,22 @@ def test_channels_that_a_device_lacks_are_an_error_that_leaves_none_open(library
         Rig(pickups(config), threading.Event()),
     ):
         pass
-    assert all(stream.closed for stream in library.streams)
+    assert library.tried == ["north-mic"]
+    assert library.trials[0].closed
+    assert library.streams == []
+
+
+def test_one_that_vanishes_between_trial_and_opening_is_sought_while_the_other_is_heard(library: Junction) -> None:
+    library.unopenable = "north-mic"
+    with junction() as both:
+        items = iter(both)
+        assert take(items, "gap") == (0, 0)
+        library.of["south-mic"][0].deliver(noise(320))
+        assert take(items, "block") == (1, 0)
+        library.unopenable = None
+        while not library.of["north-mic"]:
+            next(items)
+    assert all(trial.closed for trial in library.trials)
 
 
 def test_the_site_has_failed_only_when_every_device_has(library: Junction) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirend.errors import ConfigError, DeviceError, UsageError
+from sirend.presence import is_other
 
 if TYPE_CHECKING:
     import argparse
@@ -77,7 +78,7 @@ def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
     outputs = [path for path in (wishes.events, wishes.scores, wishes.plot) if path is not None]
     for index, path in enumerate(outputs):
         others = [*outputs[:index], *map(Path, names)]
-        if (path.is_file() or not path.exists()) and path.resolve() in [other.resolve() for other in others]:
+        if not is_other(path) and path.resolve() in [other.resolve() for other in others]:
             raise UsageError(f"{path} is named twice: writing it would destroy what else it is for")
 
 

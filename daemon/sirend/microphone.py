@@ -10,6 +10,7 @@ import math
 import random
 import time
 from collections import deque
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -303,7 +304,9 @@ class Microphone:
         with portaudio.told_of(chosen):
             rate_hz = self._rate_of(chosen)
             until = time.monotonic() + TRIAL_S
-            with self._prepared(chosen, rate_hz, None) as stream:
+            # The stream's own ``with`` would leave it open when it does not start.
+            with closing(self._prepared(chosen, rate_hz, None)) as stream:
+                stream.start()
                 while not stream.read_available:
                     if time.monotonic() > until or self._stop.wait(self._poll_s):
                         raise DeviceError(f"cannot record from {chosen}: it opens, but delivers nothing")

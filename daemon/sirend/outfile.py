@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TextIO
 
 from sirend.errors import DeviceError
+from sirend.presence import is_other
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ class OutFile:
         """Name the file; nothing is touched yet."""
         self._path = path
         self._place = path.resolve()
-        self._is_regular = path.is_file() or not path.exists()
+        self._is_regular = not is_other(path)
         self._part = self._place.with_name(f".{self._place.name}.{os.getpid()}") if self._is_regular else self._place
 
     def __enter__(self) -> Self:

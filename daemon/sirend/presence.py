@@ -1,4 +1,7 @@
-"""Whether a file is where a name says."""
+"""What is where a name says, for names that ``Path.is_file`` and ``Path.exists`` raise for.
+
+They do for one that is too long and for one in a folder that is closed to the user.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,16 @@ if TYPE_CHECKING:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether ``path`` is a file that can be seen.
-
-    ``Path.is_file`` raises for a name that is too long and for one in a folder that is closed to the user.
-    """
+    """Return whether ``path`` is a file that can be seen."""
     try:
         return path.is_file()
+    except OSError:
+        return False
+
+
+def is_other(path: Path) -> bool:
+    """Return whether there is something else than a file: a folder, a device, a pipe."""
+    try:
+        return path.exists() and not path.is_file()
     except OSError:
         return False

@@ -57,10 +57,12 @@ class Rig:
             self._cards = portaudio.cards()
             absent = self._absent(self.microphones) if len(self.microphones) > 1 else {}
             for microphone in self.microphones:
-                if microphone in absent:
-                    opened.callback(microphone.__exit__)
-                else:
-                    opened.enter_context(microphone)
+                if microphone not in absent:
+                    try:
+                        microphone.__enter__()
+                    except DeviceError as error:
+                        absent[microphone] = error
+                opened.push(microphone)
             if len(absent) == len(self.microphones):
                 raise absent[self.microphones[0]]
             for failure in absent.values():

@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 TOPIC = "sirend/main-5th"
 LEGS = ("north", "east", "south", "west")
-WINDOWS_HZ = 4 * len(LEGS)
+WINDOWS_HZ = 4
+"""A window holds all approaches of the device and counts once."""
 LOADED_S = 5.0
 HELD_UP_S = 6.0
 """Longer than what the ring holds, 4 s."""
 UNTIL_TOLD_S = 120.0
 """Long after the first report, on a slow machine."""
-LATE_S = 3.0
-"""Under full load so much may be waiting; what is missing beyond it has been lost."""
+LATE_S = 1.0
+"""So much may be on its way; what is missing beyond it, and stays so, has been lost."""
 BUFFERED_S = 8.0
 """The ring, two hops, and what PortAudio and the sound server hold: later than this, samples are lost, not late."""
 
@@ -59,11 +60,10 @@ def complains(found: dict[str, Any]) -> bool:
     return "the configuration file is wrong; the one before it is in force" in found["reasons"]
 
 
-def tells_of_loss(first: dict[str, Any], found: dict[str, Any]) -> bool:
-    """Return whether a health message counts losses since the first, or says that samples are missing or late."""
-    counted = any(found[count] > first[count] for count in ("gaps", "dropped_samples"))
+def tells_of_loss(found: dict[str, Any]) -> bool:
+    """Return whether a health message says that samples are missing or late."""
     told = ("dropped", "cannot keep up", "fewer samples", "no samples arrive", "input lost")
-    return counted or any(word in reason for reason in found["reasons"] for word in told)
+    return found["state"] != "ok" and any(word in reason for reason in found["reasons"] for word in told)
 
 
 def missing_s(first: dict[str, Any], found: dict[str, Any]) -> float:
@@ -116,15 +116,15 @@ def test_four_channels_under_full_load_lose_nothing_in_silence(run: Run, pulse: 
             busy.callback(burner.wait)
             busy.callback(burner.kill)
         time.sleep(LOADED_S)
-        # Held up for longer than its ring is long: what the sound server does not keep meanwhile is lost.
+        # Held up for longer than its ring is long. What the sound server keeps of it comes late; the rest is lost.
         daemon.send(signal.SIGSTOP)
         time.sleep(HELD_UP_S)
         daemon.send(signal.SIGCONT)
-        while not (tells_of_loss(reports[0], reports[-1]) or caught_up(reports[0], reports[-1])):
+        while not (tells_of_loss(reports[-1]) or caught_up(reports[0], reports[-1])):
             reports.append(report(subscriber, lambda _: True))
             assert reports[-1]["uptime_s"] < reports[0]["uptime_s"] + UNTIL_TOLD_S, reports
         assert daemon.stop() == 0
         reports.append(report(subscriber, lambda found: "stopped" in found["reasons"]))
     for found in reports:
         # A report that fell due while it was held up comes before what was lost meanwhile is counted.
-        assert missing_s(reports[0], found) < BUFFERED_S + HELD_UP_S or tells_of_loss(reports[0], found)
+        assert missing_s(reports[0], found) < BUFFERED_S + HELD_UP_S or tells_of_loss(found)

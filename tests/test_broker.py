@@ -251,10 +251,13 @@ def test_a_broker_that_another_authority_vouches_for_is_not_trusted(fleet: Fleet
                 time.sleep(0.01)
 
 
-def test_no_site_can_take_another_ones_session(fleet: Fleet) -> None:
+@pytest.mark.parametrize("has_key", [False, True])
+def test_no_site_can_name_another_ones_session(fleet: Fleet, has_key: bool) -> None:
+    own = fleet.config("site", "s1")
+    guess = name_of(own, "s2") if has_key else "sirend-s2"  # the only key that the thief has is its own
     with sink(fleet.config("site", "s2"), "s2") as victim:
         wait(lambda: victim.counts.connected)
-        with sink(fleet.config("site", "s1", client_id="sirend-s2"), "s1") as thief:
+        with sink(replace(own, client_id=guess), "s1") as thief:
             wait(lambda: thief.counts.connected)
             time.sleep(0.3)
             assert victim.counts.connected

@@ -8,15 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 
-from sirend import cli
+from sirend import bundle, cli
 from sirend.audio import Block, Samples
-from sirend.bundle import Bundle, Calibration, OperatingPoint
+from sirend.bundle import Bundle
+from sirend.classifier import Classifier
 from sirend.events import ReplayClock, Scribe
-from sirend.features import FeatureSpec, Spectrogram
 from sirend.junction import LEGS, render
 from sirend.pipeline import Stages, detect
 from sirend.settings import Approach, AudioConfig, Config
@@ -30,25 +29,6 @@ SITE = Config(
     audio=AudioConfig(channels=4),
     approaches=tuple(Approach(leg, i, bearing) for i, (leg, bearing) in enumerate(LEGS.items())),
 )
-MODEL = Bundle(
-    path=Path("models/siren-9.9.9"),
-    name="siren-9.9.9@0123456789ab",
-    feature_spec=FeatureSpec(),
-    model_bytes=b"",
-    operating=OperatingPoint(enter=0.5, exit=0.4, confirm_s=0.5, release_s=2.0),
-    calibration=Calibration(scale=1.0, offset=0.0),
-    hop_s=0.25,
-    digest="0" * 64,
-)
-
-
-class TonesAreSirens:
-    """A stand-in classifier: what stands out of the bands from 300 to 3000 Hz, frame by frame, is a siren."""
-
-    def score(self, spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
-        band = spectrogram.log[:, :, 8:44]
-        peak = (band.max(axis=2) - np.median(band, axis=2)).mean(axis=1)
-        return np.asarray(1.0 / (1.0 + np.exp(-8.0 * (peak - 1.3))), np.float32)
 
 
 def _scene(seed: int, snr_db: float) -> tuple[Scene, str]:
@@ -67,21 +47,23 @@ def _scene(seed: int, snr_db: float) -> tuple[Scene, str]:
     return scene, list(LEGS)[int(rng.integers(len(LEGS)))]
 
 
-def _called(scene: Scene, leg: str) -> list[str]:
-    """Return the legs that were called, in order, through the whole pipeline but for the network."""
+def _called(model: Bundle, ear: Classifier, scene: Scene, leg: str) -> list[str]:
+    """Return the legs that were called, in order, through the whole pipeline."""
     scribe = Scribe(
-        site="main-5th", boot_id="replay", mode="replay", model=MODEL.name, clock=ReplayClock(), valid_for_s=5.0
+        site="main-5th", boot_id="replay", mode="replay", model=model.name, clock=ReplayClock(), valid_for_s=5.0
     )
-    stages = Stages.of(SITE, MODEL, TonesAreSirens(), scribe, channels=range(4))
+    stages = Stages.of(SITE, model, ear, scribe, channels=range(4))
     events = detect([Block(Samples(0), render(scene, leg=leg).pcm)], stages)
     return [event.approach for event in events if not event.refresh and event.type == "emergency_approaching"]
 
 
 def test_the_right_leg_is_called_and_no_other() -> None:
+    model = bundle.load(bundle.find(None))
+    ear = Classifier(model, len(LEGS))
     found: Counter[str] = Counter()
     for seed in range(DRIVES):
         scene, leg = _scene(seed, float(np.random.default_rng(seed + 1000).uniform(0.0, 30.0)))
-        called = _called(scene, leg)
+        called = _called(model, ear, scene, leg)
         found["right" if called[:1] == [leg] else "wrong" if called else "none"] += 1
         found["another later"] += called[1:] != []
     sys.stdout.write(f"\nleg called over {DRIVES} drive-bys at a junction, SNR 0 to 30 dB: {dict(found)}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def speed(known: Figures) -> Rows:
 
 def motion(known: Figures) -> Rows:
     """Return how often motion and the called leg are right."""
-    said, legs = known["motion"], known["legs"]
+    # What never happened was not counted.
+    said: Counter[str] = Counter(known["motion"])
+    legs: Counter[str] = Counter(known["legs"])
     shares = [f"{word} {100 * count / sum(said.values()):.1f} %" for word, count in sorted(said.items())]
     wrong = f"{100 * said['wrong'] / (said['right'] + said['wrong']):.1f} % of the claims have the wrong sign"
     called = f"the right one in {legs['right']} of {known['junction_drives']}"

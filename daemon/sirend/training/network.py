@@ -66,21 +66,20 @@ def evidence(embedding: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.
     return np.asarray((embedding.astype(np.float32) @ kernel[:, emergency] + bias[emergency]).max(axis=(1, 2)))
 
 
-def fused(small: keras.Model, teacher: Teacher) -> keras.Model:
-    """Return small network, heads and class evidence as one: the mean of the two highest of the three log-odds.
+def fused(small: keras.Model, teacher: Teacher, share: float) -> keras.Model:
+    """Return small network, heads and class evidence as one: a weighted mean of their log-odds.
 
-    One that does not know a kind of siren, as YAMNet's classes do not know two tones from a horn, cannot hide it from
-    the other two; one alone that takes something for a siren is held back. The model card has figures of other sums.
-    Input: ``log_mel`` float32[batch, frames, bands] and ``embedding`` float32[batch, places, 1024].
+    It takes ``log_mel`` float32[batch, frames, bands] and ``embedding`` float32[batch, places, 1024]; ``share`` is the
+    small network's. Other sums are better on recorded sirens and worse on two-tone ones: the model card has figures.
     """
     log_mel = keras.Input(small.input_shape[1:], name="log_mel")
     embedding = keras.Input((len(PLACES), EMBEDDING), name="embedding")
     classes = layers.Dense(len(EMERGENCY), name="classes")
     evidence = keras.ops.max(classes(embedding), axis=(1, 2))[:, None]
     classes.set_weights([teacher.kernel[:, list(EMERGENCY)], teacher.bias[list(EMERGENCY)]])
-    heads = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
-    opinions = layers.Concatenate()([small(log_mel)["logit"], heads, teacher.scale * evidence + teacher.offset])
-    logit = (keras.ops.sum(opinions, axis=1) - keras.ops.min(opinions, axis=1))[:, None] / 2.0
+    opinions = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
+    judged = teacher.share * (teacher.scale * evidence + teacher.offset) + (1.0 - teacher.share) * opinions
+    logit = share * small(log_mel)["logit"] + (1.0 - share) * judged
     return keras.Model([log_mel, embedding], {"logit": logit}, name="fused")
 
 

@@ -16,7 +16,7 @@ from sirend.bundle import OperatingPoint
 from sirend.errors import ConfigError
 from sirend.features import FeatureSpec
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, HeadSpec, Stored, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, Stored, StudentSpec, TeacherSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,9 +46,8 @@ class Recipe:
     student: StudentSpec = field(default_factory=StudentSpec)
     fit: FitSpec = field(default_factory=FitSpec)
     teacher: TeacherSpec | None = None
-    fused: HeadSpec | None = None
-    """Heads that the small network is shipped with, beside the class evidence of the backbone; None ships it alone.
-    They are fitted more strictly than those that only teach: they must be sure of what they never heard."""
+    fused: FusedSpec | None = None
+    """How the small network is shipped with the teacher; None ships it alone."""
     stored: Stored = "float32"
     operating_point: OperatingPoint = field(default_factory=lambda: OperatingPoint(0.8, 0.4, 0.75, 3.0))
     """Chosen on leave-one-set-out evaluations; the model card says how."""

@@ -34,10 +34,22 @@ class HeadSpec:
     units: int = 128
     dropout: float = 0.5
     l2: float = 1e-4
+    evidence: float = 0.5
+    """Share of the backbone's own class evidence beside the heads' opinions in the log-odds, 0..1."""
     heads: int = 3
     """Heads fitted from different starts and averaged."""
     epochs: int = 8
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class FusedSpec:
+    """How the small network is shipped with its teacher; part of a recipe."""
+
+    student: float = 0.5
+    """Share of the small network in the log-odds, 0..1; the heads and the class evidence have the rest."""
+    head: HeadSpec = field(default_factory=lambda: HeadSpec(dropout=0.7))
+    """Heads fitted more strictly than those that only teach: they must be sure of what they never heard."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +62,6 @@ class TeacherSpec:
     published: str
     """Where a user gets it."""
     head: HeadSpec = field(default_factory=HeadSpec)
-    evidence: float = 0.5
-    """Share of the backbone's own class evidence beside the heads' opinions in the log-odds that it teaches, 0..1."""
     components: int = 96
     """Principal components of the embedding that the small network also learns."""
 

@@ -58,13 +58,11 @@ class Teacher:
         return np.asarray(self.share * evidence + (1.0 - self.share) * opinions, dtype=np.float32)
 
 
-def knowing(
-    embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, weights: backbone.Weights, share: float
-) -> Teacher:
-    """Return a teacher without heads yet: its class evidence, made log-odds on the windows ``known`` (indices)."""
+def knowing(embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, weights: backbone.Weights) -> Teacher:
+    """Return a teacher that has its class evidence alone, made log-odds on the windows ``known`` (indices)."""
     kernel, bias = backbone.class_layer(weights)
     scale, offset = calibrate(network.evidence(embedding[known], kernel, bias), siren[known])
-    return Teacher(kernel, bias, scale, offset, (), share)
+    return Teacher(kernel, bias, scale, offset, (), 1.0)
 
 
 def lesson(teacher: Teacher, embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, components: int) -> Lesson:
@@ -84,7 +82,7 @@ def with_heads(
     not fitted again.
     """
     heads = tuple(_head(embedding, siren, known, spec, number, folder) for number in range(spec.heads))
-    return replace(teacher, heads=heads)
+    return replace(teacher, heads=heads, share=spec.evidence)
 
 
 def calibrate(logit: np.ndarray, siren: np.ndarray) -> tuple[float, float]:
@@ -104,7 +102,7 @@ def _head(
     """Return one head: from ``folder``, or fitted and kept there."""
     keras.utils.set_random_seed(spec.seed + number)
     model = network.head(spec, number)
-    described = json.dumps([asdict(replace(spec, heads=0)), number, keras.backend.backend()])
+    described = json.dumps([asdict(replace(spec, evidence=0.0, heads=0)), number, keras.backend.backend()])
     content = described.encode() + known.tobytes() + siren.tobytes() + embedding[known[::97]].tobytes()
     kept = folder / f"head-{hashlib.sha256(content).hexdigest()[:12]}.npz"
     if kept.exists():

@@ -92,7 +92,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     knowing = teach = None
     embedding = drawn.embedding
     if plan.teacher is not None and weights is not None and embedding is not None:
-        knowing = teacher.knowing(embedding, drawn.siren, known, weights, plan.teacher.evidence)
+        knowing = teacher.knowing(embedding, drawn.siren, known, weights)
         teach = functools.partial(_teach, plan.teacher, knowing, embedding, drawn.siren, known, work)
     folder = work / ("fit" + ("-without-" + without if without else ""))
     model = fit.fit(drawn, known, teach, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher)
@@ -100,8 +100,11 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     listener = None
     inputs = [tested.features[held]]
     if plan.fused and knowing and weights and embedding is not None and tested.embedding is not None:
-        sure = teacher.with_heads(knowing, embedding, drawn.siren, known, plan.fused, work)
-        model, listener = network.fused(model, sure), backbone.assembled(plan.features.bands, weights)
+        sure = teacher.with_heads(knowing, embedding, drawn.siren, known, plan.fused.head, work)
+        model, listener = (
+            network.fused(model, sure, plan.fused.student),
+            backbone.assembled(plan.features.bands, weights),
+        )
         inputs.append(tested.embedding[held])
     logit = network.logits(model, *inputs)
     calibration = teacher.calibrate(logit, tested.siren[held])

@@ -36,6 +36,8 @@ STARTS_M = (150.0, 300.0, 600.0)
 _SPEED_KMH = 60.0
 _FADE_S = 1.0
 _STEP_S = 0.1
+_SILENCE = 1e-10
+"""Power that is nothing, of full scale 1: -100 dBFS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,8 @@ def _add(over: Pcm, street: Pcm, sound: Pcm, begin_s: float, snr_db: float) -> N
 
 def _audible(siren: Pcm, street: Pcm) -> tuple[float, float] | None:
     """Return from when to when the siren lies above ``AUDIBLE_DB`` under the street, confusers not counted."""
-    loud = np.flatnonzero(10.0 * np.log10((_power(siren) + 1e-12) / (_power(street) + 1e-12)) > AUDIBLE_DB)
+    # A street that falls silent, as some recordings do, makes nothing audible that is silent too.
+    loud = np.flatnonzero(_power(siren) > 10.0 ** (AUDIBLE_DB / 10.0) * (_power(street) + _SILENCE))
     return (float(loud[0]) * _STEP_S, float(loud[-1] + 1) * _STEP_S) if len(loud) else None
 
 

@@ -52,7 +52,7 @@ def _called(model: Bundle, ear: Classifier, scene: Scene, leg: str) -> list[str]
     scribe = Scribe(
         site="main-5th", boot_id="replay", mode="replay", model=model.name, clock=ReplayClock(), valid_for_s=5.0
     )
-    stages = Stages.of(SITE, model, ear, scribe, channels=range(4))
+    stages = Stages.of(SITE, model, ear, scribe, channels=range(len(LEGS)))
     events = detect([Block(Samples(0), render(scene, leg=leg).pcm)], stages)
     return [event.approach for event in events if not event.refresh and event.type == "emergency_approaching"]
 

@@ -166,13 +166,17 @@ def test_a_device_that_does_not_come_back_from_an_interruption_is_lost_too(libra
         assert [each.is_seeking for each in both.microphones] == [True, False]
 
 
+def north_is_sought_and_south_heard(library: Junction, items: Iterator[tuple[int, Block | Gap]]) -> None:
+    assert take(items, "gap") == (0, 0)
+    library.of["south-mic"][0].deliver(noise(320))
+    assert take(items, "block") == (1, 0)
+
+
 def test_one_that_is_missing_at_the_start_is_sought_and_none_at_all_is_an_error(library: Junction) -> None:
     library.unplugged = "north-mic"
     with junction() as both:
         items = iter(both)
-        assert take(items, "gap") == (0, 0)
-        library.of["south-mic"][0].deliver(noise(320))
-        assert take(items, "block") == (1, 0)
+        north_is_sought_and_south_heard(library, items)
     library.names = ["x", "y"]
     with pytest.raises(DeviceError, match="there is no audio input"), junction():
         pass
@@ -212,9 +216,7 @@ def test_one_that_vanishes_between_trial_and_opening_is_sought_while_the_other_i
     library.unopenable = "north-mic"
     with junction() as both:
         items = iter(both)
-        assert take(items, "gap") == (0, 0)
-        library.of["south-mic"][0].deliver(noise(320))
-        assert take(items, "block") == (1, 0)
+        north_is_sought_and_south_heard(library, items)
         library.unopenable = None
         while not library.of["north-mic"]:
             next(items)

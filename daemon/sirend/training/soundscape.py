@@ -13,7 +13,7 @@ import numpy as np
 from scipy import signal
 
 from sirend import sirens
-from sirend.audio import SAMPLE_RATE_HZ, to_samples
+from sirend.audio import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
 from sirend.simulate import AUDIBLE_DB, BACKGROUND_DBFS, SNR_BAND_HZ, synthetic_street
 from sirend.street import Air, Geometry, drive_by
 from sirend.training import confusers
@@ -36,8 +36,6 @@ STARTS_M = (150.0, 300.0, 600.0)
 _SPEED_KMH = 60.0
 _FADE_S = 1.0
 _STEP_S = 0.1
-_SILENCE = 1e-10
-"""Power that is nothing, of full scale 1: -100 dBFS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,8 @@ def _add(over: Pcm, street: Pcm, sound: Pcm, begin_s: float, snr_db: float) -> N
 def _audible(siren: Pcm, street: Pcm) -> tuple[float, float] | None:
     """Return from when to when the siren lies above ``AUDIBLE_DB`` under the street, confusers not counted."""
     # A street that falls silent, as some recordings do, makes nothing audible that is silent too.
-    loud = np.flatnonzero(_power(siren) > 10.0 ** (AUDIBLE_DB / 10.0) * (_power(street) + _SILENCE))
+    least = 10.0 ** (AUDIBLE_DB / 10.0) * (_power(street) + 10.0 ** (SILENCE_DBFS / 10.0))
+    loud = np.flatnonzero(_power(siren) > least)
     return (float(loud[0]) * _STEP_S, float(loud[-1] + 1) * _STEP_S) if len(loud) else None
 
 

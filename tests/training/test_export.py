@@ -12,7 +12,7 @@ from sirend.audio import Block, Samples
 from sirend.classifier import Classifier
 from sirend.features import Extractor, Spectrogram
 from sirend.training.recipe import Recipe
-from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES, HeadSpec, StudentSpec
+from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES, FusedSpec, HeadSpec, StudentSpec
 from sirend.windows import Windows
 
 if TYPE_CHECKING:
@@ -121,7 +121,9 @@ def fused(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.Te
     teacher = Teacher(0.1 * rng.standard_normal((EMBEDDING, 521)), np.zeros(521), 1.0, 0.0, heads, 0.5)
     out = tmp_path_factory.mktemp("fused") / "siren-0.0.0"
     halved = replace(RECIPE, stored="float16")
-    export.write(out, halved, network.fused(model, teacher, 0.5), CALIBRATION, {}, tf.keras.Model(patch, flat))
+    export.write(
+        out, halved, network.fused(model, teacher, FusedSpec(highest=0.5)), CALIBRATION, {}, tf.keras.Model(patch, flat)
+    )
     return out
 
 

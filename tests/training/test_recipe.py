@@ -22,7 +22,7 @@ WHOLE = Recipe(
     licences=("CC0", "CC-BY"),
     teacher=TEACHER,
     stored="float16",
-    fused=FusedSpec(0.4, HeadSpec(dropout=0.8)),
+    fused=FusedSpec(student=0.4, highest=0.2, head=HeadSpec(dropout=0.8)),
     scenes=SceneSpec(set_weights={"a": 2.0}),
 )
 

@@ -14,7 +14,7 @@ from sirend.training.backbone import EMERGENCY
 from sirend.training.specs import EMBEDDING, PLACES
 
 if TYPE_CHECKING:
-    from sirend.training.specs import HeadSpec, StudentSpec
+    from sirend.training.specs import FusedSpec, HeadSpec, StudentSpec
     from sirend.training.teacher import Teacher
 
 layers = keras.layers
@@ -66,20 +66,22 @@ def evidence(embedding: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.
     return np.asarray((embedding.astype(np.float32) @ kernel[:, emergency] + bias[emergency]).max(axis=(1, 2)))
 
 
-def fused(small: keras.Model, teacher: Teacher, share: float) -> keras.Model:
-    """Return small network, heads and class evidence as one: a weighted mean of their log-odds.
+def fused(small: keras.Model, teacher: Teacher, spec: FusedSpec) -> keras.Model:
+    """Return small network, heads and class evidence as one: a sum of their log-odds, as ``spec`` weighs them.
 
-    It takes ``log_mel`` float32[batch, frames, bands] and ``embedding`` float32[batch, places, 1024]; ``share`` is the
-    small network's. Other sums are better on recorded sirens and worse on two-tone ones: the model card has figures.
+    It takes ``log_mel`` float32[batch, frames, bands] and ``embedding`` float32[batch, places, 1024].
     """
     log_mel = keras.Input(small.input_shape[1:], name="log_mel")
     embedding = keras.Input((len(PLACES), EMBEDDING), name="embedding")
     classes = layers.Dense(len(EMERGENCY), name="classes")
     evidence = keras.ops.max(classes(embedding), axis=(1, 2))[:, None]
     classes.set_weights([teacher.kernel[:, list(EMERGENCY)], teacher.bias[list(EMERGENCY)]])
-    opinions = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
-    judged = teacher.share * (teacher.scale * evidence + teacher.offset) + (1.0 - teacher.share) * opinions
-    logit = share * small(log_mel)["logit"] + (1.0 - share) * judged
+    own = small(log_mel)["logit"]
+    headed = sum(head(embedding) for head in teacher.heads) / len(teacher.heads)
+    known = teacher.scale * evidence + teacher.offset
+    weighted = spec.student * own + (1.0 - spec.student) * (teacher.share * known + (1.0 - teacher.share) * headed)
+    lowest = keras.ops.minimum(own, keras.ops.minimum(headed, known))
+    logit = (1.0 - spec.highest) * weighted + spec.highest * (own + headed + known - lowest) / 2.0
     return keras.Model([log_mel, embedding], {"logit": logit}, name="fused")
 
 

@@ -47,7 +47,10 @@ class FusedSpec:
     """How the small network is shipped with its teacher; part of a recipe."""
 
     student: float = 0.5
-    """Share of the small network in the log-odds, 0..1; the heads and the class evidence have the rest."""
+    """Share of the small network in a weighted mean of log-odds, 0..1; heads and class evidence have the rest."""
+    highest: float = 0.0
+    """Share of the mean of the two highest of the three opinions beside that weighted mean, 0..1: what one opinion
+    never learned, the two others may call."""
     head: HeadSpec = field(default_factory=lambda: HeadSpec(dropout=0.7))
     """Heads fitted more strictly than those that only teach: they must be sure of what they never heard."""
 

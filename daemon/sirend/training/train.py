@@ -102,7 +102,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     if plan.fused and knowing and weights and embedding is not None and tested.embedding is not None:
         sure = teacher.with_heads(knowing, embedding, drawn.siren, known, plan.fused.head, work)
         model, listener = (
-            network.fused(model, sure, plan.fused.student),
+            network.fused(model, sure, plan.fused),
             backbone.assembled(plan.features.bands, weights),
         )
         inputs.append(tested.embedding[held])

@@ -6,7 +6,8 @@ Each part is a command whose output is shown while it runs and quoted as it is. 
 report ends with 1. What was measured at the same commit by the same command is not measured again: a report that was
 stopped goes on where it was. Detection is measured where recordings are given; ``--held-out`` names a folder with a
 folder for each data set, named like it, that holds a bundle trained without it. ``--quick`` runs all for a moment, to
-see that it works. README is made from the figures of whole parts, which ``figures.json`` keeps.
+see that it works. README and the model card's tables are made from the figures of whole parts, which ``figures.json``
+keeps.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import figures, plots
+from tests import readme
+from tests.bench import figures, plots, tables
 
 from sirend import bundle
 
@@ -53,7 +55,7 @@ class Part:
     variables: dict[str, str] = field(default_factory=dict)
     """Of the environment, besides what is there."""
     folder: str | None = None
-    """Where, within the report's folder, it writes a ``report.md``."""
+    """Where, within the report's folder, it writes ``report.md`` and, for its figures, ``report.json``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def _detection(wanted: Wanted, data: Path) -> list[Part]:
     only = ["--mixtures", "2" if wanted.is_quick else "30", "--drive-bys", "0", "--soundscape-hours", "0"]
     without = []
     for place in dict.fromkeys(sets):
-        key = f"without-{place.name}"
+        key = f"{tables.WITHOUT}{place.name}"
         words = [*evaluate, "--model", str(next(place.glob("siren-*"))), "--set", place.name, *only]
         typed = f"sirend evaluate --set {place.name} --mixtures 30 --drive-bys 0 --soundscape-hours 0 --peer ..."
         words += ["--report", str(wanted.out / key)]
@@ -149,7 +151,7 @@ def machine() -> dict[str, str]:
 
 def _commit() -> str:
     """Return the commit, marked where files differ from it, other than those that the report itself changes."""
-    mine = [f":!{path.relative_to(ROOT)}" for path in (figures.COMMITTED, ROOT / "README.md")]
+    mine = [f":!{path.relative_to(ROOT)}" for path in (figures.COMMITTED, readme.README, readme.card())]
     changed = _git("status", "--porcelain", "--", ".", *mine)
     return _git("rev-parse", "--short=12", "HEAD") + ("" if changed in ("", "unknown") else "-dirty")
 
@@ -195,13 +197,17 @@ def measured(part: Part, wanted: Wanted, *, again: bool) -> dict[str, Any]:
         "rc": process.returncode,
         "printed": "".join(printed).strip("\n"),
         "took_s": round(time.monotonic() - began),
-        "figures": json.loads(left.read_text(encoding="utf-8")) if left.exists() else {},
+        "figures": _figures(left if part.folder is None else wanted.out / part.folder / "report.json"),
         "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "load": load,
     }
     if not process.returncode:
         kept.write_text(json.dumps(record), encoding="utf-8")
     return record
+
+
+def _figures(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def section(part: Part, record: dict[str, Any], out: Path) -> str:

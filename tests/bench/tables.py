@@ -1,4 +1,4 @@
-"""The figures of the report as tables for README."""
+"""The figures of the report as tables for README and model card."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from tests.bench.figures import Figures
+
+    Cell = Callable[[Figures, str], str]
+    """From an evaluation's figures and a detector's name to what the table says."""
 
 Rows: TypeAlias = tuple[str, list[tuple[str, str]]]
 """What a table is of, and its rows."""
@@ -71,3 +76,99 @@ def fleet(known: Figures) -> Rows:
 
 OF = {"speed": speed, "motion": motion, "soak": soak, "fleet": fleet}
 """By the report's names of its parts."""
+
+WITHOUT = "without-"
+"""What the name of a part begins with that tests a network on the set which its training did not hear."""
+DETECTORS = ("sirend", "yamnet")
+
+
+def left_out(known: Mapping[str, Figures], *, in_brief: bool) -> str:
+    """Return a column for each set that a network was trained without, beside YAMNet's; "" where there is none."""
+    parts = {key.removeprefix(WITHOUT): each for key, each in known.items() if key.startswith(WITHOUT)}
+    if not parts:
+        return ""
+    snrs = next(iter(parts.values()))["sirend"]["matched_recall_by_snr"]
+    rows: dict[str, Cell] = {"siren clips; hours of other sounds": _of_what}
+    rows |= {title: _figure(key) for title, key in (_CLIPS[:2] if in_brief else _CLIPS)}
+    rows |= {f"recall at {snr} dB, matched": _matched(snr) for snr in ([] if in_brief else snrs)}
+    rows |= {"siren clips called": _called, "**false calls, an hour** (95 % upper bound)": _false}
+    rows |= {f"called at {snr} dB; p50, p95": _call_at(snr) for snr in (["+0"] if in_brief else snrs)}
+    head = ["", *(f"{name}{'' if one == 'sirend' else ', YAMNet'}" for name in parts for one in DETECTORS)]
+    cells = [
+        [title, *(cell(each, one) for each in parts.values() for one in DETECTORS)] for title, cell in rows.items()
+    ]
+    return _markdown([head, ["---"] * len(head), *cells])
+
+
+def scenes(known: Figures) -> str:
+    """Return what the shipped network does in soundscape and drive-bys, beside YAMNet where that was measured."""
+    scape, passed = known["soundscape"], known["stress"]
+    first, drives = scape["sirend"], passed["sirend"]
+    hours = f"{drives['hours_of_drive_bys']} h"
+    waits = {
+        f"called at a peak of {snr} dB; p50, p95": {one: each["by_peak_snr"][snr] for one, each in passed.items()}
+        for snr in drives["by_peak_snr"]
+    }
+    rows: list[tuple[str, Mapping[str, Figures], Callable[[Figures], str]]] = [
+        ("called; p50, p95", scape, lambda each: _wait(each["called_at_any_time"])),
+        ("false calls, an hour (95 % upper bound)", scape, lambda each: _rate(each["false"])),
+        (f"F1 of calls within {first['tolerance_s']:g} s; PSDS", scape, lambda each: f"{each['f1']}; {each['psds']}"),
+        (f"**{drives['drive_bys']} simulated drive-bys**, {hours}", {}, str),
+        *((title, each, _wait) for title, each in waits.items()),
+        ("calls while none was audible", passed, lambda each: str(each["stray_calls"])),
+        ("confusers called, an hour (95 % upper bound)", passed, _confused),
+    ]
+    head = [f"soundscape of {first['false']['hours']} h, {first['sirens']} audible sirens", "sirend", "YAMNet"]
+    cells = [[title, *(say(of[one]) if one in of else "" for one in DETECTORS)] for title, of, say in rows]
+    return _markdown([head, ["---"] * len(head), *cells])
+
+
+_CLIPS = (
+    ("AUC over clips", "auc"),
+    ("F1 at the threshold that ships (YAMNet .5)", "f1"),
+    ("best F1 over clips", "f1_best"),
+    ("recall at that threshold", "recall"),
+    ("clip recall, matched", "matched_recall"),
+)
+
+
+def _of_what(known: Figures, name: str) -> str:
+    return f"{known['clips']['siren']}; {known['hours_of_other_sounds']}" if name == "sirend" else ""
+
+
+def _figure(key: str) -> Cell:
+    return lambda known, name: str(known[name][key])
+
+
+def _matched(snr: str) -> Cell:
+    return lambda known, name: f"{known[name]['matched_recall_by_snr'][snr]:.2f}"
+
+
+def _called(known: Figures, name: str) -> str:
+    return str(known["calls"][name]["siren_clips"]["called"])
+
+
+def _false(known: Figures, name: str) -> str:
+    return _rate(known["calls"][name]["false"])
+
+
+def _call_at(snr: str) -> Cell:
+    return lambda known, name: _wait(known["calls"][name]["by_snr"][snr])
+
+
+def _confused(known: Figures) -> str:
+    key = "false_calls_to_confusers_per_hour"
+    return f"{known[key]} ({known[f'{key}_upper_95']})"
+
+
+def _rate(known: Figures) -> str:
+    return f"{known['count']}, {known['per_hour']} ({known['per_hour_upper_95']})"
+
+
+def _wait(known: Figures) -> str:
+    waits = "" if known["p50_s"] is None else f"; {known['p50_s']}, {known['p95_s']} s"
+    return f"{known['called']} of {known['of']}{waits}"
+
+
+def _markdown(rows: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

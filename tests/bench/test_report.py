@@ -84,8 +84,11 @@ def test_tables_and_pictures_of_the_evaluation_are_taken_over(tmp_path: Path, mo
     folder = tmp_path / report.DETECTION
     folder.mkdir()
     (folder / "report.md").write_text("# siren-1\n\n![curves](curves.png) and [a page](https://example.org)\n")
+    (folder / "report.json").write_text('{"hours_of_other_sounds": 2}')
     made(monkeypatch, part("detection", "", report.DETECTION))
-    assert report.main(["--out", str(tmp_path), "--data", str(tmp_path)]) == 0
+    kept = tmp_path / "figures.json"
+    assert report.main(["--out", str(tmp_path), "--data", str(tmp_path), "--figures", str(kept)]) == 0
+    assert json.loads(kept.read_text())["detection"]["hours_of_other_sounds"] == 2
     page = (tmp_path / "index.md").read_text()
     assert "### siren-1\n\n![curves](detection/curves.png) and [a page](https://example.org)" in page
     assert "Not measured" not in page

@@ -1,5 +1,7 @@
 """Figures become rows that say what was measured, in words and with units."""
 
+from typing import Any
+
 from tests.bench import tables
 
 SPREAD = {"p50": 1.0, "p95": 2.5, "p99": 3.0, "worst": 4.0}
@@ -73,3 +75,75 @@ def test_a_city_says_how_long_and_at_what_cost() -> None:
         ),
         ("100 simultaneous events", "p50 1 ms, p95 2.5 ms, p99 3 ms, worst 4 ms; 1 lost; 10 ms of broker CPU"),
     ]
+
+
+def evaluated(called: int) -> dict[str, Any]:
+    """Return what an evaluation leaves, of a detector and its peer that calls one siren less."""
+    calls = {
+        name: {
+            "false": {"count": number, "per_hour": 2.0, "per_hour_upper_95": 4.1},
+            "siren_clips": {"called": number},
+            "by_snr": {
+                "-15": {"called": 0, "of": 30, "p50_s": None, "p95_s": None},
+                "+0": {"called": number, "of": 30, "p50_s": 1.5, "p95_s": 2.5},
+                "+5": {"called": 30, "of": 30, "p50_s": 1.0, "p95_s": 1.5},
+                "+10": {"called": 29, "of": 30, "p50_s": 1.25, "p95_s": 1.5},
+            },
+        }
+        for name, number in (("sirend", called), ("yamnet", called - 1))
+    }
+    figures = {"auc": 0.99, "f1": 0.9, "f1_best": 0.95, "recall": 0.8, "matched_recall": 0.7}
+    snrs = {"-15": 0.1, "+0": 0.5, "+5": 0.75, "+10": 1.0}
+    return {
+        "clips": {"siren": 16},
+        "hours_of_other_sounds": 1.65,
+        "calls": calls,
+        "sirend": {**figures, "matched_recall_by_snr": snrs},
+        "yamnet": {**figures, "auc": 0.98, "matched_recall_by_snr": snrs},
+    }
+
+
+def test_each_set_that_was_left_out_has_a_column_beside_the_peer() -> None:
+    known = {"without-esc50": evaluated(14), "without-us8k": evaluated(20), "soak": {}}
+    lines = tables.left_out(known, in_brief=False).splitlines()
+    assert lines[:4] == [
+        "|  | esc50 | esc50, YAMNet | us8k | us8k, YAMNet |",
+        "| --- | --- | --- | --- | --- |",
+        "| siren clips; hours of other sounds | 16; 1.65 |  | 16; 1.65 |  |",
+        "| AUC over clips | 0.99 | 0.98 | 0.99 | 0.98 |",
+    ]
+    assert "| recall at +5 dB, matched | 0.75 | 0.75 | 0.75 | 0.75 |" in lines
+    assert "| siren clips called | 14 | 13 | 20 | 19 |" in lines
+    false = "| **false calls, an hour** (95 % upper bound) | 14, 2.0 (4.1) | 13, 2.0 (4.1) |"
+    assert any(line.startswith(false) for line in lines)
+    assert "| called at -15 dB; p50, p95 | 0 of 30 | 0 of 30 | 0 of 30 | 0 of 30 |" in lines
+    brief = tables.left_out(known, in_brief=True).splitlines()
+    assert set(brief) < set(lines)
+    assert brief[-1].startswith("| called at +0 dB; p50, p95 | 14 of 30; 1.5, 2.5 s | 13 of 30; 1.5, 2.5 s |")
+    assert tables.left_out({"soak": {}}, in_brief=True) == ""
+
+
+def test_scenes_have_a_column_for_the_peer_where_it_was_measured() -> None:
+    wait = {"called": 3, "of": 4, "p50_s": 1.5, "p95_s": 2.5}
+    rate = {"count": 1, "hours": 2.0, "per_hour": 0.5, "per_hour_upper_95": 2.4}
+    scape = {"sirens": 4, "called_at_any_time": wait, "false": rate, "tolerance_s": 3.0, "f1": 0.6, "psds": 0.9}
+    key = "false_calls_to_confusers_per_hour"
+    passed = {
+        "drive_bys": 8, "hours_of_drive_bys": 0.25, "stray_calls": 2, "by_peak_snr": {"-10": wait, "+0": wait},
+        key: 1.5, f"{key}_upper_95": 3.0,
+    }  # fmt: skip
+    alone = {"soundscape": {"sirend": scape}, "stress": {"sirend": passed}}
+    assert tables.scenes(alone).splitlines() == [
+        "| soundscape of 2.0 h, 4 audible sirens | sirend | YAMNet |",
+        "| --- | --- | --- |",
+        "| called; p50, p95 | 3 of 4; 1.5, 2.5 s |  |",
+        "| false calls, an hour (95 % upper bound) | 1, 0.5 (2.4) |  |",
+        "| F1 of calls within 3 s; PSDS | 0.6; 0.9 |  |",
+        "| **8 simulated drive-bys**, 0.25 h |  |  |",
+        "| called at a peak of -10 dB; p50, p95 | 3 of 4; 1.5, 2.5 s |  |",
+        "| called at a peak of +0 dB; p50, p95 | 3 of 4; 1.5, 2.5 s |  |",
+        "| calls while none was audible | 2 |  |",
+        "| confusers called, an hour (95 % upper bound) | 1.5 (3.0) |  |",
+    ]
+    both = {kind: {**each, "yamnet": each["sirend"]} for kind, each in alone.items()}
+    assert "| F1 of calls within 3 s; PSDS | 0.6; 0.9 | 0.6; 0.9 |" in tables.scenes(both)

@@ -84,14 +84,14 @@ def _figures(parts: Sequence[str]) -> str:
 def _detection(*, in_brief: bool) -> str:
     """Return the table of networks that were trained without a set."""
     known = _known()
-    sources = {_source(each) for name, each in known.items() if name.startswith(tables.WITHOUT)}
-    return f"{tables.left_out(known, in_brief=in_brief)}\n{'; '.join(sorted(sources))}\n"
+    sources = sorted({_when(each) for name, each in known.items() if name.startswith(tables.WITHOUT)})
+    return f"{tables.left_out(known, in_brief=in_brief)}\n{'; '.join(sources)}.\n"
 
 
 def _scenes() -> str:
     """Return the table of what the shipped network does in soundscape and drive-bys."""
     known = _known().get("detection")
-    return "" if known is None else f"{tables.scenes(known)}\n{known['model']}; {_source(known)}\n"
+    return "" if known is None else f"{tables.scenes(known)}\n{known['model']}; {_when(known)}.\n"
 
 
 def _known() -> dict[str, figures.Figures]:
@@ -100,8 +100,13 @@ def _known() -> dict[str, figures.Figures]:
 
 
 def _source(known: figures.Figures) -> str:
-    """Return where, when and of what something was measured."""
+    """Return where, when and of what something was measured whose figures depend on the machine."""
     return "{machine}; {when}, commit {commit}, load {load}".format(**known)
+
+
+def _when(known: figures.Figures) -> str:
+    """Return the day on which something was measured, and of what."""
+    return f"`make report`, {known['when'].partition(' ')[0]}, commit {known['commit']}"
 
 
 def _fields(title: str, schema: dict[str, Any]) -> str:

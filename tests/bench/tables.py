@@ -87,7 +87,7 @@ def left_out(known: Mapping[str, Figures], *, in_brief: bool) -> str:
     parts = {key.removeprefix(WITHOUT): each for key, each in known.items() if key.startswith(WITHOUT)}
     if not parts:
         return ""
-    snrs = next(iter(parts.values()))["sirend"]["matched_recall_by_snr"]
+    snrs = sorted(next(iter(parts.values()))["sirend"]["matched_recall_by_snr"], key=float)
     rows: dict[str, Cell] = {"siren clips; hours of other sounds": _of_what}
     rows |= {title: _figure(key) for title, key in (_CLIPS[:2] if in_brief else _CLIPS)}
     rows |= {f"recall at {snr} dB, matched": _matched(snr) for snr in ([] if in_brief else snrs)}
@@ -107,7 +107,7 @@ def scenes(known: Figures) -> str:
     hours = f"{drives['hours_of_drive_bys']} h"
     waits = {
         f"called at a peak of {snr} dB; p50, p95": {one: each["by_peak_snr"][snr] for one, each in passed.items()}
-        for snr in drives["by_peak_snr"]
+        for snr in sorted(drives["by_peak_snr"], key=float)
     }
     rows: list[tuple[str, Mapping[str, Figures], Callable[[Figures], str]]] = [
         ("called; p50, p95", scape, lambda each: _wait(each["called_at_any_time"])),

@@ -76,9 +76,8 @@ def _figures(parts: Sequence[str]) -> str:
     made = []
     for name in (name for name in parts if name in known):
         head, rows = tables.OF[name](known[name])
-        rows = [(head, _source(known[name])), ("---", "---"), *rows]
-        made.append("\n".join(f"| {left} | {right} |" for left, right in rows))
-    return "".join(f"{table}\n\n" for table in made)
+        made.append(tables.markdown([(head, _source(known[name])), ("---", "---"), *rows]))
+    return "".join(f"{table}\n" for table in made)
 
 
 def _detection(*, in_brief: bool) -> str:

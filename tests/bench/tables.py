@@ -97,7 +97,7 @@ def left_out(known: Mapping[str, Figures], *, in_brief: bool) -> str:
     cells = [
         [title, *(cell(each, one) for each in parts.values() for one in DETECTORS)] for title, cell in rows.items()
     ]
-    return _markdown([head, ["---"] * len(head), *cells])
+    return markdown([head, ["---"] * len(head), *cells])
 
 
 def scenes(known: Figures) -> str:
@@ -120,7 +120,12 @@ def scenes(known: Figures) -> str:
     ]
     head = [f"soundscape of {first['false']['hours']} h, {first['sirens']} audible sirens", "sirend", "YAMNet"]
     cells = [[title, *(say(of[one]) if one in of else "" for one in DETECTORS)] for title, of, say in rows]
-    return _markdown([head, ["---"] * len(head), *cells])
+    return markdown([head, ["---"] * len(head), *cells])
+
+
+def markdown(rows: Iterable[Sequence[str]]) -> str:
+    """Return lines of a Markdown table; its head must be followed by a row of dashes."""
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 _CLIPS = (
@@ -168,7 +173,3 @@ def _rate(known: Figures) -> str:
 def _wait(known: Figures) -> str:
     waits = "" if known["p50_s"] is None else f"; {known['p50_s']}, {known['p95_s']} s"
     return f"{known['called']} of {known['of']}{waits}"
-
-
-def _markdown(rows: Iterable[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 OUR_REACH_S = 1.0
 PEER_REACH_S = 0.4875
+ENTERS = (0.5, 0.7, 0.8, 0.85, 0.9, 0.95)
+"""Thresholds that the operating curve is given for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ def measure(recordings: Corpus, planned: list[Trial], heard: list[Heard], point:
         "calls": {"sirend": _calls(recordings, planned, heard, hours)},
         "sirend": _figures(ours, hours, point.enter),
         "false_by_label": _by_label(ours, point.enter),
+        "false_calls_by_label": _false_calls_by_label(recordings, planned, heard),
+        "operating_curve": _operating_curve(planned, heard, point),
     }
     if any(len(each.peer_score) for each in heard):
         streams = [
@@ -96,6 +101,31 @@ def _calls(recordings: Corpus, planned: list[Trial], heard: list[Heard], hours: 
         "by_label": {label: measures.share(sum(each), len(each)) for label, each in called.items()},
         "by_snr": _calls_by_snr(planned, heard),
     }
+
+
+def _false_calls_by_label(recordings: Corpus, planned: list[Trial], heard: list[Heard]) -> dict[str, int]:
+    """Return how often a clip of each label was called, the most often first: the clip in the middle of the window."""
+    labels: Counter[str] = Counter()
+    for trial, each in zip(planned, heard, strict=True):
+        if trial.kind == "other":
+            over_s = np.cumsum([len(recordings.pcm[clip]) for clip in trial.clips]) / SAMPLE_RATE_HZ
+            places = np.searchsorted(over_s, each.call_s - OUR_REACH_S, side="right")
+            called = [recordings.clips[trial.clips[min(place, len(trial.clips) - 1)]] for place in places]
+            labels.update(f"{clip.set} {clip.label}" for clip in called)
+    return dict(labels.most_common())
+
+
+def _operating_curve(planned: list[Trial], heard: list[Heard], point: OperatingPoint) -> dict[str, dict[str, int]]:
+    """Return by threshold, whose hysteresis moves with it, the siren clips that are called and the false calls."""
+    curve = {}
+    for enter in ENTERS:
+        by = decision.rules(point, enter)
+        calls: dict[str, list[int]] = {"siren": [], "other": []}
+        for trial, each in zip(planned, heard, strict=True):
+            if trial.kind in calls:
+                calls[trial.kind].append(len(decision.calls((each.end_s, each.score), by)))
+        curve[f"{enter:g}"] = {"siren_clips": sum(map(bool, calls["siren"])), "false": sum(calls["other"])}
+    return curve
 
 
 def judge(recordings: Corpus, planned: list[Trial], heard: list[Heard], *, reach_s: float = OUR_REACH_S) -> Judged:
@@ -224,6 +254,13 @@ def markdown(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         "",
         "Most often taken for a siren (clips with a window over the threshold): "
         + (", ".join(f"{label} {text}" for label, text in card["false_by_label"].items()) or "none"),
+        "",
+        "False calls by what sounded: "
+        + (", ".join(f"{label} {count}" for label, count in card["false_calls_by_label"].items()) or "none"),
+        "",
+        "| enter | siren clips called | false calls |",
+        "|---|---|---|",
+        *(f"| {enter} | {row['siren_clips']} | {row['false']} |" for enter, row in card["operating_curve"].items()),
         "",
         *(["![DET and PR curves](curves.png)", ""] if described.get("curves") else []),
         *([eventwise.markdown(card["soundscape"])] if "soundscape" in card else []),

@@ -83,8 +83,17 @@ def sirend(tmp_path: Path) -> Command:
 @pytest.fixture(scope="session")
 def drive_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a WAV of 26 s: a siren drives by in a quiet street, and 8 s of nothing follow."""
-    path = tmp_path_factory.mktemp("drive-by") / "drive-by.wav"
-    simulated = render(Scene(speed_kmh=120.0, snr_db=10.0, seed=11)).pcm
+    return _drive_by(tmp_path_factory.mktemp("drive-by") / "drive-by.wav", 10.0)
+
+
+@pytest.fixture(scope="session")
+def loud_drive_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the same, louder: the siren is heard until the nothing begins, wherever in the sound the windows lie."""
+    return _drive_by(tmp_path_factory.mktemp("loud-drive-by") / "drive-by.wav", 20.0)
+
+
+def _drive_by(path: Path, snr_db: float) -> Path:
+    simulated = render(Scene(speed_kmh=120.0, snr_db=snr_db, seed=11)).pcm
     nothing = 0.005 * np.random.default_rng(1).standard_normal(8 * 16_000)
     soundfile.write(path, np.concatenate((simulated, nothing)), 16_000, subtype="FLOAT")
     return path

@@ -38,9 +38,9 @@ def payloads(received: list[Received], topic: str) -> list[dict[str, Any]]:
 
 
 def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(
-    sirend: Command, run: Run, pulse: PulseAudio, broker: Broker, drive_by: Path
+    sirend: Command, run: Run, pulse: PulseAudio, broker: Broker, loud_drive_by: Path
 ) -> None:
-    replayed = [json.loads(line) for line in sirend("replay", drive_by).stdout.splitlines()]
+    replayed = [json.loads(line) for line in sirend("replay", loud_drive_by).stdout.splitlines()]
     assert [event["state"] for event in replayed] == ["approaching", "clear"]
     with broker.subscribe() as subscriber:
         daemon = run(configuration(broker.port), pulse.environment)
@@ -48,7 +48,7 @@ def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(
         while not opening[-1].payload:
             opening += subscriber.until(f"{ROOT}/main/emergency")
         assert json.loads(opening[-1].payload)["state"] == "clear"
-        pulse.play(drive_by)
+        pulse.play(loud_drive_by)
         received = subscriber.until(f"{ROOT}/main/event")
         received += subscriber.until(f"{ROOT}/main/event")
         assert daemon.stop() == 0

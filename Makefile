@@ -94,7 +94,7 @@ test-arm64:      ## the program on emulated 64-bit Arm, Debian 12 and 13 (as roo
 	$(BIN)/pytest -v -s tests/e2e/arm64.py
 
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
-	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/test_motion.py tests/test_junction.py
+	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/simulate/test_junction.py
 
 bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make bench-fleet [SITES=1000]
 	.ci/system-packages mosquitto

@@ -13,8 +13,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sirend import bundle, events
-from sirend.cli import parser
+from sirend.call import event as events
+from sirend.cli.main import parser
+from sirend.detect import bundle
 from tests.bench import figures, tables
 
 if TYPE_CHECKING:

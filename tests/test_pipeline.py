@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sirend.audio import Block, Gap, GapReason, Samples, Score, to_samples
-from sirend.bundle import Bundle, Calibration, OperatingPoint
+from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
+from sirend.call.event import Event, ReplayClock, Scribe
+from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
+from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
+from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.errors import InputError
-from sirend.events import Event, ReplayClock, Scribe
-from sirend.features import FeatureSpec, Spectrogram
 from sirend.pipeline import Stages, detect
-from sirend.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from sirend.tracker import Track
+    from sirend.detect.tracker import Track
 
 Pcm = npt.NDArray[np.float32]
 TWO = Config(

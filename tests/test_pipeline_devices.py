@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sirend.audio import Block, Gap, GapReason, Samples, to_samples
-from sirend.events import Event, ReplayClock, Scribe
+from sirend.audio.stream import Block, Gap, GapReason, Samples, to_samples
+from sirend.call.event import Event, ReplayClock, Scribe
+from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, Config, DetectConfig
 from sirend.pipeline import Stages, detect_all
-from sirend.settings import Approach, ArbitrationConfig, AudioConfig, Config, DetectConfig
 from tests.test_pipeline import MODEL, LoudIsSiren, Pcm, loud_between, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sirend.audio import Window
+    from sirend.audio.stream import Window
 
 SITE = Config(
     audio=AudioConfig(device="north-mic"),

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sirend import bundle, commands, config
-from sirend.cli import main, parser
-from sirend.examples import EXAMPLES, WHOLE
+from sirend.cli import commands
+from sirend.cli.examples import EXAMPLES, WHOLE
+from sirend.cli.main import main, parser
+from sirend.config import load as config
+from sirend.detect import bundle
 from tests import readme
 
 if TYPE_CHECKING:
@@ -56,10 +58,13 @@ ELSEWHERE = {
     "sudo make uninstall": ("tests/e2e/cabinet.py", '"uninstall")'),
     "sudo systemctl enable --now sirend.service sirend-selftest.timer": ("tests/e2e/cabinet.py", '"enable"'),
     "sudo systemctl enable --now sirend-listen.service": ("tests/e2e/cabinet.py", '"--now", "--quiet", listener'),
-    "sudo systemctl restart mosquitto": ("tests/test_broker.py", "broker.start()"),
+    "sudo systemctl restart mosquitto": ("tests/conf/test_broker.py", "broker.start()"),
     "journalctl -u sirend -f": ("tests/e2e/cabinet.py", '"journalctl"'),
     "/opt/sirend/bin/sirend devices": ("tests/e2e/test_run.py", '("devices")'),
-    "/opt/sirend/bin/sirend monitor --config /etc/sirend/sirend.yaml": ("tests/test_monitor.py", '"sirend", "monitor"'),
+    "/opt/sirend/bin/sirend monitor --config /etc/sirend/sirend.yaml": (
+        "tests/observe/test_monitor.py",
+        '"sirend", "monitor"',
+    ),
     "sirend listen --config controller.yaml --verify": ("tests/e2e/test_listen.py", '"--verify"'),
     "sirend train --data recordings --out siren-9.0.0": ("tests/training/test_smoke.py", '"train"'),
     "sirend evaluate --data recordings --model siren-9.0.0 --report build/report/detection": (
@@ -69,7 +74,7 @@ ELSEWHERE = {
 }
 """Which test runs a command that needs a machine, a terminal or TensorFlow, and what must stand in it."""
 OF_THE_SYSTEM = ("sudo apt-get ", "sudo install ", "mosquitto_sub ", "scp ", "ssh ", "cd ")
-"""Beginnings of commands that are not sirend's: ``test_broker`` runs those that install, the others were typed by hand
+"""Beginnings of commands that are not sirend's: ``conf/test_broker`` runs those that install, the others were typed by hand
 in a bare Debian root."""
 
 

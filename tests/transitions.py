@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sirend.audio import Samples
-from sirend.debounce import CallState, Reason, Transition
-from sirend.motion import Motion
+from sirend.audio.stream import Samples
+from sirend.call.machine import CallState, Reason, Transition
+from sirend.detect.motion import Motion
 
 CALL = Transition(
     approach="main",

@@ -2,6 +2,6 @@
 
 import sys
 
-from sirend.cli import main
+from sirend.cli.main import main
 
 sys.exit(main())

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from sirend.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
-from sirend.audio import SILENCE_DBFS, Gap, GapReason, Samples, Score, levels_dbfs, to_samples
-from sirend.debounce import CallState, Rules, State, Stop, step, would_call
-from sirend.features import Extractor
-from sirend.motion import MEMORY_S, judge
-from sirend.pitch import Pitch, PitchTracker
-from sirend.tracker import Track, Tracker
-from sirend.windows import Windows
+from sirend.audio.stream import SILENCE_DBFS, Gap, GapReason, Samples, Score, levels_dbfs, to_samples
+from sirend.audio.windows import Windows
+from sirend.call.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
+from sirend.call.machine import CallState, Rules, State, Stop, step, would_call
+from sirend.detect.features import Extractor
+from sirend.detect.motion import MEMORY_S, judge
+from sirend.detect.pitch import Pitch, PitchTracker
+from sirend.detect.tracker import Track, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from numpy import float32
 
-    from sirend.audio import Block, Window
-    from sirend.bundle import Bundle
-    from sirend.debounce import Transition
-    from sirend.events import Clock, Event, Scribe
-    from sirend.features import Spectrogram
-    from sirend.settings import Approach, Config, Inhibit
+    from sirend.audio.stream import Block, Window
+    from sirend.call.event import Clock, Event, Scribe
+    from sirend.call.machine import Transition
+    from sirend.config.settings import Approach, Config, Inhibit
+    from sirend.detect.bundle import Bundle
+    from sirend.detect.features import Spectrogram
 
 
 LATE = to_samples(1.0)

@@ -20,16 +20,16 @@ import numpy as np
 import numpy.typing as npt
 from tests.bench import figures
 
-from sirend import bundle as bundles
-from sirend.audio import SAMPLE_RATE_HZ, Block, Pcm, Samples
-from sirend.classifier import Classifier
-from sirend.events import ReplayClock, Scribe
-from sirend.features import Extractor, Spectrogram
-from sirend.microphone import CALLBACK_S
+from sirend.audio.microphone import CALLBACK_S
+from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Pcm, Samples
+from sirend.audio.windows import Windows
+from sirend.call.event import ReplayClock, Scribe
+from sirend.config.settings import Approach, AudioConfig, Config
+from sirend.detect import bundle as bundles
+from sirend.detect.classifier import Classifier
+from sirend.detect.features import Extractor, Spectrogram
 from sirend.pipeline import Scorer, Stages, detect
-from sirend.settings import Approach, AudioConfig, Config
-from sirend.simulate import Scene, render
-from sirend.windows import Windows
+from sirend.simulate.scene import Scene, render
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 5

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tests.bench import figures
 
-from sirend.mqtt import Backoff
+from sirend.publish.mqtt.daemon import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

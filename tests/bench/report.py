@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from tests import readme
 from tests.bench import figures, plots, tables
 
-from sirend import bundle
+from sirend.detect import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

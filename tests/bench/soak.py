@@ -22,18 +22,20 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from tests.bench import figures
 
-from sirend import bundle, rig, service
-from sirend.audio import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
-from sirend.mqtt import Mqtt
-from sirend.settings import Approach, AudioConfig, CallConfig, Config, JournalConfig, MqttConfig
-from sirend.simulate import Scene, render
+from sirend.audio import devices as rig
+from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
+from sirend.config.settings import Approach, AudioConfig, CallConfig, Config, JournalConfig, MqttConfig
+from sirend.detect import bundle
+from sirend.publish.mqtt.daemon import Mqtt
+from sirend.service import daemon as service
+from sirend.simulate.scene import Scene, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sirend.audio import Pcm
-    from sirend.ear import Ear
-    from sirend.events import Event
+    from sirend.audio.diagnosis import Ear
+    from sirend.audio.stream import Pcm
+    from sirend.call.event import Event
 
 BLOCK = 1_600
 MOST_MB_AN_HOUR = 1.0

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.transitions import CALL, CLEAR
 
-from sirend.audio import Samples
+from sirend.audio.stream import Samples
+from sirend.call.event import Mode, ReplayClock, Scribe, to_json
+from sirend.call.machine import CallState, Transition
 from sirend.client import Call, Consumer, Fault, Keyring, Moment, Topics
-from sirend.debounce import CallState, Transition
-from sirend.events import Mode, ReplayClock, Scribe, to_json
 
 NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)
 TOPICS = Topics("sirend", "main-5th")

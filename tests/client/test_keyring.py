@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sirend.call.event import LEAST_KEY_BYTES, ReplayClock, Scribe, is_authentic, key_id
 from sirend.client import Keyring
-from sirend.config import sign_key
+from sirend.config.load import sign_key
 from sirend.errors import ConfigError
-from sirend.events import LEAST_KEY_BYTES, ReplayClock, Scribe, is_authentic, key_id
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.transitions import CALL
 
+from sirend.call.event import ReplayClock, Scribe, to_json
+from sirend.call.machine import CallState
 from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse
-from sirend.debounce import CallState
-from sirend.events import ReplayClock, Scribe, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.transitions import CALL, CLEAR
 
+from sirend.call.event import ReplayClock, Scribe, to_json
 from sirend.client import Call, Consumer, Fault, Keyring, Subscription, Topics
-from sirend.events import ReplayClock, Scribe, to_json
-from sirend.mqtt import Backoff
-from sirend.settings import MqttConfig
+from sirend.config.settings import MqttConfig
+from sirend.publish.mqtt.daemon import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

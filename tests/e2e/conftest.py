@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sirend.simulate import Scene, render
+from sirend.simulate.scene import Scene, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

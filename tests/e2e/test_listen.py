@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 from tests.transitions import CALL, CLEAR
 
-from sirend.events import LiveClock, Scribe, ack_schema, to_json
+from sirend.call.event import LiveClock, Scribe, ack_schema, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

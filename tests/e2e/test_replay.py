@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sirend import bundle
+from sirend.detect import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,7 +262,7 @@ def test_memory_does_not_grow_with_length(sirend: Command) -> None:
     peaks = []
     for seconds in (30.0, 900.0):
         write(sirend.folder / "a.wav", seconds, subtype="PCM_16")
-        code = "from sirend.cli import main; main(); print(open('/proc/self/status').read())"
+        code = "from sirend.cli.main import main; main(); print(open('/proc/self/status').read())"
         words = [sirend.words[0], "-c", code, "replay", "--config", "c.yaml", "--plot", "p.png", "a.wav"]
         done = subprocess.run(words, cwd=sirend.folder, env=sirend.variables, capture_output=True, check=True)
         (peak,) = re.findall(rb"VmHWM:\s*(\d+) kB", done.stdout)
@@ -295,11 +295,11 @@ def test_an_absent_broker_gets_one_line(sirend: Command, make_broker: Callable[[
 
 
 def test_replay_needs_little(sirend: Command, drive_by: Path) -> None:
-    code = "import sys; from sirend.cli import main; main(['replay', sys.argv[1]]); print(*sorted(sys.modules))"
+    code = "import sys; from sirend.cli.main import main; main(['replay', sys.argv[1]]); print(*sorted(sys.modules))"
     words = [sirend.words[0], "-c", code, str(drive_by)]
     done = subprocess.run(words, env=sirend.variables, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert loaded & {"sounddevice", "matplotlib", "scipy.signal", "tensorflow", "sirend.simulate"} == set()
+    assert loaded & {"sounddevice", "matplotlib", "scipy.signal", "tensorflow", "sirend.simulate.scene"} == set()
 
 
 def test_demo_leaves_a_picture_and_says_where(sirend: Command) -> None:

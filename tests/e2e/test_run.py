@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from sirend import events
+from sirend.call import event as events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

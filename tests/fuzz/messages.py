@@ -13,18 +13,18 @@ from tests.fuzz.attack import Parser, is_readable
 from tests.fuzz.inputs import edited_json, nested_json, spliced
 from tests.transitions import CALL
 
+from sirend.call.event import ReplayClock, Scribe, canonical, to_json
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.client.consumer import Moment
 from sirend.client.statement import StatementError, parse
-from sirend.events import ReplayClock, Scribe, canonical, to_json
-from sirend.listen import line_of
-from sirend.mqtt import Backoff, Mqtt
-from sirend.settings import MqttConfig
+from sirend.config.settings import MqttConfig
+from sirend.controller.listen import line_of
+from sirend.publish.mqtt.daemon import Backoff, Mqtt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sirend.events import Event
+    from sirend.call.event import Event
 
 KEY = b"0123456789abcdef"
 NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)

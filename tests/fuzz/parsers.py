@@ -23,14 +23,16 @@ from tests.fuzz.attack import LONGEST_MESSAGE, Parser, is_readable
 from tests.fuzz.inputs import edited_json, nested_json, spliced, yaml_of_keys
 from tests.fuzz.messages import BROKER, MESSAGE, NOW, STATEMENT, STATEMENTS, event
 
-from sirend import bundle, config, history
-from sirend.audio import Samples, to_samples
+from sirend.audio.recording import WavFile
+from sirend.audio.stream import Samples, to_samples
+from sirend.call.event import to_json
 from sirend.client import Keyring
+from sirend.config import load as config
+from sirend.detect import bundle
+from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError, InputError
-from sirend.events import to_json
-from sirend.features import FeatureSpec
-from sirend.journal import Journal
-from sirend.sources import WavFile
+from sirend.publish import journal_reader as history
+from sirend.publish.journal import Journal
 from sirend.training.corpus import COLUMNS, read_clips
 
 ROOT = Path(__file__).parents[2]

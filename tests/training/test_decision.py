@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend.bundle import OperatingPoint
+from sirend.detect.bundle import OperatingPoint
 from sirend.training import decision
 
 POINT = OperatingPoint(enter=0.8, exit=0.4, confirm_s=0.75, release_s=3.0)

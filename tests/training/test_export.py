@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sirend import bundle as bundles
-from sirend.audio import Block, Samples
-from sirend.classifier import Classifier
-from sirend.features import Extractor, Spectrogram
+from sirend.audio.stream import Block, Samples
+from sirend.audio.windows import Windows
+from sirend.detect import bundle as bundles
+from sirend.detect.classifier import Classifier
+from sirend.detect.features import Extractor, Spectrogram
 from sirend.training.recipe import Recipe
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES, FusedSpec, HeadSpec, StudentSpec
-from sirend.windows import Windows
 
 if TYPE_CHECKING:
     from pathlib import Path

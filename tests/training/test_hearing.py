@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sirend import bundle as bundles
-from sirend.classifier import Classifier
+from sirend.detect import bundle as bundles
+from sirend.detect.classifier import Classifier
 from sirend.training.hearing import hear
 from sirend.training.peer import FRAME, Peer
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sirend.features import FeatureSpec
+from sirend.detect.features import FeatureSpec
 from sirend.training import pool
 from sirend.training.corpus import Clip, Corpus, Kind
 from sirend.training.pool import Pool, PoolSpec

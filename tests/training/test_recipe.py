@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sirend.bundle import OperatingPoint
+from sirend.detect.bundle import OperatingPoint
+from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError
-from sirend.features import FeatureSpec
 from sirend.training.corpus import Clip, Kind
 from sirend.training.recipe import Recipe, load
 from sirend.training.scenes import SceneSpec

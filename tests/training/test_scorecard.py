@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sirend.bundle import OperatingPoint
+from sirend.detect.bundle import OperatingPoint
 from sirend.training import scorecard
 from sirend.training.corpus import Clip, Corpus, Kind
 from sirend.training.hearing import Heard

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sirend import bundle as bundles
-from sirend.sirens import random_tone, synthesise
+from sirend.detect import bundle as bundles
+from sirend.simulate.sirens import random_tone, synthesise
 from sirend.training import confusers
 
 RATE_HZ = 16_000

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sirend import bundle as bundles
-from sirend.bundle import OperatingPoint
-from sirend.simulate import synthetic_street
+from sirend.detect import bundle as bundles
+from sirend.detect.bundle import OperatingPoint
+from sirend.simulate.scene import synthetic_street
 from sirend.training import corpus as corpora
 from sirend.training import decision, eventwise, psds, soundscape, stress
 

@@ -19,6 +19,6 @@ from sirend.client.consumer import Call, Consumer, Moment, Refusal
 from sirend.client.keyring import Keyring
 from sirend.client.statement import Fault, Statement
 from sirend.client.subscription import Subscription
-from sirend.topics import Topics
+from sirend.publish.mqtt.topics import Topics
 
 __all__ = ["Call", "Consumer", "Fault", "Keyring", "Moment", "Refusal", "Statement", "Subscription", "Topics"]

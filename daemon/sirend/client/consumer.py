@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from sirend.call.machine import CallState
 from sirend.client.statement import Fault, Statement, StatementError, parse
-from sirend.debounce import CallState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sirend.client.keyring import Keyring
-    from sirend.topics import Topics
+    from sirend.publish.mqtt.topics import Topics
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 LONGEST_VALIDITY = timedelta(seconds=65.0)

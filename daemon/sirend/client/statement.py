@@ -9,8 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NoReturn
 
-from sirend.debounce import CallState
-from sirend.events import SCHEMA, Mode
+from sirend.call.event import SCHEMA, Mode
+from sirend.call.machine import CallState
 
 LARGEST_BYTES = 8192
 """No statement of the contract comes near it: names have 64 characters, the longest file name of a replay 4096."""

@@ -14,11 +14,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from sirend.client.consumer import Moment
-from sirend.connection import Connection, new_client
 from sirend.errors import SirendError
-from sirend.mqtt import Backoff
-from sirend.outbox import Message
-from sirend.talker import Talker
+from sirend.publish.mqtt.daemon import Backoff
+from sirend.publish.mqtt.outbox import Message
+from sirend.publish.mqtt.session import Connection, new_client
+from sirend.publish.mqtt.thread import Talker
 
 if TYPE_CHECKING:
     import socket
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sirend.client.consumer import Call, Consumer, Refusal
     from sirend.client.statement import Fault
-    from sirend.settings import MqttConfig
+    from sirend.config.settings import MqttConfig
 
 _log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import signal
 
-from sirend.audio import SAMPLE_RATE_HZ
+from sirend.audio.stream import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sirend.audio import Pcm
+    from sirend.audio.stream import Pcm
 
 Wave = Any
 """float64[n]; numpy's own types say no more of arithmetic on arrays."""

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sirend.audio import SAMPLE_RATE_HZ, Samples
+from sirend.audio.recording import WavFile
+from sirend.audio.stream import SAMPLE_RATE_HZ, Samples
 from sirend.errors import InputError
-from sirend.sources import WavFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from sirend.audio import Pcm
+    from sirend.audio.stream import Pcm
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sirend.audio import SILENCE_DBFS, Score, to_samples, to_seconds
-from sirend.debounce import CallState, Rules, State, step
-from sirend.settings import CallConfig, DetectConfig
-from sirend.tracker import Tracker
+from sirend.audio.stream import SILENCE_DBFS, Score, to_samples, to_seconds
+from sirend.call.machine import CallState, Rules, State, step
+from sirend.config.settings import CallConfig, DetectConfig
+from sirend.detect.tracker import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sirend.debounce import OperatingPoint
+    from sirend.call.machine import OperatingPoint
 
 _LOG_ODDS = np.arange(-4.5, 4.51, 0.1)
 """Thresholds that are tried, as log-odds: .011 to .989; the tracker limits scores to .9933."""

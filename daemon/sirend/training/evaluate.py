@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sirend import bundle as bundles
-from sirend.classifier import Classifier
+from sirend.detect import bundle as bundles
+from sirend.detect.classifier import Classifier
 from sirend.errors import UsageError
 from sirend.training import corpus as corpora
 from sirend.training import curves, decision, eventwise, scorecard, soundscape, stress, trials, work
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from sirend.bundle import Bundle
-    from sirend.debounce import Rules
+    from sirend.call.machine import Rules
+    from sirend.detect.bundle import Bundle
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.trials import Trial
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sirend.classifier import Classifier
+from sirend.detect.classifier import Classifier
 from sirend.training import decision, measures, psds, soundscape, work
 from sirend.training.hearing import hear
 from sirend.training.peer import Peer
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sirend.bundle import Bundle
-    from sirend.debounce import Rules
+    from sirend.call.machine import Rules
+    from sirend.detect.bundle import Bundle
     from sirend.training.corpus import Corpus
     from sirend.training.soundscape import Stretch
 

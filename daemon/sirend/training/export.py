@@ -12,10 +12,10 @@ import keras
 import numpy as np
 
 import sirend
-from sirend import bundle as bundles
-from sirend.bundle import MANIFEST_FILE, MODEL_FILE, SCHEMA
-from sirend.classifier import Classifier
-from sirend.features import Spectrogram
+from sirend.detect import bundle as bundles
+from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE, SCHEMA
+from sirend.detect.classifier import Classifier
+from sirend.detect.features import Spectrogram
 from sirend.training import network
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES
 

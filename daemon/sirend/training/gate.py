@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sirend import bundle as bundles
-from sirend.classifier import Classifier
-from sirend.simulate import Scene, mix, render, synthetic_street
+from sirend.detect import bundle as bundles
+from sirend.detect.classifier import Classifier
+from sirend.simulate.scene import Scene, mix, render, synthetic_street
 from sirend.training import confusers, stress
 from sirend.training import corpus as corpora
 from sirend.training.hearing import hear
@@ -25,8 +25,8 @@ from sirend.training.trials import Trial
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sirend.audio import Pcm
-    from sirend.bundle import Bundle
+    from sirend.audio.stream import Pcm
+    from sirend.detect.bundle import Bundle
     from sirend.training.corpus import Clip, Corpus
 
 FLOORS_FILE = "floors.json"

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sirend.audio import SAMPLE_RATE_HZ, Block, Samples, to_seconds
-from sirend.debounce import CallState
-from sirend.events import ReplayClock, Scribe
+from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, to_seconds
+from sirend.call.event import ReplayClock, Scribe
+from sirend.call.machine import CallState
+from sirend.config.settings import Config
 from sirend.pipeline import Stages, detect
-from sirend.settings import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sirend.audio import Pcm, Score
-    from sirend.bundle import Bundle
-    from sirend.classifier import Classifier
-    from sirend.tracker import Track
+    from sirend.audio.stream import Pcm, Score
+    from sirend.detect.bundle import Bundle
+    from sirend.detect.classifier import Classifier
+    from sirend.detect.tracker import Track
 
 
 @dataclass(frozen=True, slots=True)

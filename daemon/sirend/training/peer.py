@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sirend.audio import SAMPLE_RATE_HZ
+from sirend.audio.stream import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from sirend.audio import Pcm
+    from sirend.audio.stream import Pcm
 
 FRAME = 15_600
 """Samples of one frame: 0.975 s."""

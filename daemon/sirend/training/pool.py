@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from sirend.features import Spectrogram
-from sirend.network import Network
+from sirend.detect.features import Spectrogram
+from sirend.detect.network import Network
 from sirend.training.scenes import Scenes, SceneSpec
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sirend.features import FeatureSpec
+    from sirend.detect.features import FeatureSpec
     from sirend.training.corpus import Clip, Corpus
 
 SHARD = 500

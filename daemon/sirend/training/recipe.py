@@ -11,10 +11,10 @@ import typing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sirend import yamlfile
-from sirend.bundle import OperatingPoint
+from sirend.config import yamlfile
+from sirend.detect.bundle import OperatingPoint
+from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError
-from sirend.features import FeatureSpec
 from sirend.training.scenes import SceneSpec
 from sirend.training.specs import FitSpec, FusedSpec, Stored, StudentSpec, TeacherSpec
 

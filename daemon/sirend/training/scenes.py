@@ -13,15 +13,15 @@ import numpy as np
 import soundfile
 from scipy import signal
 
-from sirend.audio import SAMPLE_RATE_HZ
-from sirend.sirens import random_tone, synthesise
+from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.simulate.sirens import random_tone, synthesise
 from sirend.training import confusers
 from sirend.training.corpus import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sirend.audio import Pcm
+    from sirend.audio.stream import Pcm
     from sirend.training.corpus import Clip, Corpus
 
 AUDIBLE_S = 0.5

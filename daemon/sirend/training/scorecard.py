@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sirend.audio import SAMPLE_RATE_HZ
+from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.training import decision, eventwise, measures, stress
 from sirend.training.corpus import Kind
 from sirend.training.trials import LEAD_S, SIREN_S, SNRS_DB
@@ -16,8 +16,8 @@ from sirend.training.trials import LEAD_S, SIREN_S, SNRS_DB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sirend.bundle import OperatingPoint
-    from sirend.debounce import Rules
+    from sirend.call.machine import Rules
+    from sirend.detect.bundle import OperatingPoint
     from sirend.training.corpus import Corpus
     from sirend.training.hearing import Heard
     from sirend.training.trials import Trial

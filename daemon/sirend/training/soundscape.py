@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import signal
 
-from sirend import sirens
-from sirend.audio import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
-from sirend.simulate import AUDIBLE_DB, BACKGROUND_DBFS, SNR_BAND_HZ, synthetic_street
-from sirend.street import Air, Geometry, drive_by
+from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
+from sirend.simulate import sirens
+from sirend.simulate.scene import AUDIBLE_DB, BACKGROUND_DBFS, SNR_BAND_HZ, synthetic_street
+from sirend.simulate.street import Air, Geometry, drive_by
 from sirend.training import confusers
 from sirend.training.trials import looped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sirend.audio import Pcm
+    from sirend.audio.stream import Pcm
     from sirend.training.corpus import Corpus
 
 SLOT_S = 50.0

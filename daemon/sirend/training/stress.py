@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sirend.audio import SAMPLE_RATE_HZ
-from sirend.classifier import Classifier
-from sirend.simulate import Scene, mix, render
-from sirend.sirens import TONES
+from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.detect.classifier import Classifier
+from sirend.simulate.scene import Scene, mix, render
+from sirend.simulate.sirens import TONES
 from sirend.training import confusers, decision, measures, work
 from sirend.training.hearing import hear
 from sirend.training.peer import Peer
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from sirend.audio import Pcm
-    from sirend.bundle import Bundle
-    from sirend.debounce import Rules
+    from sirend.audio.stream import Pcm
+    from sirend.call.machine import Rules
+    from sirend.detect.bundle import Bundle
     from sirend.training.corpus import Corpus
 
 NEAR_SNRS_DB = (-10.0, 0.0, 10.0, 20.0)

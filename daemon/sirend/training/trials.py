@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sirend.audio import SAMPLE_RATE_HZ, to_samples
+from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
 from sirend.training.corpus import Kind
 from sirend.training.scenes import mix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sirend.audio import Pcm
+    from sirend.audio.stream import Pcm
     from sirend.training.corpus import Corpus
 
 SNRS_DB = (-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy import signal
 
-from sirend import yamlfile
+from sirend.config import yamlfile
 from sirend.errors import ConfigError
 from sirend.training import corpus as corpora
 from sirend.training import measures

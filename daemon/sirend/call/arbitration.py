@@ -1,0 +1,136 @@
+"""Which leg of the junction a siren is called for when several microphones hear it. Pure, in samples.
+
+First come, first served: while a call stands no other starts, unless the configuration says `parallel`. Of several legs
+that hear a siren before anyone calls, the loudest wins by a margin, else the one of the best priority, else the one
+that heard it first. A leg that heard the siren under another's call does not call for it afterwards: the vehicle has
+only driven on, out of the junction. But a siren that grows louder there is another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sirend.audio.stream import Samples, to_samples
+from sirend.detect.motion import Motion
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sirend.config.settings import ArbitrationConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ArbitrationRules:
+    """What is configured; times in samples."""
+
+    is_parallel: bool
+    """Every approach calls for itself."""
+    margin_db: float
+    """The loudest wins when it leads by so much."""
+    settle: Samples
+    """A confirmed siren waits so long for a better approach to confirm it too; then it is called all the same."""
+    hold: Samples
+    """After a call's siren is gone, approaches that heard it as well are held so long at most."""
+
+    @classmethod
+    def of(cls, config: ArbitrationConfig) -> ArbitrationRules:
+        """Return the configured rules."""
+        return cls(
+            is_parallel=config.mode == "parallel",
+            margin_db=config.margin_db,
+            settle=to_samples(config.settle_s),
+            hold=to_samples(config.hold_s),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """What one approach has to say at the end of a window."""
+
+    approach: str
+    onset: Samples
+    """Where its present run of evidence began, by its own device's count; a run is known by it."""
+    hears: bool
+    """Whether there is such a run."""
+    ready: bool
+    """Whether it would call now if it were alone."""
+    calls: bool
+    """Whether its call stands."""
+    level_db: float
+    """Level of the siren there, dB; comparable between approaches of equal microphones."""
+    priority: int
+    """1 is served first."""
+    motion: Motion = Motion.UNKNOWN
+    ahead: int = 0
+    """Samples by which the site's count is ahead of its device's; 0 where there is one device."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArbitrationState:
+    """What is remembered from window to window."""
+
+    waiting: tuple[tuple[str, Samples], ...] = ()
+    """Approaches that are ready and wait for a better one, and since when."""
+    echoes: tuple[tuple[str, Samples], ...] = ()
+    """Approaches that heard the siren under another's call, with the onset of that run."""
+    called: Samples | None = None
+    """The latest window in which a call stood, or its siren was still heard where it stood."""
+    caller: tuple[str, Samples] | None = None
+    """The approach of that call and the onset of its siren."""
+
+
+def arbitrate(
+    rules: ArbitrationRules, state: ArbitrationState, now: Samples, bids: Sequence[Bid]
+) -> tuple[ArbitrationState, frozenset[str]]:
+    """Return the state after the window that ends at ``now``, and the approaches that may start a call in it."""
+    if rules.is_parallel:
+        return state, frozenset(bid.approach for bid in bids)
+    if any(bid.calls for bid in bids):
+        echoes = tuple((bid.approach, bid.onset) for bid in bids if bid.hears and not bid.calls)
+        caller = next((bid.approach, bid.onset) for bid in bids if bid.calls)
+        return ArbitrationState(echoes=echoes, called=now, caller=caller), frozenset()
+    if any(bid.hears and (bid.approach, bid.onset) == state.caller for bid in bids):
+        state = replace(state, called=now)  # a parked siren that outlasted its call does not begin another elsewhere
+    onsets = dict(state.echoes) if state.called is not None and now - state.called < rules.hold else {}
+    echoes = tuple((bid.approach, bid.onset) for bid in bids if _is_echo(bid, onsets))
+    held = {name for name, _ in echoes}
+    hearing = [bid for bid in bids if bid.hears and bid.approach not in held]
+    since = dict(state.waiting)
+    waiting = tuple((bid.approach, since.get(bid.approach, now)) for bid in hearing if bid.ready)
+    state = replace(state, waiting=waiting, echoes=echoes)
+    best = _best(rules, hearing)
+    if best is None:
+        return state, frozenset()
+    if best.ready:
+        return state, frozenset((best.approach,))
+    late = [bid for bid in hearing if bid.ready and now - dict(waiting)[bid.approach] >= rules.settle]
+    instead = _best(rules, late)
+    return state, frozenset() if instead is None else frozenset((instead.approach,))
+
+
+def forget(state: ArbitrationState, lost: Collection[str]) -> ArbitrationState:
+    """Return the state when the input of the ``lost`` approaches is gone.
+
+    With the approach that called goes what was held back because of it: the siren may now be heard nowhere but there.
+    """
+    if state.caller is not None and state.caller[0] in lost:
+        return ArbitrationState()
+    waiting, echoes = (
+        tuple(entry for entry in entries if entry[0] not in lost) for entries in (state.waiting, state.echoes)
+    )
+    return replace(state, waiting=waiting, echoes=echoes)
+
+
+def _is_echo(bid: Bid, onsets: Mapping[str, Samples]) -> bool:
+    """Return whether ``bid`` goes on about the siren of the call that has ended."""
+    return bid.hears and onsets.get(bid.approach) == bid.onset and bid.motion is not Motion.APPROACHING
+
+
+def _best(rules: ArbitrationRules, bids: Sequence[Bid]) -> Bid | None:
+    """Return the bid that wins; in a draw the one that stands first in the configuration."""
+    if not bids:
+        return None
+    loudest = max(bid.level_db for bid in bids)
+    close = [bid for bid in bids if loudest - bid.level_db < rules.margin_db or bid.level_db == loudest]
+    return min(close, key=lambda bid: (bid.priority, bid.onset + bid.ahead))

@@ -1,0 +1,277 @@
+"""What each command does. Every function imports what it needs itself, for start-up time."""
+# ruff: noqa: PLC0415, T201
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirend.errors import ConfigError, DeviceError, UsageError
+from sirend.host.files import is_other
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from sirend.config.settings import Config
+    from sirend.replay.replay import Wishes
+
+TRAINING = {
+    "train": "make a model bundle from a folder of recordings",
+    "evaluate": "measure a model bundle on a folder of recordings",
+}
+"""The commands of the extra ``train``; each has a module in ``sirend.training``."""
+SHELLS = ("bash", "zsh")
+"""Shells that a completion can be printed for."""
+REALTIME_BLOCK_S = 0.05
+
+
+def run(args: argparse.Namespace) -> int:
+    """Listen until told to stop."""
+    from sirend.config import load as config
+    from sirend.detect import bundle
+    from sirend.service import daemon as service
+
+    loaded = config.load(args.config)
+    stop = threading.Event()
+    rereading = service.Rereading(lambda: config.load(args.config))
+    with service.stopping(stop), service.hanging_up(rereading.asked):
+        service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()
+    return 0
+
+
+def replay(args: argparse.Namespace) -> int:
+    """Send recordings through the pipeline."""
+    from sirend.config import load as config
+    from sirend.replay.replay import Wishes
+
+    wishes = Wishes(
+        events=None if args.events == "-" else Path(args.events),
+        scores=args.scores,
+        plot=args.plot,
+        is_mqtt=args.mqtt,
+        start=args.start,
+        is_realtime=args.speed == "realtime",
+        block_s=REALTIME_BLOCK_S if args.speed == "realtime" else 1.0,
+    )
+    _check_outputs(wishes, args.wavs)
+    _replay(config.load(args.config), args.model, wishes, args.wavs)
+    return 0
+
+
+def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[str]) -> None:
+    from sirend.config.load import sign_key
+    from sirend.detect import bundle
+    from sirend.detect.classifier import Classifier
+    from sirend.replay.replay import Replay
+
+    loaded = bundle.load(bundle.find(model or config.detect.model))
+    key_file = config.mqtt.sign_key_file
+    key = None if key_file is None else sign_key(key_file)
+    Replay(config, loaded, Classifier(loaded, len(config.approaches)), wishes, key).run(names)
+
+
+def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
+    """Raise ``UsageError`` where an output would replace a recording or another output."""
+    outputs = [path for path in (wishes.events, wishes.scores, wishes.plot) if path is not None]
+    for index, path in enumerate(outputs):
+        others = [*outputs[:index], *map(Path, names)]
+        if not is_other(path) and path.resolve() in [other.resolve() for other in others]:
+            raise UsageError(f"{path} is named twice: writing it would destroy what else it is for")
+
+
+def simulate(args: argparse.Namespace) -> int:
+    """Write a simulated drive-by and the truth about it."""
+    from sirend.simulate import junction
+    from sirend.simulate.scene import Scene, render, write
+
+    scene = Scene(
+        siren=args.siren,
+        profile=args.profile,
+        start_m=args.start_m,
+        speed_kmh=args.speed_kmh,
+        pass_m=args.pass_m,
+        snr_db=args.snr_db,
+        seed=args.seed,
+        background=args.background,
+    )
+    if args.leg is not None and not args.approaches:
+        raise UsageError(f"--leg {args.leg} means nothing without --approaches")
+    write(scene, args.out, partial(junction.render, leg=args.leg or "north") if args.approaches else render)
+    return 0
+
+
+def selftest(args: argparse.Namespace) -> int:
+    """Send the built-in siren through the pipeline and say what became of it."""
+    import json
+
+    from sirend.config import load as config
+    from sirend.publish.mqtt.guest import Delivery
+    from sirend.selftest import run as proof
+
+    loaded = config.load(args.config)
+    payload = proof.payload(loaded)
+    print(json.dumps(payload, sort_keys=True), flush=True)
+    if not args.no_mqtt:
+        with Delivery(loaded.mqtt, loaded.site, [each.name for each in loaded.approaches], "selftest") as delivery:
+            delivery.selftest(payload)
+    if not payload["passed"]:
+        raise ConfigError(f"self-test with {payload['model']}", [f"{payload['problem']}; check detect and the model"])
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Tell every problem of a configuration and its model, or what it amounts to."""
+    from sirend.cli.check import check as check_file
+
+    print("\n".join(["ok", *check_file(args.config)]))
+    return 0
+
+
+def devices(_args: argparse.Namespace) -> int:
+    """List the audio inputs."""
+    from sirend.audio import portaudio
+
+    for each in portaudio.inputs():
+        place = "" if each.socket is None else f"{each.socket}, "
+        print(f"{each.name!r}: {place}{each.channels} channels, {each.rate_hz} Hz")
+    return 0
+
+
+def listen(args: argparse.Namespace) -> int:
+    """Print what a signal controller would act on, and act on it where outputs are configured."""
+    from sirend.config import load as config
+    from sirend.controller.listen import consumer_of
+    from sirend.controller.listen import listen as follow
+    from sirend.service import daemon as service
+
+    loaded = config.load(args.config)
+    consumer = consumer_of(loaded, verify=args.verify)
+    stop = threading.Event()
+    with service.stopping(stop):
+        follow(loaded, consumer, lambda line: print(line, flush=True), stop)
+    return 0
+
+
+def events(args: argparse.Namespace) -> int:
+    """List the journal."""
+    from sirend.config import load as config
+    from sirend.publish import journal_reader as history
+
+    journal = args.journal
+    if journal is None:
+        journal = config.load(args.config, for_onlooker=True).journal.path if args.config else None
+    if journal is None:
+        raise UsageError("there is no journal to read: give --journal FILE, or --config FILE with journal.path set")
+    wanted = history.Wanted(args.since, args.until, args.approach, args.type)
+    torn: list[str] = []
+    chosen = filter(wanted.includes, history.read(journal, torn))
+    if args.csv:
+        history.write_csv(chosen, sys.stdout)
+    else:
+        for event in chosen:
+            print(history.line(event))
+    for place in torn:
+        sys.stderr.write(f"sirend: warning: {place} is no whole event; it is left out\n")
+    return 0
+
+
+def monitor(args: argparse.Namespace) -> int:
+    """Show a running daemon in the terminal."""
+    from sirend.config import load as config
+    from sirend.observe.monitor import Monitor
+    from sirend.service import daemon as service
+
+    loaded = config.load(args.config, for_onlooker=True)
+    stop = threading.Event()
+    with service.stopping(stop):
+        Monitor(loaded.web).run(stop)
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Simulate a drive-by, replay it and draw it."""
+    from sirend.config.settings import Config
+    from sirend.replay.replay import Wishes
+    from sirend.simulate.scene import Scene, write
+
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(f"{args.out}: cannot be made: {error.strerror}; name another folder with --out") from error
+    wav, plot, scores = (args.out / f"drive-by{suffix}" for suffix in (".wav", ".png", ".csv"))
+    print("An ambulance drives past a microphone at 60 km/h, 300 m away at first. What sirend says:", flush=True)
+    write(Scene(), wav)
+    _replay(Config(), args.model, Wishes(scores=scores, plot=plot), [str(wav)])
+    print(f"The sound is in {wav}, the scores are in {scores}, the picture is in {plot}")
+    return 0
+
+
+def schema(args: argparse.Namespace) -> int:
+    """Print a JSON Schema."""
+    import json
+
+    from sirend.call import event as events
+
+    schemas = {"event": events.schema, "health": events.health_schema, "ack": events.ack_schema}
+    print(json.dumps(schemas[args.what](), indent=2))
+    return 0
+
+
+def completion(args: argparse.Namespace) -> int:
+    """Print a completion of every command for a shell."""
+    try:
+        import shtab  # an extra
+    except ModuleNotFoundError:
+        raise UsageError(
+            "`sirend completion` needs shtab: sudo make install EXTRAS=completion, or make venv EXTRAS=completion"
+        ) from None
+    from sirend.cli.main import parser
+
+    print(shtab.complete(parser(["completion"]), args.shell))
+    return 0
+
+
+def pki(args: argparse.Namespace) -> int:
+    """Make certificates and keys."""
+    from sirend.cli import pki as authority
+
+    return authority.main(args)
+
+
+def pki_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the words of ``sirend pki``, which its own module knows."""
+    from sirend.cli import pki as authority
+
+    authority.add_arguments(parser)
+
+
+def training_module(name: str) -> Any:  # noqa: ANN401  a module with ``add_arguments`` and ``main``
+    """Return the module of a training command; raise ``UsageError`` when its dependencies are missing."""
+    try:
+        return importlib.import_module(f"sirend.training.{name}")
+    except ModuleNotFoundError as error:
+        raise _needs_training(name) from error
+
+
+def training(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return the function of a training command."""
+
+    def command(args: argparse.Namespace) -> int:
+        try:
+            return int(training_module(name).main(args))
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("tensorflow", "keras"):
+                raise _needs_training(name) from error
+            raise
+
+    return command
+
+
+def _needs_training(name: str) -> UsageError:
+    version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    return UsageError(f"`sirend {name}` needs TensorFlow, which {version} may lack: make venv EXTRAS=train")

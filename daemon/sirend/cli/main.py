@@ -1,0 +1,261 @@
+"""The command ``sirend``: its words, and how errors become exit codes.
+
+Modules that take time or memory to import are imported by the commands that need them (``commands``): on a Raspberry Pi
+a second of start-up is a second in which no siren is heard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import sirend
+from sirend.cli import commands
+from sirend.cli.examples import EXAMPLES, WHOLE
+from sirend.errors import ConfigError, DeviceError, SirendError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+LEGS = ("north", "east", "south", "west")
+BUG = 70
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are ``UsageError``."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ``UsageError``."""
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: the process's) and return its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        with _logging(), _terminating():
+            args = parser(words).parse_args(words)
+            code = int(args.command(args))
+            _flush()
+    except SirendError as error:
+        for line in _lines(error):
+            _say(f"error: {line}")
+        code = error.exit_code
+    except BrokenPipeError:  # whoever read the output has seen enough
+        code = 0
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception:  # noqa: BLE001  everything else is a bug
+        traceback.print_exc()
+        _say("error: this is a bug in sirend; please report the lines above")
+        code = BUG
+    _settle()
+    return code
+
+
+def parser(words: Sequence[str] = ()) -> Parser:
+    """Return the parser for the command line ``words``; only those that train, or want all, import what that needs."""
+    top = Parser(
+        prog="sirend",
+        description="Hears an emergency vehicle's siren and tells the signal controller over MQTT.",
+        epilog=WHOLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"sirend {sirend.__version__}")
+    known = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Parser:
+        made = known.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(command=command)
+        return made
+
+    run = add("run", commands.run, "listen to the microphone and call, until told to stop")
+    replay = add("replay", commands.replay, "send recordings through the pipeline")
+    simulate = add("simulate", commands.simulate, "write a simulated drive-by and the truth about it")
+    check = add("check", commands.check, "tell every problem of a configuration and its model")
+    selftest = add("selftest", commands.selftest, "send a built-in siren through the pipeline and tell the broker")
+    add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
+    listen = add("listen", commands.listen, "print what a signal controller is to act on, and act on it")
+    monitor = add("monitor", commands.monitor, "show in the terminal what a running daemon hears")
+    _add_events(add("events", commands.events, "list the journal, filter it, export it as CSV"))
+    demo = add("demo", commands.demo, "simulate a drive-by, replay it and draw it")
+    schema = add("schema", commands.schema, "print the JSON Schema of events, of health or of acknowledgements")
+    completion = add("completion", commands.completion, "print a completion for the shell")
+    completion.add_argument("shell", choices=commands.SHELLS)
+    for each in (run, check, listen, monitor, selftest):
+        _config(each, required=True)
+    _add_replay(replay)
+    _add_simulate(simulate)
+    listen.add_argument("--verify", action="store_true", help="act only on fresh, signed messages in order")
+    selftest.add_argument("--no-mqtt", action="store_true", help="do not publish the result")
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where to (default: %(default)s)"
+    )
+    _model(demo)
+    schema.add_argument(
+        "what", nargs="?", choices=("event", "health", "ack"), default="event", help="default: %(default)s"
+    )
+    pki = add("pki", commands.pki, "make the certificates and keys of a broker, its sites and their controllers")
+    is_whole = words[:1] == ["completion"]
+    if is_whole or words[:1] == ["pki"]:
+        commands.pki_arguments(pki)
+    for name, text in commands.TRAINING.items():
+        made = add(name, commands.training(name), text)
+        if is_whole or words[:1] == [name]:
+            commands.training_module(name).add_arguments(made)
+    return top
+
+
+def _add_replay(made: Parser) -> None:
+    _config(made, required=False)
+    _model(made)
+    made.add_argument(
+        "--speed",
+        choices=("max", "realtime"),
+        default="max",
+        help="realtime takes as long as the recording (default: max)",
+    )
+    made.add_argument("--events", metavar="FILE", default="-", help="JSON Lines; - is the standard output (default)")
+    made.add_argument("--scores", type=Path, metavar="FILE", help="CSV, one row a window and approach")
+    made.add_argument("--plot", type=Path, metavar="FILE.png", help="a picture of what was heard and called")
+    made.add_argument("--mqtt", action="store_true", help="publish the events to the configured broker as well")
+    made.add_argument(
+        "--start",
+        type=_utc,
+        default="1970-01-01T00:00:00Z",
+        metavar="TIME",
+        help="when the recordings began, such as 2026-11-22T21:03:00Z (default: 1970)",
+    )
+    made.add_argument("wavs", nargs="+", metavar="WAV", help="each starts a fresh pipeline")
+
+
+def _add_events(made: Parser) -> None:
+    _config(made, required=False)
+    made.add_argument("--journal", type=Path, metavar="FILE", help="a journal other than the configured one")
+    made.add_argument("--since", type=_utc, metavar="TIME", help="from this time on, such as 2026-11-22T21:03:00Z")
+    made.add_argument("--until", type=_utc, metavar="TIME", help="before this time")
+    made.add_argument("--approach", metavar="NAME", help="of this approach only")
+    made.add_argument("--type", choices=("approaching", "cleared"), help="of this type only")
+    made.add_argument("--csv", action="store_true", help="comma-separated values with a header")
+
+
+def _add_simulate(made: Parser) -> None:
+    made.add_argument("out", type=Path, metavar="OUT.wav", help="OUT.json gets the truth: what is audible when")
+    made.add_argument(
+        "--siren",
+        default="wail",
+        help="wail, yelp, hilo, ...: a wrong one lists all of the profile (default: %(default)s)",
+    )
+    made.add_argument("--profile", default="us", help="country: ch, de, fr, it, jp, uk or us (default: %(default)s)")
+    for name, default, text in (
+        ("start-m", 300.0, "distance along the street at the start, m"),
+        ("speed-kmh", 60.0, "speed, km/h"),
+        ("pass-m", 8.0, "distance of the microphone from the lane, m"),
+        ("snr-db", 5.0, "siren over background at the closest point, dB"),
+    ):
+        made.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)g)")
+    made.add_argument(
+        "--approaches", action="store_true", help="a junction of four legs: a channel for each microphone, n e s w"
+    )
+    made.add_argument("--leg", choices=LEGS, help="with --approaches: where it comes from (default: north)")
+    made.add_argument("--background", type=Path, metavar="WAV", help="default: a synthetic street")
+    made.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)d)")
+
+
+def _config(made: Parser, *, required: bool) -> None:
+    made.add_argument("--config", type=Path, required=required, metavar="FILE", help="the YAML configuration")
+
+
+def _model(made: Parser) -> None:
+    made.add_argument("--model", type=Path, metavar="DIR", help="a model bundle other than the configured one")
+
+
+def _utc(text: str) -> datetime:
+    """Return an ISO 8601 time, in UTC where it does not say."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-22T21:03:00Z") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _lines(error: SirendError) -> list[str]:
+    """Return an error in lines, one for each problem."""
+    if isinstance(error, ConfigError):
+        return [f"{error.where}: {problem}" for problem in error.problems]
+    return str(error).splitlines()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"sirend: {text}\n")
+
+
+def _flush() -> None:
+    """Write what waits for the standard output."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DeviceError(f"the standard output cannot be written: {error.strerror}; free some space") from error
+
+
+def _settle() -> None:
+    """Drop what the standard output did not take, or the interpreter complains of it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _OneLine(logging.Formatter):
+    """Formats a record as the other lines of the command."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"sirend: {record.levelname.lower()}: {super().format(record)}"
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """Send the log to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    log = logging.getLogger("sirend")
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that no unfinished file stays."""
+
+    def terminate(*_: object) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

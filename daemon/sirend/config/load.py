@@ -1,0 +1,185 @@
+"""``load``, the only reader of YAML and environment: a file becomes ``settings``, or every problem in it at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+from pathlib import Path
+
+from sirend.call.event import key_problem
+from sirend.config import fields as keys
+from sirend.config import listen as listen_settings
+from sirend.config import yamlfile
+from sirend.config.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
+from sirend.errors import ConfigError
+from sirend.host.files import is_there
+
+
+def load(path: Path | None, *, for_onlooker: bool = False) -> Config:
+    """Return the configuration in the YAML file ``path``, or the defaults when ``path`` is None.
+
+    Relative file names in it are relative to its folder. Secrets may lack ``for_onlooker``: only root and the service
+    can read them, and whoever just reads what the daemon tells does not need them. Raises ``ConfigError`` with every
+    problem at once.
+    """
+    if path is None:
+        return Config()
+    content = yamlfile.read(path)
+    problems: list[str] = []
+    config = keys.read_mapping(Config, {} if content is None else content, "", problems)
+    config = _with_files(config, path.absolute().parent, problems, for_onlooker=for_onlooker)
+    wrong = [problem.split(" ")[0] for problem in problems]  # what stands for these now is not what the user wrote
+    problems += [found for found in _contradictions(config) if not any(key in found for key in wrong)]
+    if problems:
+        raise ConfigError(str(path), problems)
+    return config
+
+
+def secret(path: Path) -> bytes:
+    """Return the first line of the file ``path``, for passwords and keys; raise ``ConfigError`` when there is none."""
+    try:
+        line = path.read_bytes().partition(b"\n")[0].rstrip(b"\r")
+    except OSError as error:
+        raise ConfigError(str(path), [f"the secret cannot be read: {error.strerror}"]) from None
+    if not line:
+        raise ConfigError(str(path), ["the secret's first line is empty"])
+    return line
+
+
+def sign_key(path: Path) -> bytes:
+    """Return the key in the first line of the file ``path``; raise ``ConfigError`` when it lacks or is too short."""
+    key = secret(path)
+    if (problem := key_problem(key)) is not None:
+        raise ConfigError(str(path), [problem])
+    return key
+
+
+def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlooker: bool) -> Config:
+    """Return ``config`` with every file name made absolute."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+
+    def existing(name: Path | None, key: str, hint: str = "") -> Path | None:
+        if name is None:
+            return None
+        found = folder / name
+        if not is_there(found):
+            problems.append(f"{key} is {str(name)!r}: there is no file {found}{hint}")
+        return found
+
+    def of_secret(name: Path | None, key: str) -> Path | None:
+        bare = name is not None and name.name == str(name)
+        if name is not None and bare and credentials and is_there(Path(credentials) / name):
+            return Path(credentials) / name
+        if for_onlooker:
+            return plain(name)
+        hint = "; for a systemd credential set CREDENTIALS_DIRECTORY=/etc/credstore" if bare and not credentials else ""
+        return existing(name, key, hint)
+
+    def plain(name: Path | None) -> Path | None:
+        return None if name is None else folder / name
+
+    tls = config.mqtt.tls
+    if tls is not None:
+        tls = TlsConfig(
+            ca_file=existing(tls.ca_file, "mqtt.tls.ca_file"),
+            cert_file=existing(tls.cert_file, "mqtt.tls.cert_file"),
+            key_file=of_secret(tls.key_file, "mqtt.tls.key_file"),
+        )
+    served = config.web.tls
+    if served is not None:
+        served = ServerTlsConfig(
+            cert_file=existing(served.cert_file, "web.tls.cert_file"),
+            key_file=of_secret(served.key_file, "web.tls.key_file"),
+        )
+    return dataclasses.replace(
+        config,
+        web=dataclasses.replace(config.web, tls=served, token_file=of_secret(config.web.token_file, "web.token_file")),
+        detect=dataclasses.replace(config.detect, model=plain(config.detect.model)),
+        journal=dataclasses.replace(config.journal, path=plain(config.journal.path)),
+        clips=dataclasses.replace(config.clips, path=plain(config.clips.path)),
+        listen=listen_settings.with_files(config.listen, of_secret),
+        mqtt=dataclasses.replace(
+            config.mqtt,
+            tls=tls,
+            password_file=of_secret(config.mqtt.password_file, "mqtt.password_file"),
+            sign_key_file=of_secret(config.mqtt.sign_key_file, "mqtt.sign_key_file"),
+        ),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether ``host`` is this very machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _contradictions(config: Config) -> list[str]:
+    """Return a problem for each pair of keys that cannot both hold."""
+    detect, call, mqtt = config.detect, config.call, config.mqtt
+    problems = _misplaced(config)
+    problems += listen_settings.contradictions(config.listen, [approach.name for approach in config.approaches])
+    if detect.enter is not None and detect.exit is not None and detect.exit >= detect.enter:
+        problems.append(f"detect.exit is {detect.exit:g}: it must lie below detect.enter, {detect.enter:g}")
+    if call.max_presence_s < call.min_duration_s:
+        problems.append(
+            f"call.max_presence_s is {call.max_presence_s:g}: "
+            f"it must reach call.min_duration_s, {call.min_duration_s:g} s"
+        )
+    refresh_s = max(1.0, detect.hop_s)
+    if call.valid_for_s < 2.0 * refresh_s:
+        problems.append(
+            f"call.valid_for_s is {call.valid_for_s:g}: a state is repeated every {refresh_s:g} s with this "
+            f"detect.hop_s and must stay valid for twice that"
+        )
+    if mqtt.password_file is not None and mqtt.username is None:
+        problems.append("mqtt.password_file is set: mqtt.username must be set as well")
+    if mqtt.tls is not None and (mqtt.tls.cert_file is None) != (mqtt.tls.key_file is None):
+        problems.append("mqtt.tls needs both of cert_file and key_file, or neither")
+    if mqtt.tls is None and not mqtt.insecure and not _is_loopback(mqtt.host):
+        problems.append(
+            f"mqtt.host is {mqtt.host!r}: a plain connection leaves this machine readable and forgeable by anyone on "
+            "the way; set mqtt.tls, or mqtt.insecure: true if the network is trusted"
+        )
+    if config.clips.enabled and config.clips.path is None:
+        problems.append("clips.enabled is true: name the folder for them in clips.path")
+    return problems + _viewing(config.web)
+
+
+def _misplaced(config: Config) -> list[str]:
+    """Return what is wrong with the approaches and the channels that they listen to."""
+    audio = config.audio
+    problems = [
+        f"approaches[{i}].channel is {approach.channel}: "
+        f"with audio.channels {audio.channels} allowed is 0 to {audio.channels - 1}"
+        for i, approach in enumerate(config.approaches)
+        if approach.channel >= audio.channels and approach.device in (None, audio.device)
+    ]
+    names = [approach.name for approach in config.approaches]
+    problems += [
+        f"approaches[{i}].name is {name!r}: approaches[{names.index(name)}] has it already"
+        for i, name in enumerate(names)
+        if names.index(name) < i
+    ]
+    places = [(approach.device or audio.device, approach.channel) for approach in config.approaches]
+    problems += [
+        f"approaches[{i}].channel is {place[1]}: approaches[{places.index(place)}] has it already"
+        for i, place in enumerate(places)
+        if places.index(place) < i
+    ]
+    return problems if config.approaches else ["approaches is empty: name at least one"]
+
+
+def _viewing(web: WebConfig) -> list[str]:
+    """Return what is wrong with who may see the page."""
+    problems = []
+    if web.tls is not None and (web.tls.cert_file is None or web.tls.key_file is None):
+        problems.append("web.tls needs both of cert_file and key_file")
+    if web.enabled and not _is_loopback(web.bind) and (web.token_file is None or web.tls is None):
+        problems.append(
+            f"web.bind is {web.bind!r}: others than this machine may look only with a token and encrypted; "
+            "set web.token_file and web.tls, or web.bind: 127.0.0.1"
+        )
+    return problems

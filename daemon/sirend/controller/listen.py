@@ -1,0 +1,137 @@
+"""``sirend listen``, the reference consumer: prints the calls in force, acts on them, tells what became of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sirend.call.event import ACK_SCHEMA, canonical, utc_text
+from sirend.client import Consumer, Keyring, Subscription, Topics
+from sirend.errors import ConfigError
+from sirend.host.systemd import Notifier
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from sirend.client import Call
+    from sirend.config.settings import Config
+    from sirend.controller.outputs import Output
+
+POLL_S = 0.2
+ACK_S = 5.0
+"""How often an acknowledgement is repeated while a call stands, and how long one is of any use."""
+_log = logging.getLogger(__name__)
+
+
+class Acknowledgements:
+    """What was last told of each approach, and what has to be told now."""
+
+    def __init__(self, outputs: dict[str, Output]) -> None:
+        """Tell of ``outputs``, by name."""
+        self._outputs = outputs
+        self._said: dict[str, tuple[dict[str, Any], float]] = {}
+
+    def due(self, call: Call) -> bytes | None:
+        """Return the acknowledgement of ``call`` where it differs from the last, or has to be repeated."""
+        about = self._about(call)
+        before, said_at = self._said.get(call.approach, ({}, 0.0))
+        is_due = call.is_active and time.monotonic() - said_at >= ACK_S
+        if about == before and not is_due:
+            return None
+        self._said[call.approach] = (about, time.monotonic())
+        return canonical({**about, "at": utc_text(datetime.now(UTC))}).encode()
+
+    def _about(self, call: Call) -> dict[str, Any]:
+        statement = call.statement
+        reports = {name: output.report(call.approach) for name, output in self._outputs.items()}
+        known = {name: report for name, report in reports.items() if report is not None}
+        verdicts = [report.confirmed for report in known.values()]
+        confirmed = False if False in verdicts else None if None in verdicts or not verdicts else True
+        return {
+            "schema": ACK_SCHEMA,
+            "site": call.site,
+            "approach": call.approach,
+            "state": call.state,
+            "reason": call.reason,
+            "event_id": None if statement is None else statement.event_id,
+            "confirmed": confirmed,
+            "outputs": {
+                name: {"confirmed": report.confirmed, "detail": report.detail, "problem": report.problem}
+                for name, report in known.items()
+            },
+        }
+
+
+def consumer_of(config: Config, *, verify: bool) -> Consumer:
+    """Return the consumer of a site.
+
+    It asks for signatures when ``verify`` says so, and whenever there is a key and something acts on the calls. Raises
+    ``ConfigError`` when there is no key, or it cannot be read.
+    """
+    key_file = config.mqtt.sign_key_file
+    if verify and key_file is None:
+        raise ConfigError("mqtt.sign_key_file", ["--verify needs a key: name its file"])
+    keys = Keyring.read(key_file) if key_file is not None and (verify or config.listen.acts) else None
+    approaches = [approach.name for approach in config.approaches]
+    return Consumer(Topics(config.mqtt.prefix, config.site), approaches, keys, config.listen.rehearsal)
+
+
+def outputs_of(config: Config) -> dict[str, Output]:
+    """Return the configured outputs by name; raise ``ConfigError`` when one lacks its library or a secret.
+
+    The libraries of relays and controllers are extras: they are imported only where they are configured.
+    """
+    listen = config.listen
+    outputs: dict[str, Output] = {}
+    if listen.ntcip is not None:
+        from sirend.controller.outputs.ntcip import Ntcip  # noqa: PLC0415
+
+        outputs["ntcip"] = Ntcip(listen.ntcip)
+    if listen.relays:
+        from sirend.controller.outputs.relay import Relays  # noqa: PLC0415
+
+        outputs["relay"] = Relays(listen.relays)
+    if listen.command is not None:
+        from sirend.controller.outputs.command import Command  # noqa: PLC0415
+
+        outputs["command"] = Command(listen.command, listen.command_timeout_s)
+    return outputs
+
+
+def listen(config: Config, consumer: Consumer, say: Callable[[str], None], stop: threading.Event) -> None:
+    """Say, act on and acknowledge every change of the effective calls until ``stop`` is set; ``say`` gets JSON lines.
+
+    Raises ``DeviceError`` when an output cannot be opened. A missing broker or controller is waited for.
+    """
+    outputs = outputs_of(config)
+    acks = Acknowledgements(outputs)
+    with ExitStack() as opened:
+        subscription = opened.enter_context(Subscription(config.mqtt, consumer))
+        for output in outputs.values():
+            opened.enter_context(output)
+        notifier = Notifier()
+        notifier.send("READY=1", "STATUS=listening")
+        opened.callback(notifier.send, "STOPPING=1")
+        while not stop.is_set():
+            notifier.send("WATCHDOG=1")
+            for call in subscription.changes(POLL_S):
+                for output in outputs.values():
+                    output.act(call)
+                say(line_of(call))
+            for output in outputs.values():
+                output.beat()
+            if config.listen.ack and subscription.is_connected:
+                for call in subscription.effective():
+                    ack = acks.due(call)
+                    if ack is not None:
+                        subscription.publish(consumer.topics.ack(call.approach), ack, ACK_S)
+
+
+def line_of(call: Call) -> str:
+    """Return a change as one line of JSON."""
+    about = {"site": call.site, "approach": call.approach, "state": call.state, "reason": call.reason}
+    return canonical({**about, "at": utc_text(call.at)})

@@ -1,0 +1,154 @@
+"""The only feature extractor there is: pcm -> log-mel spectrogram. The daemon and the training share it.
+
+A window's features are made of frames on a fixed grid, so that a hop needs only the frames of its new samples
+(``Extractor``). The level is normalised in the mel domain, per window: microphones and distances differ by tens of dB,
+and what lies below ``low_hz`` (wind, rumble, DC) must not set the gain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+if TYPE_CHECKING:
+    from sirend.audio.stream import Pcm, Window
+
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What a model was trained on. Every field takes part in ``digest``; the manifest of a bundle holds them all."""
+
+    sample_rate_hz: int = 16_000
+    window_samples: int = 32_000
+    frame_samples: int = 400
+    """Length of the periodic Hann window: 25 ms, as in AudioSet networks."""
+    step_samples: int = 160
+    """Distance between frames: 10 ms."""
+    fft_samples: int = 512
+    bands: int = 64
+    low_hz: float = 125.0
+    high_hz: float = 7500.0
+    log_offset: float = 0.001
+    """Added to a normalised mel magnitude before the logarithm."""
+    target_rms: float = 2.0
+    """RMS of the mel magnitudes of a window after normalisation: that of a street recording at about -22 dBFS."""
+    max_gain: float = 1000.0
+    """Largest gain (60 dB) of the normalisation: silence stays silence."""
+
+    @property
+    def frames(self) -> int:
+        """Frames in a window."""
+        return 1 + (self.window_samples - self.frame_samples) // self.step_samples
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the fields in canonical JSON."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def hann(self) -> Features:
+        """Periodic Hann window, float32[frame_samples]."""
+        phase = 2.0 * np.pi * np.arange(self.frame_samples) / self.frame_samples
+        return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+
+    @cached_property
+    def mel_weights(self) -> Features:
+        """Triangular filters on the HTK mel scale, float32[fft_samples // 2 + 1, bands]; the DC bin weighs nothing."""
+        bins = fft.rfftfreq(self.fft_samples, 1.0 / self.sample_rate_hz)
+        edges = np.linspace(_mel(self.low_hz), _mel(self.high_hz), self.bands + 2)
+        mel = _mel(bins)[:, np.newaxis]
+        rising = (mel - edges[:-2]) / (edges[1:-1] - edges[:-2])
+        falling = (edges[2:] - mel) / (edges[2:] - edges[1:-1])
+        weights = np.maximum(0.0, np.minimum(rising, falling))
+        weights[0] = 0.0
+        return weights.astype(np.float32)
+
+
+def _mel(hz: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return HTK mel: 1127 ln(1 + f / 700)."""
+    return np.asarray(1127.0 * np.log1p(np.asarray(hz) / 700.0))
+
+
+def mel_frames(spec: FeatureSpec, pcm: Pcm) -> Features:
+    """Return the linear mel magnitudes of float32[..., n] samples: float32[..., frames, bands]."""
+    framed = np.lib.stride_tricks.sliding_window_view(pcm, spec.frame_samples, axis=-1)[..., :: spec.step_samples, :]
+    spectrum = np.abs(fft.rfft(framed * spec.hann, spec.fft_samples, axis=-1))
+    return np.asarray(spectrum @ spec.mel_weights, dtype=np.float32)
+
+
+def normalise(spec: FeatureSpec, mel: Features) -> Features:
+    """Return the log of linear mel magnitudes float32[..., frames, bands] brought to the same level."""
+    rms = np.sqrt(np.mean(np.square(mel), axis=(-2, -1), keepdims=True))
+    gain = np.minimum(spec.max_gain, spec.target_rms / np.maximum(rms, np.float32(1e-12)))
+    return np.asarray(np.log(mel * gain + np.float32(spec.log_offset)), dtype=np.float32)
+
+
+def log_spectrogram(spec: FeatureSpec, pcm: Pcm) -> Features:
+    """Return the features of whole windows: float32[..., window_samples] -> float32[..., frames, bands]."""
+    return normalise(spec, mel_frames(spec, pcm))
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrogram:
+    """A window in the mel domain, for a network to take what it needs of it."""
+
+    spec: FeatureSpec
+    mel: Features
+    """Linear magnitudes float32[approaches, frames, bands]."""
+    said: dict[int, Features] = field(default_factory=dict)
+    """What a backbone said of patches, by the frame at which they begin: float32[approaches, outputs] each.
+
+    Whoever listens to a patch leaves it here, and finds what was left while the window had not yet slid off it.
+    """
+
+    @classmethod
+    def of(cls, spec: FeatureSpec, pcm: Pcm) -> Self:
+        """Return the spectrogram of windows float32[approaches, window_samples] that follow no other."""
+        return cls(spec, mel_frames(spec, pcm))
+
+    @property
+    def log(self) -> Features:
+        """The features float32[approaches, frames, bands], the level normalised over the window."""
+        return normalise(self.spec, self.mel)
+
+    def patch(self, start: int, frames: int) -> Features:
+        """Return float32[approaches, frames, bands] from frame ``start`` on, the level normalised over the patch.
+
+        A patch knows nothing of the window around it, so what is made of it holds for the next window too.
+        """
+        return normalise(self.spec, self.mel[:, start : start + frames])
+
+
+class Extractor:
+    """Spectrograms of consecutive windows, computing only the frames that a hop brings."""
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        """Start with nothing remembered."""
+        self.spec = spec
+        self._mel: Features | None = None
+        self._said: dict[int, Features] = {}
+
+    def spectrogram(self, window: Window) -> Spectrogram:
+        """Return the spectrogram of ``window``, that of ``Spectrogram.of`` but for what was said before."""
+        spec = self.spec
+        fresh, odd = divmod(window.fresh, spec.step_samples)
+        if self._mel is None or odd or fresh >= spec.frames:
+            self._mel = mel_frames(spec, window.pcm)
+            self._said = {}
+        else:
+            samples = (fresh - 1) * spec.step_samples + spec.frame_samples
+            last = spec.step_samples * (spec.frames - fresh)
+            self._mel = np.concatenate(
+                (self._mel[:, fresh:], mel_frames(spec, window.pcm[:, last : last + samples])), axis=1
+            )
+            self._said = {start - fresh: said for start, said in self._said.items() if start >= fresh}
+        return Spectrogram(spec, self._mel, self._said)

@@ -1,0 +1,191 @@
+"""The picture of a replay or of a call: what was heard, what was made of it, and when the controller was called.
+
+Only ``check`` and ``png`` import matplotlib.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import sirend
+from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.detect.pitch import HIGH_HZ
+from sirend.errors import UsageError
+from sirend.evidence.chart_data import FRAME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sirend.evidence.chart_data import Call, Strip
+
+TOP_HZ = 5_000
+"""Sirens and their strong harmonics lie below."""
+MOST_STRIPS = 8
+"""Recordings that fit in one picture."""
+MINUTES_S = 120.0
+"""Length from which times are shown in minutes."""
+CALL_COLOUR = "#d62728"
+SIREN_COLOUR = "#f2b134"
+PANELS = (("spectrum", 3.0), ("pitch", 1.5), ("scores", 1.9), ("levels", 1.0), ("decisions", 0.7))
+"""The panels of a recording from top to bottom, and their shares of its height."""
+HEIGHT = 7.4
+"""Of a recording, inches."""
+LANE = 0.28
+"""What each approach after the first adds to it, inches."""
+ROOM = 0.07
+"""Share of the width that a word needs."""
+
+
+def check() -> None:
+    """Raise ``UsageError`` when matplotlib is not installed, before an hour is spent on a replay."""
+    try:
+        import matplotlib  # noqa: F401, ICN001, PLC0415  an extra
+    except ImportError as error:
+        raise UsageError("--plot needs matplotlib: sudo make install EXTRAS=plot, or make venv EXTRAS=plot") from error
+
+
+def png(strips: Sequence[Strip], model: str) -> bytes:
+    """Return the picture of ``strips``, judged by ``model``, as a PNG file."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  an extra
+
+    lanes = [LANE * (len(strip.traces) - 1) if strip.traces else 0.0 for strip in strips]
+    figure = Figure(figsize=(13.0, 0.8 + sum(HEIGHT + each for each in lanes)), dpi=110, layout="constrained")
+    unit = HEIGHT / sum(share for _, share in PANELS)
+    ratios = [share * unit + (extra if name == "decisions" else 0.0) for extra in lanes for name, share in PANELS]
+    axes = figure.subplots(len(ratios), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
+    for index, strip in enumerate(strips):
+        _draw(strip, dict(zip([name for name, _ in PANELS], axes[len(PANELS) * index :], strict=False)))
+    figure.suptitle(
+        f"sirend {sirend.__version__} with {model}\n"
+        "red: an emergency vehicle is approaching, the signal controller is called",
+        fontsize=11,
+    )
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the font lacks a sign of a file's name
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _draw(strip: Strip, axes: dict[str, Any]) -> None:
+    """Draw one recording: its panels above each other, with one time below all."""
+    calls = list(strip.calls())
+    name = strip.name.encode(errors="replace").decode()  # file names need not be text
+    title = f"{name}: {len(calls)} {'call' if len(calls) == 1 else 'calls'}"
+    axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
+    _draw_spectrum(strip, axes["spectrum"])
+    _draw_pitch(strip, axes["pitch"])
+    _draw_traces(strip, axes["scores"], axes["levels"])
+    _draw_decisions(strip, calls, axes["decisions"])
+    is_long = strip.end_s > MINUTES_S
+    axes["decisions"].set_xlabel(f"time since the recording began ({'min:s' if is_long else 's'})")
+    for place in axes.values():
+        place.set_xlim(0.0, max(strip.end_s, 1.0))
+        if is_long:
+            place.xaxis.set_major_formatter(lambda at_s, _: _time(at_s, in_minutes=True))
+        place.tick_params(labelbottom=place is axes["decisions"])
+    for call in calls:
+        for place in axes.values():
+            place.axvline(call.start_s, color=CALL_COLOUR, linewidth=1.2)
+            place.axvline(call.end_s, color=CALL_COLOUR, linewidth=1.2, linestyle="--")
+        for panel in ("pitch", "scores", "levels"):
+            axes[panel].axvspan(call.start_s, call.end_s, color=CALL_COLOUR, alpha=0.18, linewidth=0.0)
+        where = f" on {call.start.approach}" if len(strip.traces) > 1 else ""
+        began = f"approaching{where}, {_time(call.start_s, in_minutes=is_long)}"
+        _label(axes["spectrum"], call.start_s, "left", began)
+        if call.end is not None:
+            ended = f"cleared: {call.end.reason}, {_time(call.end_s, in_minutes=is_long)}"
+            _label(axes["spectrum"], call.end_s, "right", ended)
+
+
+def _draw_spectrum(strip: Strip, axis: Any) -> None:  # noqa: ANN401  matplotlib's own types need it installed
+    """Draw the spectrogram, in dB between its background and its loudest tones."""
+    axis.set_ylabel("frequency (kHz)")
+    if not strip.columns:
+        return
+    power_db = 10.0 * np.log10(np.stack(strip.columns, axis=1) + 1e-12)
+    shown = power_db[: FRAME * TOP_HZ // SAMPLE_RATE_HZ]
+    low, high = np.percentile(shown, [20.0, 99.8])
+    axis.imshow(
+        shown,
+        origin="lower",
+        aspect="auto",
+        extent=(0.0, shown.shape[1] * strip.column_samples / SAMPLE_RATE_HZ, 0.0, TOP_HZ / 1000.0),
+        cmap="magma",
+        vmin=low,
+        vmax=max(high, low + 10.0),
+        interpolation="nearest",
+    )
+
+
+def _draw_pitch(strip: Strip, axis: Any) -> None:  # noqa: ANN401
+    """Draw the strongest tone; a faint point is one that hardly stands out of the noise."""
+    track = strip.pitch
+    axis.scatter(
+        track.at_s, np.asarray(track.hz) / 1000.0, s=5.0, c=track.strength, cmap="Greys", vmin=0.0, vmax=0.8, zorder=2
+    )
+    axis.text(1.012, 0.5, "strongest tone;\npale: hardly one", transform=axis.transAxes, va="center", fontsize=8)
+    axis.set_ylim(0.0, HIGH_HZ / 1000.0)
+    axis.set_ylabel("pitch (kHz)")
+    axis.grid(linewidth=0.3)
+
+
+def _draw_traces(strip: Strip, scores: Any, levels: Any) -> None:  # noqa: ANN401
+    """Draw what changes from window to window."""
+    for name, trace in strip.traces.items():
+        where = f", {name}" if len(strip.traces) > 1 else ""
+        scores.plot(trace.end_s, trace.score, linewidth=0.8, alpha=0.6, label=f"score of a window{where}")
+        colour = scores.lines[-1].get_color()
+        scores.plot(trace.end_s, trace.evidence, linewidth=1.8, color=colour, label=f"evidence of a siren{where}")
+        levels.plot(trace.end_s, trace.level_dbfs, linewidth=1.2, color=colour)
+    for threshold, label, style in ((strip.rules.enter, "enter", "--"), (strip.rules.exit, "exit", ":")):
+        scores.axhline(threshold, color="black", linewidth=0.9, linestyle=style, label=f"{label} at {threshold:g}")
+    scores.set_ylim(-0.03, 1.03)
+    scores.set_ylabel("siren, 0 to 1")
+    scores.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False)
+    levels.set_ylabel("level (dBFS)")
+    for axis in (scores, levels):
+        axis.grid(linewidth=0.3)
+
+
+def _draw_decisions(strip: Strip, calls: Sequence[Call], axis: Any) -> None:  # noqa: ANN401
+    """Draw a lane for each approach: where a siren was heard, which way it went, where the controller was called."""
+    from matplotlib.patches import Patch  # noqa: PLC0415  an extra
+
+    names = list(strip.traces)
+    for lane, name in enumerate(names):
+        heard = [(from_s, until_s - from_s) for from_s, until_s in strip.sirens(name)]
+        called = [(call.start_s, call.end_s - call.start_s) for call in calls if call.start.approach == name]
+        axis.broken_barh(heard, (lane + 0.1, 0.4), facecolor=SIREN_COLOUR, hatch="////", edgecolor="#8a5a00", zorder=2)
+        axis.broken_barh(called, (lane + 0.5, 0.4), facecolor=CALL_COLOUR, zorder=2)
+        for from_s, until_s, motion in strip.motions(name):
+            if until_s - from_s >= ROOM * strip.end_s:
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+                middle = (from_s + until_s) / 2.0
+                axis.text(middle, lane + 0.3, motion.value, ha="center", va="center", fontsize=7, bbox=box, zorder=3)
+    axis.set_ylim(max(len(names), 1), 0)
+    axis.set_yticks([lane + 0.5 for lane in range(len(names))], names if len(names) > 1 else ["decisions"])
+    axis.tick_params(left=False)
+    patches = [
+        Patch(facecolor=SIREN_COLOUR, hatch="////", edgecolor="#8a5a00", label="siren heard, and which way"),
+        Patch(facecolor=CALL_COLOUR, label="controller called"),
+    ]
+    axis.legend(
+        handles=patches, loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False, borderaxespad=0.0
+    )
+
+
+def _label(axis: Any, at_s: float, side: str, text: str) -> None:  # noqa: ANN401
+    """Write on the spectrogram, along a line at a time."""
+    box = {"facecolor": CALL_COLOUR, "edgecolor": "none", "pad": 1.5}
+    top = 0.97 * TOP_HZ / 1000.0
+    axis.text(at_s, top, text, ha=side, va="top", rotation=90, color="white", fontsize=8, bbox=box, clip_on=True)
+
+
+def _time(at_s: float, *, in_minutes: bool) -> str:
+    """Return a time for people."""
+    return f"{int(at_s) // 60}:{int(at_s) % 60:02d}" if in_minutes else f"{at_s:.1f} s"

@@ -1,0 +1,207 @@
+"""Evidence: sound, picture and decisions of every call, kept in a folder that is bounded in size and age.
+
+One thread follows the view, another writes, a process of its own draws: nothing of it is ever waited for. What could
+not be kept is counted and is a reason of health.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import queue
+import re
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from sirend.audio.stream import to_samples
+from sirend.errors import ConfigError
+from sirend.evidence.clip import Hop, Take, Tape
+from sirend.host.priority import recede
+from sirend.observe.moment import told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sirend.call.event import Event
+    from sirend.config.settings import ClipsConfig
+    from sirend.host.subprocess import Helper
+    from sirend.observe.snapshot import View
+
+POLL_S = 0.5
+"""How often the view is looked at; its window holds 2 s."""
+WAITING = 4
+"""Clips that wait for the disk; more are dropped and counted."""
+CLOSE_S = 2.0
+PRUNE_S = 3600.0
+DAY_S = 86_400.0
+BYTES_A_MB = 1_000_000
+_OURS = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]{1,64}-[0-9a-f]{8}\.(flac|npz|png|json)")
+
+_log = logging.getLogger(__name__)
+
+
+class Clips:
+    """Keeps clips inside its ``with`` block."""
+
+    def __init__(self, config: ClipsConfig, view: View, helper: Helper) -> None:
+        """Prepare to follow ``view``; raise ``ConfigError`` when there is no folder or no way to draw.
+
+        Pictures are drawn by ``helper``: drawing takes seconds and 100 MB that a daemon must not.
+        """
+        if config.path is None:
+            raise ConfigError("clips.path", ["name the folder for the clips"])
+        if importlib.util.find_spec("matplotlib") is None:
+            raise ConfigError(
+                "clips.enabled", ["matplotlib is missing: sudo make install EXTRAS=plot, or make venv EXTRAS=plot"]
+            )
+        self._folder = config.path
+        self._config = config
+        self._view = view
+        self._helper = helper
+        self._tapes = {
+            approach.name: Tape(to_samples(config.before_s), to_samples(config.max_s), self._make)
+            for approach in view.post.approaches
+        }
+        self._seen = 0
+        self._told = 0
+        self._queue: queue.Queue[Take | None] = queue.Queue(WAITING)
+        self._stop = threading.Event()
+        self._listener = threading.Thread(target=self._listen, name="sirend-clips", daemon=True)
+        self._writer = threading.Thread(target=self._write, name="sirend-clips-disk", daemon=True)
+        self.lost = 0
+        """Clips that were not kept, or not whole."""
+        self.problem: str | None = None
+        """What went wrong with the latest clip, or None."""
+
+    def __enter__(self) -> Self:
+        """Begin to follow."""
+        self._prune()
+        self._listener.start()
+        self._writer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what is at hand; a picture that is being drawn is given up."""
+        self._stop.set()
+        self._listener.join(CLOSE_S)
+        try:
+            self._queue.put(None, timeout=CLOSE_S)
+        except queue.Full:
+            return
+        self._writer.join(CLOSE_S)
+
+    def _make(self, event: Event, past: list[Hop]) -> Take:
+        return Take(event, self._view.post.rules, self._view.post.model, past)
+
+    def _listen(self) -> None:
+        recede()
+        pruned_at = time.monotonic()
+        while not self._stop.wait(POLL_S):
+            self._follow()
+            if time.monotonic() - pruned_at > PRUNE_S:
+                pruned_at = time.monotonic()
+                self._prune()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Take what is new in the view."""
+        news, events = self._view.since(self._seen), self._view.events()
+        hop = to_samples(self._view.post.hop_s)
+        for moment in news.moments:
+            self._seen = moment.seq
+            for row, heard in enumerate(moment.heard):
+                if news.window is None or heard.end is None:
+                    continue
+                until = news.window.pcm.shape[1] - (news.window.end - moment.end)
+                if until >= hop:
+                    pcm = np.array(news.window.pcm[row, until - hop : until])
+                    self._offer(self._tapes[heard.approach].hear(Hop(heard.end, pcm, heard)))
+        for event in events:
+            if event.seq > self._told:
+                self._told = event.seq
+                self._offer(self._tapes[event.approach].learn(event))
+
+    def _offer(self, take: Take | None) -> None:
+        """Hand a clip to the writer, unless it is behind."""
+        if take is None:
+            return
+        try:
+            self._queue.put_nowait(take)
+        except queue.Full:
+            self._fail(f"clips: {take.name} is dropped, the disk is too slow")
+
+    def _fail(self, problem: str) -> None:
+        self.lost += 1
+        self.problem = problem
+        _log.error("%s; events go on without it", problem)
+
+    def _write(self) -> None:
+        recede()
+        while (take := self._queue.get()) is not None:
+            try:
+                self._keep(take)
+            except OSError as error:
+                self._fail(f"clips: {self._folder} cannot be written: {error.strerror or error}")
+            except subprocess.SubprocessError as error:
+                self._fail(f"clips: {take.name} has no picture: {error}")
+            except Exception:  # noqa: BLE001  a bug here must not end the detection
+                self._fail(f"clips: {take.name} is incomplete, by a bug that the log tells of")
+                _log.exception("%s", take.name)
+            else:
+                self.problem = None
+            self._prune()
+
+    def _keep(self, take: Take) -> None:
+        """Write everything of one call; the picture, which takes longest, last."""
+        is_private = self._config.keep == "features"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        if is_private:
+            self._put(f"{take.name}.npz", take.features())
+        else:
+            self._put(f"{take.name}.flac", take.flac())
+        self._put(f"{take.name}.json", take.notes(told))
+        if self._stop.is_set():
+            return
+        self._put(f"{take.name}.png", self._helper.run("sirend.evidence.render", (take, is_private)))
+        _log.info("clips: kept %s", take.name)
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Write a file that only its owner can read, whole or not at all."""
+        part = self._folder / f".{name}.part"
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        part.replace(self._folder / name)
+
+    def _prune(self) -> None:
+        try:
+            prune(
+                self._folder,
+                max_bytes=self._config.max_mb * BYTES_A_MB,
+                oldest_s=time.time() - self._config.max_age_days * DAY_S,
+            )
+        except OSError as error:
+            self._fail(f"clips: {self._folder} cannot be tidied: {error.strerror or error}")
+
+
+def prune(folder: Path, *, max_bytes: int, oldest_s: float) -> None:
+    """Remove clips last written before ``oldest_s`` (Unix time), then the oldest until ``max_bytes`` hold the rest.
+
+    What does not look like a clip's file is never touched.
+    """
+    if not folder.is_dir():
+        return
+    files = sorted((path.stat().st_mtime, path.name, path) for path in folder.iterdir() if _OURS.fullmatch(path.name))
+    sizes = {path: path.stat().st_size for _, _, path in files}
+    total = sum(sizes.values())
+    for at_s, _, path in files:
+        if at_s >= oldest_s and total <= max_bytes:
+            break
+        path.unlink(missing_ok=True)
+        total -= sizes[path]

@@ -1,0 +1,81 @@
+"""An output file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self, TextIO
+
+from sirend.errors import DeviceError
+from sirend.host.files import is_other
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+
+class OutFile:
+    """A UTF-8 text file that takes its name when the ``with`` block ends without an error, and vanishes otherwise.
+
+    What is no regular file (a device, a pipe) is written to directly.
+    """
+
+    stream: TextIO
+    """The open file, inside the ``with`` block."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; nothing is touched yet."""
+        self._path = path
+        self._place = path.resolve()
+        self._is_regular = not is_other(path)
+        self._part = self._place.with_name(f".{self._place.name}.{os.getpid()}") if self._is_regular else self._place
+
+    def __enter__(self) -> Self:
+        """Open the file; raise ``DeviceError`` when that is impossible."""
+        try:
+            self.stream = self._part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
+        except OSError as error:
+            raise self._unusable(error) from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        """Give the file its name, or drop it; raise ``DeviceError`` when it could not be written."""
+        try:
+            self.stream.close()
+            if kind is None and self._is_regular:
+                self._part.replace(self._place)
+        except OSError as error:
+            if kind is None:
+                raise self._unusable(error) from error
+        finally:
+            if self._is_regular:
+                with suppress(OSError):
+                    self._part.unlink(missing_ok=True)
+
+    def write(self, text: str) -> None:
+        """Write ``text``; raise ``DeviceError`` when that is impossible."""
+        try:
+            self.stream.write(text)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write ``data`` as it is; raise ``DeviceError`` when that is impossible."""
+        try:
+            self.stream.flush()
+            self.stream.buffer.write(data)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def mark(self) -> int:
+        """Return the present end, for ``rewind``."""
+        return self.stream.tell() if self._is_regular else 0
+
+    def rewind(self, mark: int) -> None:
+        """Forget what was written since ``mark``; what a device has taken stays there."""
+        if self._is_regular:
+            self.stream.seek(mark)
+            self.stream.truncate()
+
+    def _unusable(self, error: OSError) -> DeviceError:
+        return DeviceError(f"{self._path}: cannot be written: {error.strerror}; free some space or name another file")

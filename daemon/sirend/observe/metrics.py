@@ -1,0 +1,143 @@
+"""The Prometheus endpoint: the numbers of ``health``, and those that change with every window."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import TYPE_CHECKING, Any, Self
+
+from sirend.call.machine import CallState
+from sirend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sirend.config.settings import MetricsConfig
+    from sirend.observe.snapshot import View
+
+STATES = ("ok", "degraded", "failed")
+
+_log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """Serves the metrics of a view on a thread of its own inside its ``with`` block.
+
+    A port that cannot be had costs the metrics, never the detection: see ``problem``.
+    """
+
+    def __init__(self, config: MetricsConfig, view: View) -> None:
+        """Prepare to serve ``view``; raise ``ConfigError`` when the extra is not installed."""
+        if importlib.util.find_spec("prometheus_client") is None:
+            raise ConfigError(
+                "metrics.enabled",
+                ["prometheus-client is missing: sudo make install EXTRAS=metrics, or make venv EXTRAS=metrics"],
+            )
+        self._config = config
+        self._view = view
+        self._server: Any = None
+        self.problem: str | None = None
+        """Why nothing is served, or None."""
+
+    def __enter__(self) -> Self:
+        """Begin to listen."""
+        from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415  an extra
+
+        registry = CollectorRegistry()
+        registry.register(Collector(self._view))
+        bind, port = self._config.bind, self._config.port
+        try:
+            self._server, self._thread = start_http_server(port, bind, registry)
+        except OSError as error:
+            self.problem = f"metrics: {bind}:{port} cannot be listened on: {error.strerror or error}"
+            _log.error("%s; detection goes on without", self.problem)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+
+
+class Collector:
+    """Turns a view into metric families whenever someone asks, and does nothing in between."""
+
+    def __init__(self, view: View) -> None:
+        """Read from ``view``."""
+        self._view = view
+
+    def collect(self) -> Iterator[Any]:
+        """Yield every metric family."""
+        yield from self._whole()
+        yield from self._each()
+        yield from self._outbox()
+
+    def _whole(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily as Counter  # noqa: PLC0415
+        from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415
+
+        view, health, post = self._view, self._view.health, self._view.post
+        info = Gauge("sirend_info", "What runs here; always 1.", labels=["site", "version", "model", "device"])
+        info.add_metric([post.site, post.version, post.model, post.device], 1.0)
+        yield info
+        state = Gauge("sirend_health", "1 for the state that the daemon is in.", labels=["state"])
+        for name in STATES:
+            state.add_metric([name], float(health.get("state", "degraded") == name))
+        yield state
+        yield Gauge("sirend_health_reasons", "Reasons why the state is not ok.", len(health.get("reasons", [])))
+        yield Gauge("sirend_window_age_seconds", "Time since a window was scored.", round(view.age_s(), 3))
+        yield Counter("sirend_windows_scored", "Windows scored.", view.windows)
+        yield Counter("sirend_view_missed", "Windows that a viewer was too slow for.", view.missed)
+        counters = (
+            ("sirend_dropped_samples", "dropped_samples", "Samples lost because the worker was late."),
+            ("sirend_gaps", "gaps", "Gaps in the stream of samples."),
+            ("sirend_clock_steps", "clock_steps", "Jumps of the wall clock."),
+            ("sirend_journal_failures", "journal_failures", "Events that could not be written to the journal."),
+        )
+        for metric, key, text in counters:
+            yield Counter(metric, text, health.get(key, 0))
+        gauges = (
+            ("sirend_uptime_seconds", "uptime_s", "Time since the start."),
+            ("sirend_cpu_percent", "cpu_percent", "Of one core, between the last two health messages."),
+            ("sirend_rss_megabytes", "rss_mb", "Memory of the process, MB."),
+            ("sirend_temperature_celsius", "temperature_c", "Of the host's processor."),
+        )
+        for metric, key, text in gauges:
+            if health.get(key) is not None:
+                yield Gauge(metric, text, health[key])
+
+    def _each(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily as Counter  # noqa: PLC0415
+        from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415
+
+        calls = Counter("sirend_calls", "Calls started.", labels=["approach"])
+        for name, count in self._view.calls().items():
+            calls.add_metric([name], count)
+        yield calls
+        latest = self._view.since(max(1, self._view.windows) - 1).moments[-1:]
+        for metric, text, value in (
+            ("sirend_level_dbfs", "RMS level of the latest window.", lambda heard: heard.level_dbfs),
+            ("sirend_score", "Score of the latest window, 0 to 1.", lambda heard: heard.score),
+            ("sirend_evidence", "Evidence of a siren, 0 to 1.", lambda heard: heard.evidence),
+            ("sirend_call", "1 while a call stands.", lambda heard: float(heard.call is CallState.APPROACHING)),
+        ):
+            gauge = Gauge(metric, text, labels=["approach"])
+            for heard in latest[0].heard if latest else ():
+                gauge.add_metric([heard.approach], value(heard))
+            yield gauge
+
+    def _outbox(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily as Counter  # noqa: PLC0415
+        from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415
+
+        outbox = self._view.health.get("outbox", {})
+        yield Gauge("sirend_mqtt_connected", "1 while the broker is connected.", float(outbox.get("connected", False)))
+        yield Gauge("sirend_mqtt_queued", "Messages that wait for the broker.", outbox.get("queued", 0))
+        yield Counter("sirend_mqtt_published", "Messages that the broker acknowledged.", outbox.get("published", 0))
+        yield Counter("sirend_mqtt_reconnects", "Connections after the first.", outbox.get("reconnects", 0))
+        lost = Counter("sirend_mqtt_lost", "Messages that never reached the broker.", labels=["why"])
+        for why in ("dropped_expired", "dropped_full", "refused"):
+            lost.add_metric([why], outbox.get(why, 0))
+        yield lost

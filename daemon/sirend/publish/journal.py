@@ -1,0 +1,122 @@
+"""The local record of events: JSON Lines, append-only, on the disk before the next event is looked at.
+
+A full or broken disk costs the record, never the detection: what could not be written is counted and told of through
+``failures`` and ``problem``.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from typing import TYPE_CHECKING, Self
+
+from sirend.call.event import to_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sirend.call.event import Event
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """A sink that appends each change of state to a file.
+
+    The file is opened for each event, which come by the hour: a disk that was unmounted, filled or rotated by someone
+    else meanwhile is found again, and no handle keeps it busy.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        """Write to ``path``; at ``max_bytes`` it becomes ``path.1``, which replaces the older one."""
+        self._path = path
+        self._rotated = path.with_name(path.name + ".1")
+        self._max_bytes = max_bytes
+        self._failures = 0
+        self._torn = 0
+        self._problem: str | None = None
+
+    @property
+    def failures(self) -> int:
+        """Events that could not be written."""
+        return self._failures
+
+    @property
+    def torn(self) -> int:
+        """Lines found cut off, by a power cut or a full disk; each was closed with a line end and left as it was."""
+        return self._torn
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps the journal from being written now, or None."""
+        return self._problem
+
+    def __enter__(self) -> Self:
+        """Mend the file's end and find out whether it can be written."""
+        self._append(b"")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left open."""
+
+    def publish(self, event: Event) -> None:
+        """Record ``event`` unless it only repeats a standing state. Never raises for the disk's sake."""
+        if not event.refresh and not self._append(to_json(event).encode() + b"\n"):
+            self._failures += 1
+
+    def _append(self, line: bytes) -> bool:
+        """Write ``line`` through to the disk; return whether it is there."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if line and self._size() and self._size() + len(line) > self._max_bytes:
+                self._path.replace(self._rotated)
+            is_new = not self._path.exists()
+            self._write(line)
+            if is_new:
+                _sync_folder(self._path.parent)
+        except OSError as error:
+            problem = f"the journal {self._path} cannot be written: {error.strerror or error}"
+            if problem != self._problem:
+                _log.error("%s; events go on without it", problem)
+            self._problem = problem
+            return False
+        if self._problem is not None:
+            _log.info("the journal %s can be written again; %d events are missing in it", self._path, self._failures)
+        self._problem = None
+        return True
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def _write(self, line: bytes) -> None:
+        """Append ``line`` whole or not at all, after closing a line that was cut off."""
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                line = b"\n" + line
+                self._torn += 1
+                _log.warning("the last line of the journal %s was cut off; it is left as it is", self._path)
+            if not line:
+                return
+            try:
+                written = os.write(handle, line)
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, size)
+                raise
+            if written < len(line):
+                os.ftruncate(handle, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a new file's name on the disk as well."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,100 @@
+"""What the journal remembers: read back, filtered, as lines for people or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sirend.call.event import SCHEMA, utc_text
+from sirend.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+COLUMNS = (
+    "at", "site", "approach", "type", "reason", "confidence", "motion", "level_dbfs", "onset_at", "event_id", "boot_id",
+    "seq", "sample", "mode", "advisory", "model",
+)  # fmt: skip
+_TEXTS = ("at", "site", "approach", "type", "state", "reason", "motion")
+_ABSURD = 1e9
+"""Beyond any level or confidence; NaN is not below it either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events to show; None shows all."""
+
+    since: datetime | None = None
+    """First moment, aware."""
+    until: datetime | None = None
+    """First moment after the last."""
+    approach: str | None = None
+    type: str | None = None
+    """``approaching`` or ``cleared``."""
+
+    def includes(self, event: dict[str, Any]) -> bool:
+        """Return whether a decoded event is wanted."""
+        at = event["at"]
+        return (
+            (self.since is None or at >= utc_text(self.since))
+            and (self.until is None or at < utc_text(self.until))
+            and self.approach in (None, event["approach"])
+            and self.type in (None, event["type"].removeprefix("emergency_"))
+        )
+
+
+def read(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the events of a journal and of the older file beside it, oldest first; lines that are none go to ``torn``.
+
+    Raises ``InputError`` when there is no journal or it cannot be read.
+    """
+    is_there = False
+    for path in (journal.with_name(journal.name + ".1"), journal):
+        try:
+            lines = path.read_bytes().splitlines()
+            is_there = True
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        for number, line in enumerate(lines, start=1):
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                event = None
+            if isinstance(event, dict) and event.get("schema") == SCHEMA and _is_whole(event):
+                yield event
+            else:
+                torn.append(f"{path}, line {number}")
+    if not is_there:
+        raise InputError(f"{journal}: there is no journal; it begins with the first event")
+
+
+def _is_whole(event: dict[str, Any]) -> bool:
+    """Return whether what is shown of an event is there: a torn line may end up as JSON that lacks a part."""
+    numbers = (event.get("confidence"), event.get("level_dbfs"))
+    return all(isinstance(event.get(key), str) for key in _TEXTS) and all(
+        isinstance(number, int | float) and abs(number) < _ABSURD for number in numbers
+    )
+
+
+def write_csv(events: Iterable[dict[str, Any]], stream: TextIO) -> None:
+    """Write a header and a row for each event; an event without ``advisory`` is not advisory."""
+    writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for event in events:
+        writer.writerow({**event, "advisory": str(event.get("advisory", False)).lower()})
+
+
+def line(event: dict[str, Any]) -> str:
+    """Return an event as a line for people."""
+    what = "approaching" if event["state"] == "approaching" else f"cleared ({event['reason']})"
+    advisory = ", advisory" if event.get("advisory") else ""
+    return (
+        f"{event['at']}  {event['approach']:<12} {what:<24} confidence {event['confidence']:.2f}, "
+        f"{event['level_dbfs']:.0f} dBFS, {event['motion']}{advisory}"
+    )

@@ -1,0 +1,75 @@
+"""MQTT discovery: what Home Assistant is told, so that a site appears there by itself.
+
+Form: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery. It only reads; nothing here can make a call.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import sirend
+from sirend.call.event import canonical
+from sirend.publish.mqtt.topics import Topics
+
+if TYPE_CHECKING:
+    from sirend.config.settings import Config
+
+HEALTH_LATE_S = 90
+"""A level that nobody spoke of for so long is unknown: health comes every 30 s."""
+
+
+def discovery(config: Config) -> dict[str, bytes]:
+    """Return the retained messages by topic; none where ``home_assistant.enabled`` is false."""
+    settings = config.home_assistant
+    if not settings.enabled:
+        return {}
+    topics = Topics(config.mqtt.prefix, config.site)
+    node = f"sirend-{config.site}"
+    common: dict[str, Any] = {
+        "availability_topic": topics.availability,
+        "payload_available": "online",
+        "payload_not_available": "offline",
+        "device": {"identifiers": [node], "name": f"Siren detector {config.site}", "sw_version": sirend.__version__},
+        "origin": {"name": "sirend", "sw_version": sirend.__version__},
+        "qos": 1,
+    }
+    entities: dict[str, dict[str, Any]] = {
+        "sensor/health": {
+            "name": "Health",
+            "state_topic": topics.health,
+            "value_template": "{{ value_json.state }}",
+            "device_class": "enum",
+            "options": ["ok", "degraded", "failed"],
+            "json_attributes_topic": topics.health,
+            "entity_category": "diagnostic",
+        }
+    }
+    for approach in config.approaches:
+        name = approach.name
+        entities[f"binary_sensor/{name}-emergency"] = {
+            "name": f"Emergency {name}",
+            "state_topic": topics.state(name),
+            "value_template": "{{ 'ON' if value_json is defined and value_json.state == 'approaching' else 'OFF' }}",
+            "payload_on": "ON",
+            "payload_off": "OFF",
+            # A state is repeated every second while it stands; one that is not must be taken as clear.
+            "off_delay": math.ceil(config.call.valid_for_s),
+            "device_class": "safety",
+            "json_attributes_topic": topics.state(name),
+        }
+        entities[f"sensor/{name}-level"] = {
+            "name": f"Level {name}",
+            "state_topic": topics.health,
+            "value_template": f"{{{{ value_json.levels_dbfs['{name}'] }}}}",
+            "unit_of_measurement": "dBFS",
+            "state_class": "measurement",
+            "expire_after": HEALTH_LATE_S,
+            "entity_category": "diagnostic",
+        }
+    return {
+        f"{settings.prefix}/{component}/{node}/{name}/config": canonical(
+            {**common, **entity, "unique_id": f"{node}-{name}"}
+        ).encode()
+        for (component, name), entity in ((key.split("/"), entity) for key, entity in entities.items())
+    }

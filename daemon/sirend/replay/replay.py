@@ -1,0 +1,195 @@
+"""``sirend replay``: recordings through the very pipeline of the live daemon, faster than real time."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from sirend.audio.recording import WavFile
+from sirend.audio.routing import columns, pickups
+from sirend.audio.stream import SAMPLE_RATE_HZ, Samples
+from sirend.call.event import ReplayClock, Scribe
+from sirend.errors import InputError, UsageError
+from sirend.evidence import chart as picture
+from sirend.evidence.chart_data import Strip
+from sirend.host.outfile import OutFile
+from sirend.pipeline import Stages, detect, schedule
+from sirend.publish.mqtt.guest import Delivery
+from sirend.replay.results import Results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sirend.audio.stream import Block, Score
+    from sirend.config.settings import Config
+    from sirend.detect.bundle import Bundle
+    from sirend.detect.tracker import Track
+    from sirend.pipeline import Scorer
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a replay is to do beyond judging its recordings."""
+
+    events: Path | None = None
+    """File for the events as JSON Lines; None is the standard output."""
+    scores: Path | None = None
+    """File for the scores as CSV, one row a window and approach."""
+    plot: Path | None = None
+    """File for the picture, a PNG."""
+    is_mqtt: bool = False
+    """Whether to publish events as well."""
+    start: datetime = EPOCH
+    """When the recordings began, UTC."""
+    is_realtime: bool = False
+    """Whether to take as long as the recordings."""
+    block_s: float = 1.0
+    """Length of the pieces in which files are read; it changes no result."""
+
+
+class Replay:
+    """Recordings, each through a fresh pipeline, with what all of them have in common."""
+
+    def __init__(
+        self, config: Config, bundle: Bundle, scorer: Scorer, wishes: Wishes, sign_key: bytes | None = None
+    ) -> None:
+        """Judge by ``config`` and ``bundle``; events are signed when there is a ``sign_key``."""
+        self._config = config
+        self._bundle = bundle
+        self._scorer = scorer
+        self._wishes = wishes
+        self._sign_key = sign_key
+        self._seq = 0
+        self._delivery: Delivery | None = None
+
+    def run(self, names: Sequence[str]) -> None:
+        """Replay the files ``names``.
+
+        Raises ``InputError`` before anything is written when one cannot be opened. One that turns out bad later is left
+        out of the files, the others are replayed, and the error is raised at the end.
+        """
+        self._check(names)
+        wishes = self._wishes
+        failures: list[str] = []
+        with ExitStack() as stack:
+            picture_file = None if wishes.plot is None else stack.enter_context(OutFile(wishes.plot))
+            if wishes.is_mqtt:
+                approaches = [approach.name for approach in self._config.approaches]
+                self._delivery = stack.enter_context(Delivery(self._config.mqtt, self._config.site, approaches))
+            strips: list[Strip] = []
+            with Results(wishes.events, wishes.scores) as results:
+                for name in names:
+                    try:
+                        strips.append(self._play(name, results))
+                    except InputError as error:
+                        results.discard()
+                        failures.append(str(error))
+                if len(failures) == len(names):
+                    raise InputError("\n".join(failures))
+            if picture_file is not None:
+                picture_file.write_bytes(picture.png(strips, self._bundle.name))
+        if failures:
+            raise InputError("\n".join(failures))
+
+    def _check(self, names: Sequence[str]) -> None:
+        """Raise what stands in the way, before an hour is spent."""
+        if self._wishes.plot is not None:
+            picture.check()
+            if len(names) > picture.MOST_STRIPS:
+                raise UsageError(f"--plot shows at most {picture.MOST_STRIPS} files at once, not {len(names)}")
+        problems = []
+        for name in names:
+            try:
+                with self._open(name):
+                    pass
+            except InputError as error:
+                problems.append(str(error))
+        if problems:
+            raise InputError("\n".join(problems))
+
+    def _open(self, name: str) -> WavFile:
+        """Open a recording; raise ``InputError`` when it cannot be played or lacks the channel of an approach.
+
+        A junction with one microphone gets the average of all channels.
+        """
+        mono = len(pickups(self._config)) == 1 and self._config.audio.channels == 1
+        window = Samples(self._bundle.feature_spec.window_samples)
+        opened = WavFile(Path(name), mono=mono, block_s=self._wishes.block_s, at_least=window)
+        for approach, column in zip(self._config.approaches, columns(self._config), strict=True):
+            if column >= opened.channels:
+                with opened:
+                    wants = f"approach {approach.name!r} listens to channel {column}, counted from 0"
+                    raise InputError(f"{name}: has {opened.channels} channel(s), but {wants}")
+        return opened
+
+    def _play(self, name: str, results: Results) -> Strip:
+        """Send one recording through the pipeline; return what there is to be drawn of it."""
+        results.begin()
+        stages = self._stages(name)
+        with self._open(name) as recording:
+            strip = Strip(name, recording.duration_s, next(iter(stages.watches.values())).rules)
+
+            def on_score(score: Score, track: Track) -> None:
+                results.observe(name, score)
+                if self._wishes.plot is not None:
+                    strip.observe(score, track)
+
+            blocks = self._paced(_shown(recording, name, recording.duration_s))
+            for event in detect(strip.listen(blocks) if self._wishes.plot is not None else blocks, stages, on_score):
+                results.publish(event)
+                if self._delivery is not None:
+                    self._delivery.publish(event)
+                if self._wishes.plot is not None:
+                    strip.events.append(event)
+                if not (results.are_wanted or self._delivery or self._wishes.plot):
+                    break
+        self._seq = stages.scribe.seq
+        return strip
+
+    def _stages(self, name: str) -> Stages:
+        """Return a fresh pipeline for the recording ``name``."""
+        config, clock = self._config, ReplayClock(self._wishes.start)
+        scribe = Scribe(
+            site=config.site,
+            boot_id="replay",
+            mode="replay",
+            model=self._bundle.name,
+            clock=clock,
+            valid_for_s=config.call.valid_for_s,
+            advisory=config.call.advisory,
+            source=name,
+            sign_key=self._sign_key,
+            seq=self._seq,
+        )
+        return Stages.of(
+            config,
+            self._bundle,
+            self._scorer,
+            scribe,
+            channels=columns(config),
+            is_inhibited=schedule(config.call.inhibit, clock),
+        )
+
+    def _paced(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield ``blocks``, each at the time at which a microphone would have delivered it, if that is wished."""
+        began = time.monotonic()
+        for block in blocks:
+            if self._wishes.is_realtime:
+                time.sleep(max(0.0, began + block.end / SAMPLE_RATE_HZ - time.monotonic()))
+            yield block
+
+
+def _shown(blocks: Iterable[Block], name: str, duration_s: float) -> Iterator[Block]:
+    """Yield ``blocks`` and show the progress, on a terminal only and when it takes a while."""
+    with tqdm(total=round(duration_s), desc=name, unit="s", delay=1.0, leave=False, disable=None) as bar:
+        for block in blocks:
+            yield block
+            bar.update(round(block.end / SAMPLE_RATE_HZ) - bar.n)

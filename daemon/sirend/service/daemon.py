@@ -1,0 +1,274 @@
+"""``sirend run``: the supervisor of the live daemon.
+
+It opens what the pipeline needs in order and closes it in reverse: whatever ends the daemon, standing calls are cleared
+before the broker is told ``offline``, and where nothing can be told any more, the broker's will speaks.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sirend.audio.devices import Rig
+from sirend.audio.routing import columns, pickups
+from sirend.call.event import LiveClock, Scribe
+from sirend.call.machine import Rules
+from sirend.config.load import sign_key
+from sirend.config.reload import merge
+from sirend.detect.classifier import Classifier
+from sirend.errors import ConfigError
+from sirend.host.systemd import Notifier
+from sirend.observe.merge import Mosaic
+from sirend.observe.snapshot import Post, View
+from sirend.pipeline import Stages, detect_all, schedule
+from sirend.publish.journal import Journal
+from sirend.publish.mqtt.daemon import Mqtt
+from sirend.publish.mqtt.home_assistant import discovery
+from sirend.service.extras import onlookers
+from sirend.service.health import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sirend.audio.stream import Block, Gap, Score
+    from sirend.call.event import Event
+    from sirend.config.settings import Config
+    from sirend.detect.bundle import Bundle
+    from sirend.detect.tracker import Track
+
+HEALTH_S = 30.0
+"""How often health is published when nothing changes."""
+BYTES_A_MB = 1_000_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rereading:
+    """How a running daemon gets a new configuration."""
+
+    read: Callable[[], Config]
+    """Reads the file; raises ``ConfigError`` when it is wrong."""
+    asked: threading.Event = field(default_factory=threading.Event)
+    """Set when the file is to be read."""
+
+
+def devices(config: Config, bundle: Bundle, scribe: Scribe, clocks: Sequence[LiveClock]) -> list[Stages]:
+    """Return the stages of each input of ``config``, in their order; ``clocks`` tell of their samples.
+
+    Raises ``ConfigError`` when configuration and model contradict each other.
+    """
+    parts = pickups(config)
+    # A network holds no state between windows, so inputs of as many approaches share one.
+    networks = {size: Classifier(bundle, size) for size in {len(pickup.approaches) for pickup in parts}}
+    site = Stages.of(
+        config,
+        bundle,
+        networks[len(parts[0].approaches)],
+        scribe,
+        channels=columns(config),
+        is_inhibited=schedule(config.call.inhibit, clocks[0]),
+    )
+    if len(parts) == 1:
+        return [site]
+    return [
+        site.of_device(
+            networks[len(pickup.approaches)],
+            scribe.beside(clock),
+            pickup.approaches,
+            to_site=clock.uptime,
+            is_inhibited=schedule(config.call.inhibit, clock),
+        )
+        for pickup, clock in zip(parts, clocks, strict=True)
+    ]
+
+
+class Service:
+    """One run of the daemon."""
+
+    def __init__(
+        self, config: Config, bundle: Bundle, stop: threading.Event, rereading: Rereading | None = None
+    ) -> None:
+        """Prepare to run until ``stop`` is set; nothing is opened yet. ``rereading`` is how the file is read again.
+
+        Raises ``ConfigError`` when the parts of ``config`` and ``bundle`` do not fit, or a secret cannot be read.
+        """
+        self._config = config
+        self._bundle = bundle
+        self._rereading = rereading
+        self._notifier = Notifier()
+        approaches = [approach.name for approach in config.approaches]
+        journal = config.journal
+        self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
+        self._mqtt = Mqtt(config.mqtt, config.site, approaches, announcements=discovery(config))
+        self._rig = Rig(pickups(config), stop)
+        self._clocks = [LiveClock(microphone.arrived) for microphone in self._rig.microphones]
+        key_file = config.mqtt.sign_key_file
+        boot_id = str(uuid.uuid4())
+        scribe = Scribe(
+            site=config.site,
+            boot_id=boot_id,
+            mode="live",
+            model=bundle.name,
+            clock=self._clocks[0],
+            valid_for_s=config.call.valid_for_s,
+            advisory=config.call.advisory,
+            sign_key=None if key_file is None else sign_key(key_file),
+        )
+        self._scribe = scribe
+        self._devices = devices(config, bundle, scribe, self._clocks)
+        self._watches = self._devices[0].arbitration.watches
+        self._view = View(Post.of(config, bundle))
+        self._mosaic = Mosaic(self._view, self._watches, [list(stages.watches) for stages in self._devices])
+        self._onlookers = onlookers(config, self._view)
+        inputs = {each.name: pickup.audio.device for pickup in pickups(config) for each in pickup.approaches}
+        self._health = Health(
+            site=config.site, boot_id=boot_id, model=bundle.name, watches=self._watches, inputs=inputs
+        )
+        self._said: tuple[str, list[str]] = ("", [])
+        self._proof: dict[str, Any] | None = None
+        self._due_at = 0.0
+        self._number = 0
+        self._scored: set[int] = set()
+
+    def run(self) -> None:
+        """Work until ``stop`` is set.
+
+        Raises ``DeviceError`` when there is no input at the start. An input that is lost later is waited for.
+        """
+        with ExitStack() as opened:
+            if self._journal is not None:
+                opened.enter_context(self._journal)
+            for onlooker in self._onlookers:
+                opened.enter_context(onlooker)
+            opened.enter_context(self._mqtt)  # closed before the onlookers: the broker must not wait for them
+            try:
+                opened.enter_context(self._rig)
+                self._notifier.send("READY=1", "STATUS=listening")
+                for event in detect_all(self._attended(), self._devices, self._on_score, self._mosaic.see):
+                    self._publish(event)
+                self._health.failure = "stopped"
+            except Exception as error:
+                self._health.failure = str(error) or type(error).__name__
+                raise
+            finally:
+                self._notifier.send("STOPPING=1")
+                self._report()
+
+    def _attended(self) -> Iterator[tuple[int, Block | Gap]]:
+        """Yield what the microphones do; between two items, see to health."""
+        for number, item in self._rig:
+            self._number = number
+            self._health.learn(item, self._rig.names[number])
+            yield number, item
+            self._show_life()
+            if self._rereading is not None and self._rereading.asked.is_set():
+                self._rereading.asked.clear()
+                self._reload(self._rereading.read)
+            if (proof := self._view.selftest) is not self._proof and proof is not None:
+                self._proof = proof
+                self._mqtt.selftest(proof)
+            self._health.check_clock()
+            if time.monotonic() >= self._due_at or self._summary() != self._said:
+                self._report()
+
+    def _on_score(self, score: Score, track: Track) -> None:
+        """Attend to a window: the only sign of life that counts."""
+        if not self._health.windows_scored:
+            for name in self._watches:
+                self._mqtt.publish(self._scribe.initial(name))
+            _log.info("listening: the first window is scored")
+        self._health.observe(score, track)
+        self._mosaic.hear(score, track)
+        self._scored.add(self._number)
+
+    def _show_life(self) -> None:
+        """Feed the watchdog after true progress only: a window scored, or another turn of getting a lost input back.
+
+        It goes hungry when a stage hangs, for then no item is done with; when the device hangs while it is opened; and
+        when an input counts as well but no window comes of it. A microphone that stays away is none of these, and
+        restarting for it would mend nothing. Of several, each must make progress before it is fed again.
+        """
+        seeking = {number for number, microphone in enumerate(self._rig.microphones) if microphone.is_seeking}
+        if len(self._scored | seeking) == len(self._devices):
+            self._notifier.send("WATCHDOG=1")
+            self._scored.clear()
+
+    def _publish(self, event: Event) -> None:
+        """Send ``event`` everywhere: first to those who wait, then to the disk."""
+        self._mqtt.publish(event)
+        if self._journal is not None:
+            self._journal.publish(event)
+        self._view.tell(event)
+        if not event.refresh:
+            _log.info("%s %s: %s, confidence %.3f", event.approach, event.state, event.reason, event.confidence)
+
+    def _reload(self, read: Callable[[], Config]) -> None:
+        """Take up what can be of a new configuration; one that is wrong changes nothing."""
+        try:
+            merged, taken, left = merge(self._config, read())
+            rules = Rules.of(merged.detect, merged.call, self._bundle.operating)
+        except ConfigError as error:
+            _log.error("the configuration was not reloaded, the old one stays in force: %s", error)
+            self._health.complaint = "the configuration file is wrong; the one before it is in force"
+            return
+        self._config = merged
+        self._view.post = Post.of(merged, self._bundle)
+        self._health.complaint = None
+        for stages, clock in zip(self._devices, self._clocks, strict=True):
+            for watch in stages.watches.values():
+                watch.rules = rules
+                watch.is_inhibited = schedule(merged.call.inhibit, clock)
+        _log.info("configuration reloaded: %s", ", ".join(taken) or "nothing that can be taken up now has changed")
+        if left:
+            _log.warning("these need a restart to take effect: %s", ", ".join(left))
+
+    def _summary(self) -> tuple[str, list[str]]:
+        journal = None if self._journal is None else self._journal.problem
+        ear = self._rig.diagnosis(time.monotonic())
+        others = [onlooker.problem for onlooker in self._onlookers if onlooker.problem is not None]
+        return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear, others=others)
+
+    def _report(self) -> None:
+        """Publish health."""
+        state, reasons = self._said = self._summary()
+        self._due_at = time.monotonic() + HEALTH_S
+        self._notifier.send(f"STATUS={'; '.join([state, *reasons])}")
+        payload = self._health.payload(
+            state=state,
+            reasons=reasons,
+            dropped=self._rig.dropped,
+            outbox=self._mqtt.counts,
+            journal_failures=0 if self._journal is None else self._journal.failures,
+            journal_torn=0 if self._journal is None else self._journal.torn,
+        )
+        self._mqtt.health(payload)
+        self._view.health = payload
+
+
+@contextmanager
+def hanging_up(asked: threading.Event) -> Iterator[None]:
+    """Set ``asked`` at a SIGHUP: ``systemctl reload``."""
+    before = signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """Set ``stop`` when the process is told to end, by systemd or from the terminal."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,168 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sirend.audio.stream import Samples, to_samples
+from sirend.call.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
+from sirend.config.settings import ArbitrationConfig
+from sirend.detect.motion import Motion
+
+HOP = to_samples(0.25)
+RULES = ArbitrationRules.of(ArbitrationConfig())
+PARALLEL = replace(RULES, is_parallel=True)
+
+
+def _bid(name: str, *, state: str, level_db: float = -40.0, priority: int = 1, onset: int = 0) -> Bid:
+    """Return the bid of an approach that is `deaf`, `hears`, is `ready` or `calls`."""
+    return Bid(
+        approach=name,
+        onset=Samples(onset),
+        hears=state != "deaf",
+        ready=state == "ready",
+        calls=state == "calls",
+        level_db=level_db,
+        priority=priority,
+    )
+
+
+def _granted(
+    *bids: Bid, rules: ArbitrationRules = RULES, state: ArbitrationState | None = None, now: int = 0
+) -> set[str]:
+    return set(arbitrate(rules, state or ArbitrationState(), Samples(now), bids)[1])
+
+
+def test_whoever_hears_a_siren_alone_may_call() -> None:
+    assert _granted(_bid("north", state="ready"), _bid("south", state="deaf")) == {"north"}
+    assert _granted(_bid("north", state="hears"), _bid("south", state="deaf")) == set()
+
+
+def test_while_a_call_stands_no_other_starts_unless_parallel() -> None:
+    bids = (_bid("north", state="calls"), _bid("south", state="ready", level_db=0.0))
+    assert _granted(*bids) == set()
+    assert _granted(*bids, rules=PARALLEL) == {"north", "south"}
+
+
+def test_the_loudest_wins_by_the_margin_else_priority_and_then_the_earliest() -> None:
+    north = _bid("north", state="ready", level_db=-46.0, onset=100)
+    assert _granted(north, _bid("south", state="ready", level_db=-40.0, onset=200)) == {"south"}
+    assert _granted(north, _bid("south", state="ready", level_db=-41.0, onset=200)) == {"north"}
+    assert _granted(north, _bid("south", state="ready", level_db=-52.0, onset=50)) == {"north"}
+    assert _granted(replace(north, priority=2), _bid("south", state="ready", level_db=-46.0, onset=200)) == {"south"}
+    assert _granted(north, replace(north, approach="south")) == {"north"}
+
+
+def test_a_confirmed_siren_waits_for_a_louder_approach_but_not_for_ever() -> None:
+    bids = (_bid("north", state="ready", level_db=-60.0), _bid("south", state="hears", level_db=-40.0))
+    state = ArbitrationState()
+    starts = []
+    for i in range(8):
+        state, granted = arbitrate(RULES, state, Samples(i * HOP), bids)
+        starts.append(set(granted))
+    assert starts == [set()] * 4 + [{"north"}] * 4
+
+
+def test_what_is_earlier_is_told_by_the_common_count() -> None:
+    north = _bid("north", state="ready", onset=100)
+    south = _bid("south", state="ready", onset=90_000)
+    assert _granted(north, south) == {"north"}
+    assert _granted(north, replace(south, ahead=-89_950)) == {"south"}
+    assert _granted(replace(north, ahead=-60), replace(south, ahead=-89_950)) == {"north"}
+
+
+def test_the_loss_of_an_input_forgets_what_it_heard_and_whom_its_call_held() -> None:
+    names = ("north", "south", "west")
+    heard = ArbitrationState(
+        waiting=(("south", Samples(5)), ("west", Samples(7))),
+        echoes=(("west", Samples(1)),),
+        called=Samples(9),
+        caller=("north", Samples(0)),
+    )
+    assert forget(heard, ["north"]) == ArbitrationState()
+    assert forget(heard, names) == ArbitrationState()
+    assert forget(heard, ["south"]) == replace(heard, waiting=(("west", Samples(7)),))
+    assert forget(heard, ["west"]) == replace(heard, waiting=(("south", Samples(5)),), echoes=())
+
+
+def _after_a_call(hop_s: float, bid: Bid, rules: ArbitrationRules = RULES) -> set[str]:
+    """Return who may call ``hop_s`` after the end of a call of north under which ``bid`` was heard."""
+    heard = replace(bid, ready=False, motion=Motion.UNKNOWN)
+    state, _ = arbitrate(rules, ArbitrationState(), Samples(0), (_bid("north", state="calls"), heard))
+    return _granted(_bid("north", state="deaf"), bid, rules=rules, state=state, now=to_samples(hop_s))
+
+
+def test_the_siren_of_a_call_that_ended_is_not_called_for_another_leg() -> None:
+    south = _bid("south", state="ready", onset=77)
+    assert _after_a_call(1.0, south) == set()
+    assert _after_a_call(9.75, south) == set()
+    assert _after_a_call(10.0, south) == {"south"}
+    assert _after_a_call(0.25, south, replace(RULES, hold=Samples(0))) == {"south"}
+
+
+def test_a_siren_that_outlasts_its_call_calls_nowhere_else_until_it_is_gone() -> None:
+    south = _bid("south", state="ready", onset=77)
+    parked = _bid("north", state="hears", onset=5)
+    state, _ = arbitrate(RULES, ArbitrationState(), Samples(0), (replace(parked, calls=True), south))
+    for i in range(1, 400):
+        state, granted = arbitrate(RULES, state, Samples(i * HOP), (parked, south))
+        assert not granted
+    gone = _bid("north", state="deaf")
+    served = []
+    for i in range(400, 500):
+        state, granted = arbitrate(RULES, state, Samples(i * HOP), (gone, south))
+        served += [i] if granted else []
+    assert served[0] == 399 + RULES.hold // HOP
+
+
+def test_but_one_that_comes_nearer_there_is_another_one() -> None:
+    assert _after_a_call(0.25, replace(_bid("south", state="ready"), motion=Motion.APPROACHING)) == {"south"}
+
+
+def test_and_one_that_began_later_is_too() -> None:
+    state, _ = arbitrate(RULES, ArbitrationState(), Samples(0), (_bid("north", state="calls"),))
+    later = _bid("south", state="ready", onset=100)
+    assert _granted(_bid("north", state="deaf"), later, state=state, now=to_samples(1.0)) == {"south"}
+
+
+bids = st.lists(
+    st.builds(
+        _bid,
+        st.just("leg"),
+        state=st.sampled_from(["deaf", "hears", "ready", "ready", "calls"]),
+        level_db=st.floats(-120.0, 0.0),
+        priority=st.integers(1, 9),
+        onset=st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=5,
+).map(lambda found: [replace(bid, approach=f"leg-{i}") for i, bid in enumerate(found)])
+
+
+@given(st.lists(bids, max_size=30))
+def test_never_two_and_never_beside_a_standing_call(stream: list[list[Bid]]) -> None:
+    state = ArbitrationState()
+    for i, given_bids in enumerate(stream):
+        state, granted = arbitrate(RULES, state, Samples(i * HOP), given_bids)
+        assert len(granted) <= 1
+        assert granted <= {bid.approach for bid in given_bids if bid.ready}
+        if any(bid.calls for bid in given_bids):
+            assert not granted
+
+
+@given(bids, st.integers(0, 2**40))
+def test_a_ready_approach_is_served_within_settle_and_hold(standing: list[Bid], start: int) -> None:
+    quiet = [replace(bid, calls=False, hears=bid.hears and not bid.calls) for bid in standing]
+    state = ArbitrationState()
+    granted: frozenset[str] = frozenset()
+    for i in range(4):
+        state, _ = arbitrate(RULES, state, Samples(start + i * HOP), standing)
+    for i in range(4, 4 + (RULES.settle + RULES.hold) // HOP + 1):
+        state, granted = arbitrate(RULES, state, Samples(start + i * HOP), quiet)
+    assert bool(granted) == any(bid.ready for bid in quiet)
+
+
+@pytest.mark.parametrize("mode", ["first", "parallel"])
+def test_the_configuration_is_in_seconds(mode: str) -> None:
+    rules = ArbitrationRules.of(ArbitrationConfig(mode=mode, margin_db=3.0, settle_s=0.5, hold_s=2.0))
+    assert rules == ArbitrationRules(mode == "parallel", 3.0, Samples(8_000), Samples(32_000))

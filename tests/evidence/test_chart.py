@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import struct
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, Score
+from sirend.call.event import Event
+from sirend.call.machine import CallState, Reason, Rules
+from sirend.detect.motion import Motion
+from sirend.detect.tracker import Track
+from sirend.errors import UsageError
+from sirend.evidence import chart as picture
+from sirend.evidence.chart_data import Strip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULES = Rules(
+    enter=0.6,
+    exit=0.4,
+    confirm=Samples(12_000),
+    release=Samples(48_000),
+    min_duration=Samples(80_000),
+    max_presence=Samples(960_000),
+    rearm_gap=Samples(80_000),
+    max_calls_per_hour=20,
+)
+
+
+def event(at_s: float, state: CallState, approach: str = "main", *, refresh: bool = False) -> Event:
+    moment = datetime(1970, 1, 1, tzinfo=UTC)
+    return Event(
+        site="main-5th",
+        approach=approach,
+        state=state,
+        event_id="1",
+        boot_id="replay",
+        seq=1,
+        at=moment,
+        onset_at=moment,
+        sample=Samples(round(at_s * SAMPLE_RATE_HZ)),
+        confidence=0.9,
+        motion=Motion.UNKNOWN,
+        level_dbfs=-30.0,
+        reason=Reason.SIREN if state is CallState.APPROACHING else Reason.QUIET,
+        valid_until=moment,
+        mode="replay",
+        model="siren-9.9.9@0123456789ab",
+        refresh=refresh,
+    )
+
+
+def tone(hz: float, seconds: int) -> Iterator[Block]:
+    at_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    pcm = np.sin(2.0 * np.pi * hz * at_s).astype(np.float32)[:, np.newaxis]
+    for second in range(seconds):
+        yield Block(Samples(second * SAMPLE_RATE_HZ), pcm)
+
+
+def strip_of(seconds: int, name: str = "a.wav", *approaches: str) -> Strip:
+    strip = Strip(name, float(seconds), RULES)
+    assert sum(1 for _ in strip.listen(tone(1_000.0, seconds))) == seconds
+    for end_s in np.arange(2.0, seconds + 0.1, 0.25):
+        end = Samples(round(end_s * SAMPLE_RATE_HZ))
+        for approach in approaches or ("main",):
+            motion = Motion.APPROACHING if end_s > seconds / 2 else Motion.UNKNOWN
+            strip.observe(Score(end, approach, 0.8, -20.0), Track(end, approach, 0.7, end, -20.0, motion))
+    return strip
+
+
+@pytest.mark.parametrize("name", ["a.wav", "$x^{$.wav", "中\udcff.wav"])
+def test_the_picture_is_a_png_of_the_expected_size(name: str) -> None:
+    strip = strip_of(150, name)
+    strip.events = [event(20.0, CallState.APPROACHING), event(140.0, CallState.CLEAR)]
+    one, two = picture.png([strip], "siren-9.9.9"), picture.png([strip, strip_of(3)], "siren-9.9.9")
+    assert one[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", one[16:24]) == (1_430, 902)
+    assert struct.unpack(">II", two[16:24]) == (1_430, 1_716)
+
+
+def test_every_approach_has_a_lane_for_its_decisions() -> None:
+    strip = strip_of(10, "a.wav", "north", "south")
+    strip.events = [event(5.0, CallState.APPROACHING, "south")]
+    assert struct.unpack(">II", picture.png([strip], "siren-9.9.9")[16:24]) == (1_430, 932)
+
+
+def test_a_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(
+        UsageError, match=r"--plot needs matplotlib: sudo make install EXTRAS=plot, or make venv EXTRAS=plot"
+    ):
+        picture.check()

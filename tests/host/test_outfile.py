@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sirend.errors import DeviceError
+from sirend.host.outfile import OutFile
+
+
+def test_a_file_appears_whole_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with OutFile(path) as out:
+        out.write("näh\n")
+        assert not path.exists()
+    assert path.read_bytes() == "näh\n".encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), OutFile(path) as out:
+        out.write(str(1 // 0))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with OutFile(tmp_path / "link") as out:
+        out.write("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_what_was_written_since_a_mark_can_be_forgotten(tmp_path: Path) -> None:
+    with OutFile(tmp_path / "a") as out:
+        out.write("kept\n")
+        mark = out.mark()
+        out.write("gone\n" * 10_000)
+        out.rewind(mark)
+        out.write("end\n")
+    assert (tmp_path / "a").read_text() == "kept\nend\n"
+
+
+def test_bytes_may_follow_text(tmp_path: Path) -> None:
+    with OutFile(tmp_path / "a") as out:
+        out.write("text")
+        out.write_bytes(b"\xff\x00")
+    assert (tmp_path / "a").read_bytes() == b"text\xff\x00"
+
+
+def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "a.csv"
+    with pytest.raises(DeviceError) as caught, OutFile(path):
+        pass
+    assert str(caught.value) == (
+        f"{path}: cannot be written: No such file or directory; free some space or name another file"
+    )
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_a_full_disk_is_told_whether_it_shows_early_or_late(size: int) -> None:
+    with pytest.raises(DeviceError) as caught, OutFile(Path("/dev/full")) as out:
+        out.write("x" * size)
+    assert str(caught.value) == (
+        "/dev/full: cannot be written: No space left on device; free some space or name another file"
+    )
+    assert Path("/dev/full").is_char_device()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.observe.test_snapshot import HOP, post
+
+from sirend.audio.stream import SILENCE_DBFS, Samples, Score, Window
+from sirend.call.machine import Rules
+from sirend.config.settings import CallConfig, DetectConfig
+from sirend.detect.bundle import OperatingPoint
+from sirend.detect.tracker import Track, Tracker
+from sirend.observe.merge import Mosaic
+from sirend.observe.snapshot import View
+from sirend.pipeline import Watch
+
+POINT = OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0)
+
+
+def mosaic(*devices: list[str]) -> tuple[View, Mosaic]:
+    names = [name for device in devices for name in device]
+    view = View(post(*names))
+    rules = Rules.of(DetectConfig(), CallConfig(), POINT)
+    watches = {name: Watch(Tracker(name, Samples(HOP)), rules, lambda _: False) for name in names}
+    return view, Mosaic(view, watches, devices)
+
+
+def hear(made: Mosaic, device: int, end: int, *names: str) -> None:
+    """Let a device have a window that ends at ``end`` and holds that number in every sample."""
+    made.see(device, Window(Samples(end), np.full((len(names), 32_000), end, dtype=np.float32), HOP))
+    for name in names:
+        track = Track(Samples(end), name, 0.5, Samples(end), -40.0)
+        made.hear(Score(Samples(end), name, 0.25, -40.0), track)
+
+
+def ends(view: View) -> list[tuple[int | None, ...]]:
+    """Return, moment by moment, where the window of each approach ended."""
+    return [tuple(heard.end for heard in moment.heard) for moment in view.since(0).moments]
+
+
+def test_one_device_is_shown_as_it_is() -> None:
+    view, made = mosaic(["north", "south"])
+    window = Window(Samples(32_000), np.ones((2, 32_000), dtype=np.float32), HOP)
+    made.see(0, window)
+    for name in ("north", "south"):
+        made.hear(Score(window.end, name, 0.25, -40.0), Track(window.end, name, 0.5, window.end, -40.0))
+    news = view.since(0)
+    assert news.window is window
+    assert (news.moments[0].end, ends(view)) == (32_000, [(32_000, 32_000)])
+
+
+def test_a_moment_holds_the_latest_window_of_each_device_whatever_their_counts() -> None:
+    view, made = mosaic(["north"], ["east", "west"])
+    for count in range(3):
+        hear(made, 0, 32_000 + count * HOP, "north")
+        hear(made, 1, 900_000 + count * HOP, "east", "west")
+    assert ends(view) == [(32_000 + i * HOP, 900_000 + i * HOP, 900_000 + i * HOP) for i in range(3)]
+    news = view.since(0)
+    assert [moment.end for moment in news.moments] == [HOP, 2 * HOP, 3 * HOP]
+    assert news.window is not None
+    assert news.window.end == 3 * HOP
+    assert news.window.pcm[:, -1].tolist() == [32_000 + 2 * HOP, 900_000 + 2 * HOP, 900_000 + 2 * HOP]
+
+
+@pytest.mark.parametrize("fast", [0, 1])
+def test_a_clock_that_runs_ahead_gets_a_moment_to_itself_and_nothing_is_lost(fast: int) -> None:
+    view, made = mosaic(["north"], ["south"])
+    names = ("north", "south")
+    for count in range(4):
+        hear(made, fast, count, names[fast])
+        if count != 1:
+            hear(made, 1 - fast, 100 + count, names[1 - fast])
+    told = ends(view)
+    assert [moment[fast] for moment in told] == [0, 1, 2, 3]
+    assert [moment[1 - fast] for moment in told] == [100, None, 102, 103]
+    alone = view.since(0).moments[1].heard[1 - fast]
+    assert (alone.score, alone.level_dbfs) == (0.0, SILENCE_DBFS)
+
+
+def test_a_device_that_is_lost_is_silent_and_the_others_go_on() -> None:
+    view, made = mosaic(["north"], ["south"])
+    for count in range(4):
+        hear(made, 0, count, "north")
+    assert ends(view) == [(0, None), (1, None), (2, None)]  # the last waits for the next or for the other
+    news = view.since(0)
+    assert news.window is not None
+    assert not news.window.pcm[1].any()

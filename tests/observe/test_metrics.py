@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.conftest import free_port
+from tests.observe.test_snapshot import feed, post
+
+from sirend.config.settings import MetricsConfig
+from sirend.errors import ConfigError
+from sirend.observe.metrics import Metrics
+from sirend.observe.snapshot import View
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HEALTH = {
+    "state": "degraded",
+    "reasons": ["broker: gone"],
+    "dropped_samples": 320,
+    "gaps": 1,
+    "clock_steps": 2,
+    "journal_failures": 3,
+    "uptime_s": 12.5,
+    "cpu_percent": 4.5,
+    "rss_mb": 90.1,
+    "temperature_c": None,
+    "outbox": {
+        "connected": False,
+        "queued": 2,
+        "published": 7,
+        "dropped_expired": 5,
+        "dropped_full": 0,
+        "refused": 1,
+        "reconnects": 4,
+    },
+}
+
+
+def scrape(port: int) -> Mapping[tuple[str, str], float]:
+    """Return every sample by its name and the values of its labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60.0) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, " ".join(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_numbers_are_those_of_health_and_of_the_latest_window() -> None:
+    view = View(post("north", "south"))
+    port = free_port()
+    with Metrics(MetricsConfig(enabled=True, port=port), view) as metrics:
+        assert scrape(port)["sirend_windows_scored_total", ""] == 0
+        feed(view, 3)
+        view.health = HEALTH
+        got = scrape(port)
+        assert metrics.problem is None
+    expected = {
+        ("sirend_info", "default m@0 main-5th 0.0.0"): 1,
+        ("sirend_health", "ok"): 0,
+        ("sirend_health", "degraded"): 1,
+        ("sirend_health_reasons", ""): 1,
+        ("sirend_windows_scored_total", ""): 3,
+        ("sirend_dropped_samples_total", ""): 320,
+        ("sirend_gaps_total", ""): 1,
+        ("sirend_clock_steps_total", ""): 2,
+        ("sirend_journal_failures_total", ""): 3,
+        ("sirend_uptime_seconds", ""): 12.5,
+        ("sirend_cpu_percent", ""): 4.5,
+        ("sirend_rss_megabytes", ""): 90.1,
+        ("sirend_level_dbfs", "north"): -40,
+        ("sirend_score", "south"): 0.25,
+        ("sirend_evidence", "south"): 0.5,
+        ("sirend_call", "north"): 0,
+        ("sirend_calls_total", "north"): 0,
+        ("sirend_mqtt_connected", ""): 0,
+        ("sirend_mqtt_published_total", ""): 7,
+        ("sirend_mqtt_lost_total", "dropped_expired"): 5,
+        ("sirend_mqtt_lost_total", "refused"): 1,
+    }
+    assert {key: got[key] for key in expected} == expected
+    assert ("sirend_temperature_celsius", "") not in got
+    with pytest.raises(OSError, match="refused"):
+        scrape(port)
+
+
+def test_a_port_that_is_taken_is_a_problem_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    config = MetricsConfig(enabled=True, port=port)
+    with Metrics(config, View(post())), Metrics(config, View(post())) as second:
+        problem = f"metrics: 127.0.0.1:{port} cannot be listened on: Address already in use"
+        assert second.problem == problem
+    assert caplog.messages == [f"{problem}; detection goes on without"]
+
+
+def test_a_missing_extra_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=metrics, or make venv EXTRAS=metrics"):
+        Metrics(MetricsConfig(enabled=True), View(post()))

@@ -1,0 +1,39 @@
+import queue
+import socket
+import threading
+
+from sirend.publish.mqtt.thread import Talker
+
+
+def test_a_thread_that_waits_is_woken_by_each_stir_and_joined() -> None:
+    heard: queue.Queue[bytes] = queue.Queue()
+
+    def run(wake: socket.socket) -> None:
+        assert threading.current_thread().name == "talks"
+        with wake:
+            while heard.qsize() < 2:
+                heard.put(wake.recv(1))
+
+    talker = Talker("talks", run)
+    assert talker.join(0.0)  # it never began
+    talker.start()
+    talker.stir()
+    talker.stir()
+    assert talker.join(60.0)
+    assert [heard.get_nowait(), heard.get_nowait()] == [b"\0", b"\0"]
+    talker.stir()  # after its end: nobody is woken, and nothing is raised
+
+
+def test_one_that_does_not_end_is_told_apart_and_a_full_pipe_holds_nobody_up() -> None:
+    may_end = threading.Event()
+
+    def run(wake: socket.socket) -> None:
+        with wake:
+            may_end.wait(60.0)
+
+    talker = Talker("sleeps", run)
+    talker.start()
+    for _ in range(100_000):
+        talker.stir()
+    assert not talker.join(0.0)
+    may_end.set()

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.observe.test_snapshot import events
+
+from sirend.call.event import to_json
+from sirend.cli import main as cli
+from sirend.errors import InputError
+from sirend.publish.journal_reader import Wanted, line, read, write_csv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOMENT = "1970-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    made = [to_json(event) for event in events(4)]
+    (tmp_path / "events.jsonl.1").write_text("".join(text + "\n" for text in made[:2]) + made[2][:40] + "\n")
+    (tmp_path / "events.jsonl").write_text("".join(text + "\n" for text in [*made[2:], '{"schema": "other"}']))
+    return tmp_path / "events.jsonl"
+
+
+def test_both_files_are_read_in_order_and_torn_lines_are_named(journal: Path) -> None:
+    torn: list[str] = []
+    assert [event["seq"] for event in read(journal, torn)] == [1, 2, 3, 4]
+    assert torn == [f"{journal}.1, line 3", f"{journal}, line 3"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"at": None},
+        {"type": 7},
+        {"approach": ["main"]},
+        {"confidence": "high"},
+        {"confidence": float("nan")},
+        {"level_dbfs": 10**400},
+    ],
+)
+def test_an_event_that_lacks_what_is_shown_of_it_is_torn(tmp_path: Path, damage: dict[str, object]) -> None:
+    event = json.loads(to_json(events(1)[0]))
+    journal = tmp_path / "events.jsonl"
+    journal.write_text(json.dumps({**event, **damage}) + "\n" + json.dumps(event) + "\n")
+    torn: list[str] = []
+    assert list(read(journal, torn)) == [event]
+    assert torn == [f"{journal}, line 1"]
+
+
+def test_lines_that_are_no_text_or_too_deep_are_torn(tmp_path: Path) -> None:
+    journal = tmp_path / "events.jsonl"
+    journal.write_bytes(b"\xff\xfe\n" + b"[" * 100_000 + b"\n" + b"1" * 5_000 + b"\n")
+    torn: list[str] = []
+    assert list(read(journal, torn)) == []
+    assert torn == [f"{journal}, line {number}" for number in (1, 2, 3)]
+
+
+def test_a_missing_journal_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        list(read(tmp_path / ("x" * 300), []))
+    with pytest.raises(InputError, match="there is no journal"):
+        list(read(tmp_path / "none", []))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seqs"),
+    [
+        (Wanted(), [1, 2, 3, 4]),
+        (Wanted(type="approaching"), [1, 3]),
+        (Wanted(type="cleared"), [2, 4]),
+        (Wanted(approach="main", type="cleared"), [2, 4]),
+        (Wanted(approach="north"), []),
+        (Wanted(since=datetime.fromisoformat(MOMENT)), [1, 2, 3, 4]),
+        (Wanted(until=datetime.fromisoformat(MOMENT)), []),
+        (Wanted(since=datetime.fromisoformat("1970-01-01T01:00:00.001+01:00")), []),
+    ],
+)
+def test_events_are_filtered(journal: Path, wanted: Wanted, seqs: list[int]) -> None:
+    assert [event["seq"] for event in filter(wanted.includes, read(journal, []))] == seqs
+
+
+def test_csv_has_a_header_and_a_row_an_event(journal: Path) -> None:
+    file = io.StringIO()
+    write_csv(read(journal, []), file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert [row["seq"] for row in rows] == ["1", "2", "3", "4"]
+    assert rows[0] == rows[0] | {
+        "at": "1970-01-01T00:00:00.000Z",
+        "type": "emergency_approaching",
+        "confidence": "0.9",
+        "advisory": "false",
+    }
+
+
+def test_a_line_says_what_happened(journal: Path) -> None:
+    first, second = list(read(journal, []))[:2]
+    assert line(first).split() == (
+        ["1970-01-01T00:00:00.000Z", "main", "approaching", "confidence", "0.90,", "-30", "dBFS,", "unknown"]
+    )
+    assert "cleared (quiet)" in line(second)
+
+
+def test_the_command_lists_exports_and_warns(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["events", "--journal", str(journal), "--type", "approaching"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2
+    assert f"sirend: warning: {journal}, line 3 is no whole event; it is left out" in said.err
+    assert cli.main(["events", "--journal", str(journal), "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("at,site,approach,type,reason,confidence")
+
+
+def test_the_command_takes_the_journal_of_a_configuration(
+    journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "sirend.yaml"
+    config.write_text(f"journal: {{path: {journal.name}}}\n")
+    assert cli.main(["events", "--config", str(config)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    config.write_text("")
+    assert cli.main(["events", "--config", str(config)]) == 64
+    assert "give --journal FILE" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sirend.call import event as events
+from sirend.call import schemas
 from sirend.cli.main import parser
 from sirend.detect import bundle
 from tests.bench import figures, tables
@@ -42,9 +42,9 @@ def current(text: str) -> str:
     """Return README's or the card's ``text`` with every generated part that it has made anew."""
     made = {
         "commands": _commands,
-        "event": lambda: _fields("Event", events.schema()),
-        "health": lambda: _fields("Health", events.health_schema()),
-        "ack": lambda: _fields("Acknowledgement", events.ack_schema()),
+        "event": lambda: _fields("Event", schemas.event_schema()),
+        "health": lambda: _fields("Health", schemas.health_schema()),
+        "ack": lambda: _fields("Acknowledgement", schemas.ack_schema()),
         "figures": lambda: _figures(("speed", "motion", "soak")),
         "fleet": lambda: _figures(("fleet",)),
         "detection in brief": lambda: _detection(in_brief=True),

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
-from sirend.call.event import Event, ReplayClock, Scribe
+from sirend.call.clock import ReplayClock
+from sirend.call.scribe import Scribe
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram
@@ -23,6 +24,7 @@ from sirend.pipeline import Stages, detect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from sirend.call.event import Event
     from sirend.detect.tracker import Track
 
 Pcm = npt.NDArray[np.float32]

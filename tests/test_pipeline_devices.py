@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sirend.audio.stream import Block, Gap, GapReason, Samples, to_samples
-from sirend.call.event import Event, ReplayClock, Scribe
+from sirend.call.clock import ReplayClock
+from sirend.call.scribe import Scribe
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, Config, DetectConfig
 from sirend.pipeline import Stages, detect_all
 from tests.test_pipeline import MODEL, LoudIsSiren, Pcm, loud_between, told
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sirend.audio.stream import Window
+    from sirend.call.event import Event
 
 SITE = Config(
     audio=AudioConfig(device="north-mic"),

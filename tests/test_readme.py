@@ -74,8 +74,8 @@ ELSEWHERE = {
 }
 """Which test runs a command that needs a machine, a terminal or TensorFlow, and what must stand in it."""
 OF_THE_SYSTEM = ("sudo apt-get ", "sudo install ", "mosquitto_sub ", "scp ", "ssh ", "cd ")
-"""Beginnings of commands that are not sirend's: ``conf/test_broker`` runs those that install, the others were typed by hand
-in a bare Debian root."""
+"""Beginnings of commands that are not sirend's: ``conf/test_broker`` runs those that install, the others were typed by
+hand in a bare Debian root."""
 
 
 def typed() -> list[str]:

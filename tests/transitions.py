@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sirend.audio.stream import Samples
-from sirend.call.machine import CallState, Reason, Transition
+from sirend.call.machine import Transition
+from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
 
 CALL = Transition(

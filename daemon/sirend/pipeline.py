@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from sirend.audio.stream import SILENCE_DBFS, Gap, GapReason, Samples, Score, levels_dbfs, to_samples
+from sirend.audio.level import levels_dbfs
+from sirend.audio.stream import SILENCE_DBFS, Gap, GapReason, Samples, Score, to_samples
 from sirend.audio.windows import Windows
 from sirend.call.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
-from sirend.call.machine import CallState, Rules, State, Stop, step, would_call
+from sirend.call.machine import Rules, State, Stop, step, would_call
+from sirend.call.state import CallState
 from sirend.detect.features import Extractor
 from sirend.detect.motion import MEMORY_S, judge
 from sirend.detect.pitch import Pitch, PitchTracker
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
     from numpy import float32
 
     from sirend.audio.stream import Block, Window
-    from sirend.call.event import Clock, Event, Scribe
+    from sirend.call.clock import Clock
+    from sirend.call.event import Event
     from sirend.call.machine import Transition
+    from sirend.call.scribe import Scribe
     from sirend.config.settings import Approach, Config, Inhibit
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import Spectrogram

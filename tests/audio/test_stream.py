@@ -1,17 +1,8 @@
 import numpy as np
 import pytest
 
-from sirend.audio.stream import (
-    SILENCE_DBFS,
-    Block,
-    Gap,
-    GapReason,
-    Samples,
-    level_dbfs,
-    levels_dbfs,
-    to_samples,
-    to_seconds,
-)
+from sirend.audio.level import level_dbfs, levels_dbfs
+from sirend.audio.stream import SILENCE_DBFS, Block, Gap, GapReason, Samples, to_samples, to_seconds
 
 
 def test_levels_are_relative_to_full_scale() -> None:

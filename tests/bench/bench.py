@@ -23,7 +23,8 @@ from tests.bench import figures
 from sirend.audio.microphone import CALLBACK_S
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Pcm, Samples
 from sirend.audio.windows import Windows
-from sirend.call.event import ReplayClock, Scribe
+from sirend.call.clock import ReplayClock
+from sirend.call.scribe import Scribe
 from sirend.config.settings import Approach, AudioConfig, Config
 from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 
 from sirend.audio.stream import Samples
 from sirend.call import event as events
-from sirend.call.event import Event, LiveClock, ReplayClock, Scribe, canonical, is_authentic, to_json, utc_text
-from sirend.call.machine import CallState, Reason, Transition
+from sirend.call import schemas
+from sirend.call.clock import LiveClock, ReplayClock, utc_text
+from sirend.call.event import Event, to_json
+from sirend.call.machine import Transition
+from sirend.call.scribe import Scribe
+from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
+from sirend.signing import canonical, is_authentic
 
 CALL = Transition(
     approach="north",
@@ -47,7 +52,7 @@ def _scribe(**changes: Any) -> Scribe:  # noqa: ANN401
 def _checked(event: Event) -> dict[str, Any]:
     """Return the event's JSON, having checked it against the schema."""
     payload: dict[str, Any] = json.loads(to_json(event))
-    jsonschema.Draft202012Validator(events.schema()).validate(payload)
+    jsonschema.Draft202012Validator(schemas.event_schema()).validate(payload)
     return payload
 
 
@@ -182,14 +187,14 @@ def test_the_signature_is_hmac_sha256_over_the_canonical_json_without_it() -> No
 def test_the_schema_refuses_what_is_no_event(change: dict[str, object]) -> None:
     payload = _checked(_scribe().write(CALL))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft202012Validator(events.schema()).validate({**payload, **change})
+        jsonschema.Draft202012Validator(schemas.event_schema()).validate({**payload, **change})
 
 
 def test_the_schema_needs_every_field() -> None:
     payload = _checked(_scribe().write(CALL))
     for name in payload:
         with pytest.raises(jsonschema.ValidationError, match=f"'{name}' is a required property"):
-            jsonschema.validate({key: value for key, value in payload.items() if key != name}, events.schema())
+            jsonschema.validate({key: value for key, value in payload.items() if key != name}, schemas.event_schema())
 
 
 _transitions = st.builds(
@@ -227,7 +232,7 @@ def test_whatever_happens_is_written_as_a_valid_signed_event(
 
 
 def test_the_schemas_are_valid_schemas() -> None:
-    for schema in (events.schema(), events.health_schema(), events.ack_schema()):
+    for schema in (schemas.event_schema(), schemas.health_schema(), schemas.ack_schema()):
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
@@ -248,9 +253,9 @@ def test_a_health_message_is_checked_by_its_schema() -> None:
         "uptime_s": 1.5,
         **dict.fromkeys(("cpu_percent", "rss_mb", "temperature_c"), None),
     }
-    jsonschema.validate(health, events.health_schema())
+    jsonschema.validate(health, schemas.health_schema())
     with pytest.raises(jsonschema.ValidationError, match="'fine' is not one of"):
-        jsonschema.validate({**health, "state": "fine"}, events.health_schema())
+        jsonschema.validate({**health, "state": "fine"}, schemas.health_schema())
 
 
 def test_replay_time_counts_samples_from_the_start() -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.audio.stream import Gap, GapReason, Samples, to_samples
-from sirend.call.machine import CallState, Input, Reason, Rules, State, Stop, Transition, step
+from sirend.call.machine import Input, Rules, State, Stop, Transition, step
+from sirend.call.state import CallState, Reason
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track

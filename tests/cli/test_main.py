@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 import sirend
-from sirend.call import event as events
+from sirend.call import schemas
 from sirend.cli import commands
 from sirend.cli.main import main, parser
 from sirend.errors import ConfigError, DeviceError, InputError, UsageError
@@ -88,7 +88,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("what", ["event", "health", "ack"])
 def test_schemas_are_printed(capsys: pytest.CaptureFixture[str], what: str) -> None:
     assert main(["schema", what]) == 0
-    expected = {"event": events.schema, "health": events.health_schema, "ack": events.ack_schema}[what]()
+    expected = {"event": schemas.event_schema, "health": schemas.health_schema, "ack": schemas.ack_schema}[what]()
     assert json.loads(capsys.readouterr().out) == expected
 
 

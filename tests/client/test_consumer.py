@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 from tests.transitions import CALL, CLEAR
 
 from sirend.audio.stream import Samples
-from sirend.call.event import Mode, ReplayClock, Scribe, to_json
-from sirend.call.machine import CallState, Transition
+from sirend.call.clock import ReplayClock
+from sirend.call.event import Mode, to_json
+from sirend.call.scribe import Scribe
+from sirend.call.state import CallState
 from sirend.client import Call, Consumer, Fault, Keyring, Moment, Topics
+
+if TYPE_CHECKING:
+    from sirend.call.machine import Transition
 
 NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)
 TOPICS = Topics("sirend", "main-5th")

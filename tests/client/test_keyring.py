@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sirend.call.event import LEAST_KEY_BYTES, ReplayClock, Scribe, is_authentic, key_id
+from sirend.call.clock import ReplayClock
+from sirend.call.scribe import Scribe
 from sirend.client import Keyring
 from sirend.config.load import sign_key
 from sirend.errors import ConfigError
+from sirend.signing import LEAST_KEY_BYTES, is_authentic, key_id
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.transitions import CALL
 
-from sirend.call.event import ReplayClock, Scribe, to_json
-from sirend.call.machine import CallState
+from sirend.call.clock import ReplayClock
+from sirend.call.event import to_json
+from sirend.call.scribe import Scribe
+from sirend.call.state import CallState
 from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse
 
 if TYPE_CHECKING:

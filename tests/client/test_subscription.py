@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.transitions import CALL, CLEAR
 
-from sirend.call.event import ReplayClock, Scribe, to_json
+from sirend.call.clock import ReplayClock
+from sirend.call.event import to_json
+from sirend.call.scribe import Scribe
 from sirend.client import Call, Consumer, Fault, Keyring, Subscription, Topics
 from sirend.config.settings import MqttConfig
 from sirend.publish.mqtt.daemon import Backoff

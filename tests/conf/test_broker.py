@@ -17,7 +17,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.conftest import Broker, free_port
 from tests.transitions import CALL
 
-from sirend.call.event import Event, LiveClock, Scribe
+from sirend.call.clock import LiveClock
+from sirend.call.scribe import Scribe
 from sirend.cli import pki
 from sirend.cli.pki import Wish
 from sirend.client import Consumer, Keyring, Subscription, Topics
@@ -29,6 +30,8 @@ from sirend.publish.mqtt.session import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from sirend.call.event import Event
 
 pytestmark = [
     pytest.mark.system,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.transitions import CALL
 
-from sirend.call.event import LiveClock, Scribe
-from sirend.call.machine import CallState, Reason
+from sirend.call.clock import LiveClock
+from sirend.call.scribe import Scribe
+from sirend.call.state import CallState, Reason
 from sirend.client import Consumer, Fault, Keyring, Subscription, Topics
 from sirend.config.settings import MqttConfig
 from sirend.publish.mqtt.daemon import Backoff, Mqtt

@@ -15,7 +15,10 @@ import jsonschema
 import pytest
 from tests.transitions import CALL, CLEAR
 
-from sirend.call.event import LiveClock, Scribe, ack_schema, to_json
+from sirend.call.clock import LiveClock
+from sirend.call.event import to_json
+from sirend.call.schemas import ack_schema
+from sirend.call.scribe import Scribe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

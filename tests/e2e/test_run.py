@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from sirend.call import event as events
+from sirend.call import schemas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,14 +59,14 @@ def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(
     offsets = [heard["sample"] - said["sample"] for heard, said in zip(live, replayed, strict=True)]
     assert max(offsets) - min(offsets) <= HOP
     for event in live:
-        jsonschema.validate(event, events.schema())
+        jsonschema.validate(event, schemas.event_schema())
         assert event["mode"] == "live"
     states = payloads(received, f"{ROOT}/main/emergency")
     assert [state["state"] for state in states] == ["approaching"] * (len(states) - 1) + ["clear"]
     assert len(states) - 1 == pytest.approx((live[1]["sample"] - live[0]["sample"]) / 16_000, abs=1.0)
     health = payloads(opening + received + ending, f"{ROOT}/health")
     for report in health:
-        jsonschema.validate(report, events.health_schema())
+        jsonschema.validate(report, schemas.health_schema())
     assert "ok" in {report["state"] for report in health}
     assert (health[-1]["state"], health[-1]["reasons"]) == ("failed", ["stopped"])
     assert [json.loads(line) for line in (sirend.folder / "journal.jsonl").read_text().splitlines()] == live

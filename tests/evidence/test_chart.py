@@ -10,7 +10,8 @@ import pytest
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, Score
 from sirend.call.event import Event
-from sirend.call.machine import CallState, Reason, Rules
+from sirend.call.machine import Rules
+from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
 from sirend.errors import UsageError

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.evidence.test_chart import RULES, event, strip_of
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Gap, GapReason, Samples, Score
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
 from sirend.evidence import chart_data as strip

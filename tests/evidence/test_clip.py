@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.observe.test_snapshot import RULES, events
 
 from sirend.audio.stream import Samples, to_samples
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.detect.motion import Motion
 from sirend.evidence.clip import Hop, Take, Tape
 from sirend.observe.moment import told

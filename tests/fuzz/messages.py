@@ -13,13 +13,16 @@ from tests.fuzz.attack import Parser, is_readable
 from tests.fuzz.inputs import edited_json, nested_json, spliced
 from tests.transitions import CALL
 
-from sirend.call.event import ReplayClock, Scribe, canonical, to_json
+from sirend.call.clock import ReplayClock
+from sirend.call.event import to_json
+from sirend.call.scribe import Scribe
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.client.consumer import Moment
 from sirend.client.statement import StatementError, parse
 from sirend.config.settings import MqttConfig
 from sirend.controller.listen import line_of
 from sirend.publish.mqtt.daemon import Backoff, Mqtt
+from sirend.signing import canonical
 
 if TYPE_CHECKING:
     from pathlib import Path

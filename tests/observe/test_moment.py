@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.observe.test_snapshot import events, feed, post
 
 from sirend.audio.stream import Samples, Score, Window
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.detect.features import FeatureSpec
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track

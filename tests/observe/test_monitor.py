@@ -25,7 +25,7 @@ from tests.observe.test_snapshot import feed, post
 from tests.selftest.test_runner import serve
 
 from sirend.audio.stream import Samples, Score, Window
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.cli import main as cli
 from sirend.config.settings import WebConfig
 from sirend.detect.motion import Motion

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from tests.transitions import CALL, CLEAR
 
 from sirend.audio.stream import Samples, Score, Window
-from sirend.call.event import Event, ReplayClock, Scribe
-from sirend.call.machine import CallState, Rules
+from sirend.call.clock import ReplayClock
+from sirend.call.machine import Rules
+from sirend.call.scribe import Scribe
+from sirend.call.state import CallState
 from sirend.config.settings import Approach
 from sirend.detect.features import FeatureSpec
 from sirend.detect.motion import Motion
@@ -20,6 +22,8 @@ from sirend.observe.snapshot import EVENTS, Post, View
 
 if TYPE_CHECKING:
     import pytest
+
+    from sirend.call.event import Event
 
 HOP = 4_000
 RULES = Rules(

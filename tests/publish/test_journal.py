@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from sirend.audio.stream import Samples
-from sirend.call.event import Event, ReplayClock, Scribe, to_json
-from sirend.call.machine import CallState, Reason, Transition
+from sirend.call.clock import ReplayClock
+from sirend.call.event import Event, to_json
+from sirend.call.machine import Transition
+from sirend.call.scribe import Scribe
+from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
 from sirend.publish.journal import Journal
 

@@ -4,7 +4,9 @@ import os
 
 import pytest
 
-from sirend.call.event import Event, ReplayClock, Scribe, to_json
+from sirend.call.clock import ReplayClock
+from sirend.call.event import Event, to_json
+from sirend.call.scribe import Scribe
 from sirend.errors import DeviceError
 from sirend.publish.sink import JsonLines, Sink
 

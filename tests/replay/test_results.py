@@ -9,7 +9,7 @@ import pytest
 
 from sirend.audio.stream import Samples, Score
 from sirend.call.event import Event, to_json
-from sirend.call.machine import CallState, Reason
+from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
 from sirend.errors import DeviceError
 from sirend.replay.results import Results

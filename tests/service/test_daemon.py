@@ -19,7 +19,7 @@ import pytest
 
 from sirend.audio import devices as rig
 from sirend.audio.stream import Block, Gap, GapReason, Samples
-from sirend.call.event import LiveClock
+from sirend.call.clock import LiveClock
 from sirend.config.settings import Approach, CallConfig, Config, HomeAssistantConfig, Inhibit, MqttConfig
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram

@@ -8,7 +8,7 @@ import pytest
 
 from sirend.audio.diagnosis import Diagnosis
 from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
-from sirend.call import event as events
+from sirend.call import schemas
 from sirend.call.machine import Rules, State
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint
@@ -155,7 +155,7 @@ def test_the_message_is_of_the_schema_and_counts(clocks: Clocks) -> None:
     payload = site.health.payload(
         state="ok", reasons=[], dropped=320, outbox=COUNTS, journal_failures=2, journal_torn=1
     )
-    jsonschema.validate(payload, events.health_schema())
+    jsonschema.validate(payload, schemas.health_schema())
     expected = {
         "levels_dbfs": {"north": -40.0, "south": -40.0},
         "windows_scored": 2,
@@ -172,7 +172,7 @@ def test_the_message_is_of_the_schema_and_counts(clocks: Clocks) -> None:
 
 def test_the_message_before_the_first_window_is_of_the_schema() -> None:
     payload = Site().health.payload(state="degraded", reasons=["x"], dropped=0, outbox=COUNTS, journal_failures=0)
-    jsonschema.validate(payload, events.health_schema())
+    jsonschema.validate(payload, schemas.health_schema())
     assert payload["levels_dbfs"] == {"north": None, "south": None}
 
 

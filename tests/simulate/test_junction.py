@@ -13,7 +13,8 @@ import soundfile
 from tests.bench import figures
 
 from sirend.audio.stream import Block, Samples
-from sirend.call.event import ReplayClock, Scribe
+from sirend.call.clock import ReplayClock
+from sirend.call.scribe import Scribe
 from sirend.cli import main as cli
 from sirend.config.settings import Approach, AudioConfig, Config
 from sirend.detect import bundle

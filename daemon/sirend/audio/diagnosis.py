@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, level_dbfs
+from sirend.audio.level import level_dbfs
+from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

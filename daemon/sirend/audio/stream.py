@@ -1,22 +1,23 @@
 """The value types of the sample stream.
 
 Inside the pipeline time is a count of samples at 16 kHz since the stream began. Wall time appears only where an event
-is written (``events.Clock``).
+is written (``call.clock``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Samples = NewType("Samples", int)
 """A count of samples at ``SAMPLE_RATE_HZ``: the only clock inside the pipeline."""
 
-Pcm = npt.NDArray[np.float32]
+Pcm: TypeAlias = "npt.NDArray[np.float32]"
 
 SAMPLE_RATE_HZ = 16_000
 SILENCE_DBFS = -120.0
@@ -31,23 +32,6 @@ def to_samples(seconds: float) -> Samples:
 def to_seconds(samples: int) -> float:
     """Return a count of samples in seconds."""
     return samples / SAMPLE_RATE_HZ
-
-
-def levels_dbfs(pcm: Pcm) -> npt.NDArray[np.float64]:
-    """Return the RMS level of each row of float32[rows, n], n over 0, as ``level_dbfs`` does: float64[rows]."""
-    power = np.mean(np.square(pcm, dtype=np.float64), axis=1)
-    return np.asarray(np.maximum(SILENCE_DBFS, 10.0 * np.log10(np.maximum(power, 1e-300))))
-
-
-def level_dbfs(pcm: Pcm) -> float:
-    """Return the RMS level of ``pcm`` in dB relative to full scale (a square wave of amplitude 1 has 0 dBFS).
-
-    Never below ``SILENCE_DBFS``, which also stands for an empty array.
-    """
-    if pcm.size == 0:
-        return SILENCE_DBFS
-    power = float(np.mean(np.square(pcm, dtype=np.float64)))
-    return max(SILENCE_DBFS, 10.0 * float(np.log10(power))) if power > 0.0 else SILENCE_DBFS
 
 
 class GapReason(StrEnum):

@@ -7,10 +7,10 @@ not come back without a true gap. Any loss of the input ends it at once.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sirend.audio.stream import Gap, Samples, to_samples
+from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
 from sirend.errors import ConfigError
@@ -20,28 +20,6 @@ if TYPE_CHECKING:
 
 _REFRESH = to_samples(1.0)
 _HOUR = to_samples(3600.0)
-
-
-class CallState(StrEnum):
-    """What a signal controller acts on."""
-
-    APPROACHING = "approaching"
-    CLEAR = "clear"
-
-
-class Reason(StrEnum):
-    """Why a state was entered: ``SIREN`` for a call, the others for its end."""
-
-    SIREN = "siren"
-    QUIET = "quiet"
-    """The siren is gone."""
-    DEPARTED = "departed"
-    """The siren is gone or going, and was driving away before."""
-    MAX_PRESENCE = "max_presence"
-    """It was there, or stood still, for longer than a call may last."""
-    INPUT_LOST = "input_lost"
-    INHIBITED = "inhibited"
-    SHUTDOWN = "shutdown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,10 +215,10 @@ def schema(args: argparse.Namespace) -> int:
     """Print a JSON Schema."""
     import json
 
-    from sirend.call import event as events
+    from sirend.call import schemas
 
-    schemas = {"event": events.schema, "health": events.health_schema, "ack": events.ack_schema}
-    print(json.dumps(schemas[args.what](), indent=2))
+    known = {"event": schemas.event_schema, "health": schemas.health_schema, "ack": schemas.ack_schema}
+    print(json.dumps(known[args.what](), indent=2))
     return 0
 
 

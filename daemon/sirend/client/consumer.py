@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.client.statement import Fault, Statement, StatementError, parse
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from sirend.call.event import is_authentic, key_id, key_problem
 from sirend.errors import ConfigError
+from sirend.signing import is_authentic, key_id, key_problem
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NoReturn
 
 from sirend.call.event import SCHEMA, Mode
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 
 LARGEST_BYTES = 8192
 """No statement of the contract comes near it: names have 64 characters, the longest file name of a replay 4096."""

@@ -1,5 +1,5 @@
 """What can be configured of ``sirend listen``: the section ``listen`` of the configuration."""
-# ruff: noqa: RUF009  every key is a call of ``keys``, which returns a dataclass field
+# ruff: noqa: RUF009  every key is a call of ``fields``, which returns a dataclass field
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  the reader of the file looks the types up
 from typing import TYPE_CHECKING
 
-from sirend.config import fields as keys
+from sirend.config import fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ _NAME_ALLOWED = "the name of an approach"
 class Relay:
     """A GPIO line that is on while an approach calls."""
 
-    approach: str = keys.text("main", _NAME, _NAME_ALLOWED)
+    approach: str = fields.text("main", _NAME, _NAME_ALLOWED)
     """Whose calls."""
-    pin: int = keys.number(17, 0, 27, "", whole=True)
+    pin: int = fields.number(17, 0, 27, "", whole=True)
     """Line, in Broadcom's numbering."""
-    active_high: bool = keys.switch(default=True)
+    active_high: bool = fields.switch(default=True)
     """Whether on is the high level."""
 
 
@@ -33,9 +33,9 @@ class Relay:
 class Preempt:
     """Which preempt of the controller serves an approach."""
 
-    approach: str = keys.text("main", _NAME, _NAME_ALLOWED)
+    approach: str = fields.text("main", _NAME, _NAME_ALLOWED)
     """Whose calls."""
-    number: int = keys.number(1, 1, 255, "", whole=True)
+    number: int = fields.number(1, 1, 255, "", whole=True)
     """Row of the controller's ``preemptTable``."""
 
 
@@ -43,25 +43,25 @@ class Preempt:
 class NtcipConfig:
     """An NTCIP 1202 signal controller, reached over SNMP."""
 
-    host: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
+    host: str = fields.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
     """Its SNMP agent."""
-    port: int = keys.number(161, 1, 65535, "", whole=True)
+    port: int = fields.number(161, 1, 65535, "", whole=True)
     """UDP port."""
-    version: str = keys.text("v2c", r"v1|v2c|v3", "v1, v2c or v3")
+    version: str = fields.text("v2c", r"v1|v2c|v3", "v1, v2c or v3")
     """SNMP version."""
-    community_file: Path | None = keys.path()
+    community_file: Path | None = fields.path()
     """File, or name of a systemd credential, with the community of v1 and v2c."""
-    user: str | None = keys.text(None, r"[\x21-\x7e]{1,32}", "1 to 32 printable characters", optional=True)
+    user: str | None = fields.text(None, r"[\x21-\x7e]{1,32}", "1 to 32 printable characters", optional=True)
     """User of v3."""
-    auth: str = keys.text("sha", r"sha|sha256", "sha or sha256")
+    auth: str = fields.text("sha", r"sha|sha256", "sha or sha256")
     """How messages of v3 are authenticated."""
-    auth_file: Path | None = keys.path()
+    auth_file: Path | None = fields.path()
     """File, or name of a systemd credential, with the user's authentication password."""
-    priv_file: Path | None = keys.path()
+    priv_file: Path | None = fields.path()
     """The same with the password for AES-128."""
-    backup_s: int | None = keys.number(5, 2, 3600, "s", whole=True, optional=True)
+    backup_s: int | None = fields.number(5, 2, 3600, "s", whole=True, optional=True)
     """Greatest ``unitBackupTime`` of a controller that is called; None does not ask for it."""
-    preempts: tuple[Preempt, ...] = keys.several(Preempt, (), "{approach, number}")
+    preempts: tuple[Preempt, ...] = fields.several(Preempt, (), "{approach, number}")
     """What serves whom."""
 
 
@@ -69,17 +69,17 @@ class NtcipConfig:
 class ListenConfig:
     """What ``sirend listen`` does with a call besides printing it."""
 
-    rehearsal: bool = keys.switch()
+    rehearsal: bool = fields.switch()
     """Act on advisory and replayed calls too."""
-    ack: bool = keys.switch(default=True)
+    ack: bool = fields.switch(default=True)
     """Publish what was done on the topic ``ack``."""
-    command: str | None = keys.text(None, r"\S(.|\n)*", "a command for /bin/sh", optional=True)
+    command: str | None = fields.text(None, r"\S(.|\n)*", "a command for /bin/sh", optional=True)
     """Run at each change."""
-    command_timeout_s: float = keys.number(10.0, 1.0, 300.0, "s")
+    command_timeout_s: float = fields.number(10.0, 1.0, 300.0, "s")
     """The command is killed after so long."""
-    relays: tuple[Relay, ...] = keys.several(Relay, (), "{approach, pin, active_high}")
+    relays: tuple[Relay, ...] = fields.several(Relay, (), "{approach, pin, active_high}")
     """GPIO lines."""
-    ntcip: NtcipConfig | None = keys.section(NtcipConfig, optional=True)
+    ntcip: NtcipConfig | None = fields.section(NtcipConfig, optional=True)
     """The controller."""
 
     @property

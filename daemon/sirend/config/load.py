@@ -7,13 +7,12 @@ import ipaddress
 import os
 from pathlib import Path
 
-from sirend.call.event import key_problem
-from sirend.config import fields as keys
+from sirend.config import fields, yamlfile
 from sirend.config import listen as listen_settings
-from sirend.config import yamlfile
 from sirend.config.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 from sirend.errors import ConfigError
 from sirend.host.files import is_there
+from sirend.signing import key_problem
 
 
 def load(path: Path | None, *, for_onlooker: bool = False) -> Config:
@@ -27,7 +26,7 @@ def load(path: Path | None, *, for_onlooker: bool = False) -> Config:
         return Config()
     content = yamlfile.read(path)
     problems: list[str] = []
-    config = keys.read_mapping(Config, {} if content is None else content, "", problems)
+    config = fields.read_mapping(Config, {} if content is None else content, "", problems)
     config = _with_files(config, path.absolute().parent, problems, for_onlooker=for_onlooker)
     wrong = [problem.split(" ")[0] for problem in problems]  # what stands for these now is not what the user wrote
     problems += [found for found in _contradictions(config) if not any(key in found for key in wrong)]

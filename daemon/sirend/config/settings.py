@@ -2,7 +2,7 @@
 
 Times stay seconds here, with the unit in the key's name; who uses one turns it into samples once, at construction.
 """
-# ruff: noqa: RUF009  every key is a call of ``keys``, which returns a dataclass field
+# ruff: noqa: RUF009  every key is a call of ``fields``, which returns a dataclass field
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  the reader of the file looks the types up
 from typing import TYPE_CHECKING
 
-from sirend.config import fields as keys
+from sirend.config import fields
 from sirend.config.listen import ListenConfig
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class AudioConfig:
     """Where the samples come from."""
 
-    device: str = keys.text("default", INPUT, INPUT_ALLOWED)
+    device: str = fields.text("default", INPUT, INPUT_ALLOWED)
     """Stable name of the PortAudio input, or its USB socket."""
-    channels: int = keys.number(1, 1, 64, "", whole=True)
+    channels: int = fields.number(1, 1, 64, "", whole=True)
     """Channels to open of ``device``."""
-    rate: int | None = keys.number(None, 8_000, 192_000, "Hz", whole=True, optional=True, null="auto")
+    rate: int | None = fields.number(None, 8_000, 192_000, "Hz", whole=True, optional=True, null="auto")
     """Sample rate to open the device at, Hz; None (``auto`` in the file) leaves it to the device."""
-    stall_s: float = keys.number(5.0, 1.0, 60.0, "s")
+    stall_s: float = fields.number(5.0, 1.0, 60.0, "s")
     """The input counts as lost when nothing arrived for so long."""
 
 
@@ -41,15 +41,15 @@ class AudioConfig:
 class Approach:
     """One leg of the junction and the channel that listens to it."""
 
-    name: str = keys.text("main", NAME, NAME_ALLOWED)
+    name: str = fields.text("main", NAME, NAME_ALLOWED)
     """Part of the topics."""
-    channel: int = keys.number(0, 0, 63, "", whole=True)
+    channel: int = fields.number(0, 0, 63, "", whole=True)
     """Column of the input, counted from 0."""
-    bearing_deg: float | None = keys.number(None, 0.0, 360.0, "degrees", optional=True)
+    bearing_deg: float | None = fields.number(None, 0.0, 360.0, "degrees", optional=True)
     """Compass bearing from which vehicles of this approach come."""
-    priority: int = keys.number(1, 1, 9, "", whole=True)
+    priority: int = fields.number(1, 1, 9, "", whole=True)
     """1 is served first when several approaches call."""
-    device: str | None = keys.text(None, INPUT, INPUT_ALLOWED, optional=True)
+    device: str | None = fields.text(None, INPUT, INPUT_ALLOWED, optional=True)
     """Input that listens to it, where there are several; None is ``AudioConfig.device``."""
 
 
@@ -57,17 +57,17 @@ class Approach:
 class DetectConfig:
     """When a sound counts as a siren."""
 
-    model: Path | None = keys.path()
+    model: Path | None = fields.path()
     """Model bundle; None is the one that ships."""
-    hop_s: float = keys.number(0.25, 0.05, 2.0, "s", step=0.01)
+    hop_s: float = fields.number(0.25, 0.05, 2.0, "s", step=0.01)
     """Distance between windows."""
-    enter: float | None = keys.number(None, 0.01, 0.99, "", optional=True)
+    enter: float | None = fields.number(None, 0.01, 0.99, "", optional=True)
     """Evidence at which a siren is heard; None takes the model's operating point, here and in the next three."""
-    exit: float | None = keys.number(None, 0.01, 0.99, "", optional=True)
+    exit: float | None = fields.number(None, 0.01, 0.99, "", optional=True)
     """Evidence below which it is gone."""
-    confirm_s: float | None = keys.number(0.75, 0.0, 10.0, "s", optional=True)
+    confirm_s: float | None = fields.number(0.75, 0.0, 10.0, "s", optional=True)
     """The evidence must be there for so long before a call."""
-    release_s: float | None = keys.number(3.0, 0.0, 60.0, "s", optional=True)
+    release_s: float | None = fields.number(3.0, 0.0, 60.0, "s", optional=True)
     """The evidence must be gone for so long before a call ends."""
 
 
@@ -75,11 +75,11 @@ class DetectConfig:
 class Inhibit:
     """A part of the week, in the host's local time, in which no call is made."""
 
-    days: tuple[str, ...] = keys.choices(DAYS)
+    days: tuple[str, ...] = fields.choices(DAYS)
     """Days on which it begins."""
-    from_min: int = keys.time_of_day(0, key="from")
+    from_min: int = fields.time_of_day(0, key="from")
     """First minute, counted from midnight, 0..1440."""
-    to_min: int = keys.time_of_day(24 * 60, key="to")
+    to_min: int = fields.time_of_day(24 * 60, key="to")
     """First minute after it; not later than ``from_min`` means on the next day."""
 
     def covers(self, local: datetime) -> bool:
@@ -95,23 +95,23 @@ class Inhibit:
 class CallConfig:
     """How long a call may and must last, after NTCIP 1202 preemption."""
 
-    min_duration_s: float = keys.number(5.0, 1.0, 300.0, "s")
+    min_duration_s: float = fields.number(5.0, 1.0, 300.0, "s")
     """A call holds at least so long, except when the input fails or the daemon stops."""
-    max_presence_s: float = keys.number(60.0, 5.0, 900.0, "s")
+    max_presence_s: float = fields.number(60.0, 5.0, 900.0, "s")
     """A call ends after so long at the latest."""
-    rearm_gap_s: float = keys.number(5.0, 1.0, 600.0, "s")
+    rearm_gap_s: float = fields.number(5.0, 1.0, 600.0, "s")
     """After that, so long without a siren before the next call."""
-    max_calls_per_hour: int = keys.number(20, 1, 720, "calls", whole=True)
+    max_calls_per_hour: int = fields.number(20, 1, 720, "calls", whole=True)
     """More calls than these within an hour are inhibited."""
-    valid_for_s: float = keys.number(5.0, 2.0, 60.0, "s")
+    valid_for_s: float = fields.number(5.0, 2.0, 60.0, "s")
     """A consumer must treat a state as clear when it is older than this."""
-    advisory: bool = keys.switch()
+    advisory: bool = fields.switch()
     """Mark every event as information only, for a trial period."""
-    departed_s: float | None = keys.number(None, 1.0, 60.0, "s", optional=True)
+    departed_s: float | None = fields.number(None, 1.0, 60.0, "s", optional=True)
     """A siren that drives away for so long ends the call before it is gone; None waits until it is gone."""
-    stationary_s: float | None = keys.number(None, 5.0, 900.0, "s", optional=True)
+    stationary_s: float | None = fields.number(None, 5.0, 900.0, "s", optional=True)
     """A siren that stands still for so long ends the call; None leaves it to ``max_presence_s``."""
-    inhibit: tuple[Inhibit, ...] = keys.several(Inhibit, (), "{days, from, to}")
+    inhibit: tuple[Inhibit, ...] = fields.several(Inhibit, (), "{days, from, to}")
     """When no call is made."""
 
 
@@ -119,13 +119,13 @@ class CallConfig:
 class ArbitrationConfig:
     """Which approach calls when several hear a siren."""
 
-    mode: str = keys.text("first", "first|parallel", "first or parallel")
+    mode: str = fields.text("first", "first|parallel", "first or parallel")
     """``first``: one call at a time, first come, first served; ``parallel``: each approach for itself."""
-    margin_db: float = keys.number(6.0, 0.0, 40.0, "dB")
+    margin_db: float = fields.number(6.0, 0.0, 40.0, "dB")
     """The approach that hears the siren loudest wins when it leads by so much; else priority and onset decide."""
-    settle_s: float = keys.number(1.0, 0.0, 5.0, "s")
+    settle_s: float = fields.number(1.0, 0.0, 5.0, "s")
     """So long a confirmed siren waits for a better approach to confirm it as well."""
-    hold_s: float = keys.number(10.0, 0.0, 120.0, "s")
+    hold_s: float = fields.number(10.0, 0.0, 120.0, "s")
     """So long after a call, when its siren is gone, the approaches that heard it as well are held."""
 
 
@@ -133,11 +133,11 @@ class ArbitrationConfig:
 class TlsConfig:
     """The certificates of an encrypted connection, PEM files."""
 
-    ca_file: Path | None = keys.path()
+    ca_file: Path | None = fields.path()
     """Authorities that may have signed the broker's certificate; None takes the system's."""
-    cert_file: Path | None = keys.path()
+    cert_file: Path | None = fields.path()
     """The daemon's own certificate."""
-    key_file: Path | None = keys.path()
+    key_file: Path | None = fields.path()
     """The key that belongs to it."""
 
 
@@ -145,25 +145,25 @@ class TlsConfig:
 class MqttConfig:
     """The broker."""
 
-    host: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
+    host: str = fields.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
     """Host name or address."""
-    port: int = keys.number(1883, 1, 65535, "", whole=True)
+    port: int = fields.number(1883, 1, 65535, "", whole=True)
     """TCP port; 8883 is usual with TLS."""
-    client_id: str | None = keys.text(None, r"[\x21-\x7e]{1,64}", "1 to 64 printable characters", optional=True)
+    client_id: str | None = fields.text(None, r"[\x21-\x7e]{1,64}", "1 to 64 printable characters", optional=True)
     """What the broker knows the daemon by; None is ``sirend-<site>``, followed by a part made of the key for TLS."""
-    username: str | None = keys.text(None, r".{1,256}", "text", optional=True)
+    username: str | None = fields.text(None, r".{1,256}", "text", optional=True)
     """For brokers that ask for a password."""
-    password_file: Path | None = keys.path()
+    password_file: Path | None = fields.path()
     """File, or name of a systemd credential, whose first line is the password."""
-    tls: TlsConfig | None = keys.section(TlsConfig, optional=True)
+    tls: TlsConfig | None = fields.section(TlsConfig, optional=True)
     """Certificates; None is a plain connection."""
-    sign_key_file: Path | None = keys.path()
+    sign_key_file: Path | None = fields.path()
     """File, or name of a systemd credential, with the HMAC-SHA256 key of events; None leaves them unsigned."""
-    prefix: str = keys.text("sirend", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "topic levels of A-Z a-z 0-9 . _ -")
+    prefix: str = fields.text("sirend", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "topic levels of A-Z a-z 0-9 . _ -")
     """First part of every topic."""
-    insecure: bool = keys.switch()
+    insecure: bool = fields.switch()
     """Allow a plain connection to another host."""
-    keepalive_s: int = keys.number(10, 5, 300, "s", whole=True)
+    keepalive_s: int = fields.number(10, 5, 300, "s", whole=True)
     """The broker declares the daemon offline after one and a half times so long without a sign of life."""
 
 
@@ -171,9 +171,9 @@ class MqttConfig:
 class JournalConfig:
     """The local record of events."""
 
-    path: Path | None = keys.path()
+    path: Path | None = fields.path()
     """File; None keeps none."""
-    max_mb: int = keys.number(16, 1, 4096, "MB", whole=True)
+    max_mb: int = fields.number(16, 1, 4096, "MB", whole=True)
     """Size at which it is rotated; one older file is kept."""
 
 
@@ -181,9 +181,9 @@ class JournalConfig:
 class ServerTlsConfig:
     """The certificate that a server of ours shows, PEM files."""
 
-    cert_file: Path | None = keys.path()
+    cert_file: Path | None = fields.path()
     """The certificate, with those between it and its authority."""
-    key_file: Path | None = keys.path()
+    key_file: Path | None = fields.path()
     """The key that belongs to it."""
 
 
@@ -191,15 +191,15 @@ class ServerTlsConfig:
 class WebConfig:
     """The local web page."""
 
-    enabled: bool = keys.switch()
+    enabled: bool = fields.switch()
     """Serve it."""
-    bind: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
+    bind: str = fields.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
     """Address to listen on; other than this machine only with ``token_file`` and ``tls``."""
-    port: int = keys.number(8080, 1, 65535, "", whole=True)
+    port: int = fields.number(8080, 1, 65535, "", whole=True)
     """TCP port."""
-    token_file: Path | None = keys.path()
+    token_file: Path | None = fields.path()
     """File, or name of a systemd credential, with the token that a viewer has to give; None asks for none."""
-    tls: ServerTlsConfig | None = keys.section(ServerTlsConfig, optional=True)
+    tls: ServerTlsConfig | None = fields.section(ServerTlsConfig, optional=True)
     """Certificate of the page; None serves plain HTTP."""
 
 
@@ -207,11 +207,11 @@ class WebConfig:
 class MetricsConfig:
     """The Prometheus endpoint."""
 
-    enabled: bool = keys.switch()
+    enabled: bool = fields.switch()
     """Serve it."""
-    bind: str = keys.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
+    bind: str = fields.text("127.0.0.1", r"[A-Za-z0-9._:%-]{1,253}", "a host name or address")
     """Address to listen on."""
-    port: int = keys.number(9464, 1, 65535, "", whole=True)
+    port: int = fields.number(9464, 1, 65535, "", whole=True)
     """TCP port."""
 
 
@@ -219,19 +219,19 @@ class MetricsConfig:
 class ClipsConfig:
     """Recordings of what led to a call."""
 
-    enabled: bool = keys.switch()
+    enabled: bool = fields.switch()
     """Keep them."""
-    path: Path | None = keys.path()
+    path: Path | None = fields.path()
     """Folder, which is made readable for its owner only."""
-    keep: str = keys.text("audio", "audio|features", "audio or features")
+    keep: str = fields.text("audio", "audio|features", "audio or features")
     """``features`` keeps no sound: spectra averaged over a quarter of a second, in which no speech is left."""
-    before_s: float = keys.number(10.0, 0.0, 60.0, "s")
+    before_s: float = fields.number(10.0, 0.0, 60.0, "s")
     """How much is kept from before the call."""
-    max_s: float = keys.number(60.0, 5.0, 900.0, "s")
+    max_s: float = fields.number(60.0, 5.0, 900.0, "s")
     """Length of a clip at most, the part before the call not counted."""
-    max_mb: int = keys.number(64, 1, 65536, "MB", whole=True)
+    max_mb: int = fields.number(64, 1, 65536, "MB", whole=True)
     """Size of the folder above which the oldest go."""
-    max_age_days: int = keys.number(7, 1, 365, "days", whole=True)
+    max_age_days: int = fields.number(7, 1, 365, "days", whole=True)
     """Age at which they go."""
 
 
@@ -239,9 +239,11 @@ class ClipsConfig:
 class HomeAssistantConfig:
     """What Home Assistant is told, so that it finds the site by itself."""
 
-    enabled: bool = keys.switch()
+    enabled: bool = fields.switch()
     """Publish it."""
-    prefix: str = keys.text("homeassistant", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "topic levels of A-Z a-z 0-9 . _ -")
+    prefix: str = fields.text(
+        "homeassistant", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "topic levels of A-Z a-z 0-9 . _ -"
+    )
     """First part of the discovery topics."""
 
 
@@ -249,17 +251,17 @@ class HomeAssistantConfig:
 class Config:
     """Everything that can be set."""
 
-    site: str = keys.text("main-5th", NAME, NAME_ALLOWED)
+    site: str = fields.text("main-5th", NAME, NAME_ALLOWED)
     """Name of the junction, part of every topic."""
-    audio: AudioConfig = keys.section(AudioConfig)
-    approaches: tuple[Approach, ...] = keys.several(Approach, (Approach(),), "approaches")
-    detect: DetectConfig = keys.section(DetectConfig)
-    call: CallConfig = keys.section(CallConfig)
-    arbitration: ArbitrationConfig = keys.section(ArbitrationConfig)
-    mqtt: MqttConfig = keys.section(MqttConfig)
-    journal: JournalConfig = keys.section(JournalConfig)
-    web: WebConfig = keys.section(WebConfig)
-    metrics: MetricsConfig = keys.section(MetricsConfig)
-    clips: ClipsConfig = keys.section(ClipsConfig)
-    home_assistant: HomeAssistantConfig = keys.section(HomeAssistantConfig)
-    listen: ListenConfig = keys.section(ListenConfig)
+    audio: AudioConfig = fields.section(AudioConfig)
+    approaches: tuple[Approach, ...] = fields.several(Approach, (Approach(),), "approaches")
+    detect: DetectConfig = fields.section(DetectConfig)
+    call: CallConfig = fields.section(CallConfig)
+    arbitration: ArbitrationConfig = fields.section(ArbitrationConfig)
+    mqtt: MqttConfig = fields.section(MqttConfig)
+    journal: JournalConfig = fields.section(JournalConfig)
+    web: WebConfig = fields.section(WebConfig)
+    metrics: MetricsConfig = fields.section(MetricsConfig)
+    clips: ClipsConfig = fields.section(ClipsConfig)
+    home_assistant: HomeAssistantConfig = fields.section(HomeAssistantConfig)
+    listen: ListenConfig = fields.section(ListenConfig)

@@ -8,10 +8,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sirend.call.event import ACK_SCHEMA, canonical, utc_text
+from sirend.call.clock import utc_text
+from sirend.call.event import ACK_SCHEMA
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.errors import ConfigError
 from sirend.host.systemd import Notifier
+from sirend.signing import canonical
 
 if TYPE_CHECKING:
     import threading

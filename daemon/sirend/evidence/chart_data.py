@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.detect.motion import Motion
 from sirend.detect.pitch import FRAME as PITCH_FRAME
 from sirend.detect.pitch import STEP as PITCH_STEP

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, Score
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.detect.tracker import Track
 from sirend.evidence.chart import TOP_HZ, png
 from sirend.evidence.chart_data import FRAME, Strip

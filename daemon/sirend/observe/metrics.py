@@ -6,7 +6,7 @@ import importlib.util
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.errors import ConfigError
 
 if TYPE_CHECKING:

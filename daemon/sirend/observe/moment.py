@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, level_dbfs, to_samples
+from sirend.audio.level import level_dbfs
+from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
 from sirend.call.event import to_json
 from sirend.detect.features import mel_frames
 from sirend.observe.snapshot import KEPT_S

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sirend.audio.stream import Samples, Score, Window
     from sirend.call.event import Event
-    from sirend.call.machine import CallState
+    from sirend.call.state import CallState
     from sirend.config.settings import Approach, Config
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import FeatureSpec

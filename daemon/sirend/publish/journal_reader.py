@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sirend.call.event import SCHEMA, utc_text
+from sirend.call.clock import utc_text
+from sirend.call.event import SCHEMA
 from sirend.errors import InputError
 
 if TYPE_CHECKING:

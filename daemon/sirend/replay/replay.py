@@ -14,7 +14,8 @@ from tqdm import tqdm
 from sirend.audio.recording import WavFile
 from sirend.audio.routing import columns, pickups
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples
-from sirend.call.event import ReplayClock, Scribe
+from sirend.call.clock import ReplayClock
+from sirend.call.scribe import Scribe
 from sirend.errors import InputError, UsageError
 from sirend.evidence import chart as picture
 from sirend.evidence.chart_data import Strip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sirend.call.event import utc_text
+from sirend.call.clock import utc_text
 
 SCHEMA = "sirend/selftest/1"
 

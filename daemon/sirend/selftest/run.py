@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, to_samples, to_seconds
-from sirend.call.event import ReplayClock, Scribe
-from sirend.call.machine import CallState
+from sirend.call.clock import ReplayClock
+from sirend.call.scribe import Scribe
+from sirend.call.state import CallState
 from sirend.config.settings import ArbitrationConfig
 from sirend.detect import bundle
 from sirend.detect.classifier import Classifier

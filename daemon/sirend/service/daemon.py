@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from sirend.audio.devices import Rig
 from sirend.audio.routing import columns, pickups
-from sirend.call.event import LiveClock, Scribe
+from sirend.call.clock import LiveClock
 from sirend.call.machine import Rules
+from sirend.call.scribe import Scribe
 from sirend.config.load import sign_key
 from sirend.config.reload import merge
 from sirend.detect.classifier import Classifier

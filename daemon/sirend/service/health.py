@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import sirend
 from sirend.audio.diagnosis import Diagnosis
 from sirend.audio.stream import Gap
-from sirend.call.event import HEALTH_SCHEMA, utc_text
+from sirend.call.clock import utc_text
+from sirend.call.event import HEALTH_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

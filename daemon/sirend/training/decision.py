@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.stream import SILENCE_DBFS, Score, to_samples, to_seconds
-from sirend.call.machine import CallState, Rules, State, step
+from sirend.call.machine import Rules, State, step
+from sirend.call.state import CallState
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.tracker import Tracker
 

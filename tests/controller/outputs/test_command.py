@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.client import Call
 from sirend.controller.outputs import Report
 from sirend.controller.outputs.command import Command

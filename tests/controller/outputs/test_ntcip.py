@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.client import Call
 from sirend.config.listen import NtcipConfig, Preempt
 from sirend.controller.outputs import BEAT_S, Report

@@ -9,7 +9,7 @@ import gpiozero
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from sirend.call.machine import CallState
+from sirend.call.state import CallState
 from sirend.client import Call
 from sirend.config.listen import Relay
 from sirend.controller.outputs import BEAT_S, Report

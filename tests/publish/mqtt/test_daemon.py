@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Self
 import pytest
 from tests.transitions import CALL, CLEAR
 
-from sirend.call.event import Event, LiveClock, Scribe
+from sirend.call.clock import LiveClock
+from sirend.call.scribe import Scribe
 from sirend.config.settings import MqttConfig, TlsConfig
 from sirend.errors import ConfigError
 from sirend.publish.mqtt.daemon import Backoff, Counts, Mqtt
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Broker, Subscriber
 
+    from sirend.call.event import Event
     from sirend.call.machine import Transition
 
 pytestmark = pytest.mark.system

@@ -10,7 +10,7 @@ import pytest
 
 from sirend.audio.stream import Samples
 from sirend.call.event import Event
-from sirend.call.machine import CallState, Reason
+from sirend.call.state import CallState, Reason
 from sirend.config.settings import MqttConfig
 from sirend.detect.motion import Motion
 from sirend.errors import DeviceError

@@ -15,7 +15,7 @@ from sirend.controller.outputs import Report
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from sirend.call.machine import CallState
+    from sirend.call.state import CallState
     from sirend.client import Call
 
 _log = logging.getLogger(__name__)

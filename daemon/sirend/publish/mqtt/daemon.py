@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from sirend.call.event import canonical, to_json
-from sirend.call.machine import CallState
+from sirend.call.event import to_json
+from sirend.call.state import CallState
 from sirend.errors import SirendError
 from sirend.publish.mqtt.outbox import Message, Outbox
 from sirend.publish.mqtt.session import Connection, name_of, new_client
 from sirend.publish.mqtt.thread import Talker
 from sirend.publish.mqtt.topics import Topics
+from sirend.signing import canonical
 
 if TYPE_CHECKING:
     import socket

@@ -9,8 +9,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import sirend
-from sirend.call.event import canonical
 from sirend.publish.mqtt.topics import Topics
+from sirend.signing import canonical
 
 if TYPE_CHECKING:
     from sirend.config.settings import Config

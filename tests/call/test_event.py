@@ -67,7 +67,7 @@ def test_scribes_of_several_devices_share_their_numbers_but_not_their_clocks() -
 
 
 def test_uptime_lays_streams_beside_each_other_by_what_has_arrived_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sirend.call.event.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("sirend.call.clock.time.monotonic", lambda: 100.0)
     early, late = LiveClock(arrived=lambda: 5_000), LiveClock(arrived=lambda: 9_000_000)
     assert early.uptime(Samples(5_000)) == late.uptime(Samples(9_000_000)) == 1_600_000
     assert early.uptime(Samples(1_000)) == late.uptime(Samples(8_996_000)) == 1_596_000

@@ -22,7 +22,7 @@ ifneq ($(origin EXTRAS),undefined)
 export EXTRAS
 endif
 
-.PHONY: help demo test test-arm64 test-system venv readme report lint unit fuzz bench bench-fleet soak install uninstall wheels deb drives evaluate clean
+.PHONY: help demo test test-arm64 test-system venv readme report lint unit fuzz bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -41,9 +41,10 @@ venv:            ## .venv with more of sirend's extras: make venv EXTRAS=plot,tr
 readme:          ## make the generated parts of README.md anew
 	$(BIN)/python -m tests.readme
 
-lint:            ## ruff and mypy --strict over everything (after `make test` has installed them)
+lint:            ## ruff, the direction of imports and mypy --strict over everything (after `make test` has installed them)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYTHONPATH=daemon $(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 unit:            ## pytest alone (after `make test` has installed it); most tests wait: WORKERS of them at a time
@@ -95,6 +96,10 @@ test-arm64:      ## the program on emulated 64-bit Arm, Debian 12 and 13 (as roo
 
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
 	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/simulate/test_junction.py
+
+identity:        ## whether this checkout makes the same of twenty drive-bys as another, byte for byte: make identity OLD=DIR
+	.ci/venv $(VENV) plot
+	$(BIN)/python tests/bench/identity.py $(OLD) .
 
 bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make bench-fleet [SITES=1000]
 	.ci/system-packages mosquitto

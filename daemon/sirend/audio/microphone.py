@@ -85,7 +85,7 @@ class Microphone:
         self._stream: Any = None
         self._ring = Ring(1, audio.channels)
         self._rate_hz = SAMPLE_RATE_HZ
-        self._resampler: Resampler | None = None
+        self._resampler = Resampler(SAMPLE_RATE_HZ, audio.channels)
         self._gaps: deque[int] = deque(maxlen=1_000)
         self._given = 0
         self._given_before = 0
@@ -207,7 +207,7 @@ class Microphone:
         if stuck:
             pcm = pcm.copy()  # the ear has yet to judge what really came
             pcm[:, stuck] = 0.0
-        yield self._block(pcm if self._resampler is None else self._resampler.push(pcm))
+        yield self._block(self._resampler.push(pcm))
 
     def _is_to_be_mended(self, now: float) -> bool:
         """Return whether a device that hears nothing any more is to be opened anew at the monotonic time ``now``."""
@@ -241,9 +241,7 @@ class Microphone:
 
     def _begin(self) -> None:
         """Start a continuous stretch of samples: after opening and after each gap."""
-        quantum = round(CALLBACK_S * SAMPLE_RATE_HZ)
-        is_own = self._rate_hz == SAMPLE_RATE_HZ
-        self._resampler = None if is_own else Resampler(self._rate_hz, self.channels, quantum)
+        self._resampler = Resampler(self._rate_hz, self.channels)
         self._given_before = self._given
         self._taken_before = self._taken
 

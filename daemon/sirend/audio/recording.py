@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from sirend.audio.resample import HIGHEST_HZ, LOWEST_HZ, Resampler
-from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, to_samples
+from sirend.audio.stream import Block, Samples, to_samples
 from sirend.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class WavFile:
     def _pieces(self) -> Iterator[Pcm]:
         """Yield float32[n, channels] in [-1, 1] at 16 kHz, as the file is decoded."""
         rate_hz = self._sound.samplerate
-        resampler = Resampler(rate_hz, self.channels) if rate_hz != SAMPLE_RATE_HZ else None
+        resampler = Resampler(rate_hz, self.channels)
         loudest = 1.0
         done = 0
         for pcm in self._decoded():
@@ -107,12 +107,11 @@ class WavFile:
             done += len(good)
             loudest = max(loudest, float(np.abs(good).max(initial=0.0)))
             mixed = good.mean(axis=1, keepdims=True, dtype=np.float32) if self._mono else good
-            yield np.clip(mixed if resampler is None else resampler.push(mixed), -1.0, 1.0)
+            yield np.clip(resampler.push(mixed), -1.0, 1.0)
             if len(good) < len(pcm):
                 at_s = done / rate_hz
                 raise InputError(f"{self._path}: sample values are not finite at {at_s:.3f} s; repair or cut the file")
-        if resampler is not None:
-            yield np.clip(resampler.finish(), -1.0, 1.0)
+        yield np.clip(resampler.finish(), -1.0, 1.0)
         if loudest > OVERSHOOT:
             self._warn(f"samples reach {loudest:.3g} times full scale and were clipped; is its scale right?")
 

@@ -14,6 +14,7 @@ import time
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +26,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+collect_ignore = [] if find_spec("tensorflow") else ["training"]
+"""The light way, without the extra ``train``, runs all but the tests of training; ``make test`` installs it."""
 
 settings.register_profile("sirend", deadline=None)  # a busy machine is no failure
 settings.load_profile("sirend")

@@ -61,7 +61,7 @@ def test_a_purge_takes_the_same_whichever_way_it_was_installed() -> None:
 
 
 def test_the_secrets_that_the_readme_names_are_handed_to_daemon_and_self_test() -> None:
-    named = set(re.findall(r"`(sirend\.(?:mqtt|sign|web)-[a-z]+)`", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"`(sirend\.(?:mqtt|sign|web)-[a-z]+)`", (ROOT / "systemd" / "README.md").read_text()))
     assert {"sirend.mqtt-password", "sirend.web-token"} <= named
     for unit in ("sirend", "sirend-selftest"):
         lines = (ROOT / "systemd" / f"{unit}.service").read_text().splitlines()

@@ -151,7 +151,7 @@ def machine() -> dict[str, str]:
 
 def _commit() -> str:
     """Return the commit, marked where files differ from it, other than those that the report itself changes."""
-    mine = [f":!{path.relative_to(ROOT)}" for path in (figures.COMMITTED, readme.README, readme.card())]
+    mine = [f":!{path.relative_to(ROOT)}" for path in (figures.COMMITTED, *readme.PAGES, readme.card())]
     changed = _git("status", "--porcelain", "--", ".", *mine)
     return _git("rev-parse", "--short=12", "HEAD") + ("" if changed in ("", "unknown") else "-dirty")
 

@@ -63,7 +63,7 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Return the broker as README.md installs conf/broker, but for its ports, user and folder."""
+    """Return the broker as conf/README.md installs conf/broker, but for its ports, user and folder."""
     folder = tmp_path_factory.mktemp("fleet")
     long_ago = datetime.now(UTC) - timedelta(days=400)
     pki.init(folder, long_ago)
@@ -75,7 +75,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     pki.issue(folder / "stranger", Wish("site", "s1"))
     etc = folder / "etc"
     (etc / "conf.d").mkdir(parents=True)
-    for line in re.findall(r"^    sudo (install .*)$", (ROOT / "README.md").read_text(), re.MULTILINE):
+    for line in re.findall(r"^    sudo (install .*)$", (ROOT / "conf" / "README.md").read_text(), re.MULTILINE):
         words = line.replace(" -o mosquitto -g mosquitto", "").replace("/etc/mosquitto", str(etc))
         words = words.replace("fleet/", f"{folder}/").replace("mqtt.example.org", "127.0.0.1")
         subprocess.run(["/bin/sh", "-c", words], cwd=ROOT, check=True)

@@ -219,7 +219,8 @@ class SignalController:
         self._folder = folder
         self._record = folder / f"preempts-{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
-        program = f"{sys.executable} {Path(__file__).parent / 'outputs' / 'controller.py'} {self._record} {backup_s}"
+        objects = Path(__file__).parent / "controller" / "outputs" / "controller.py"
+        program = f"{sys.executable} {objects} {self._record} {backup_s}"
         self._configuration = folder / f"snmpd-{self.port}.conf"
         self._configuration.write_text(
             "rwcommunity right-community 127.0.0.1\n"

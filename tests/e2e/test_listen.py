@@ -153,6 +153,30 @@ def test_systemd_is_told_of_readiness_life_and_the_end(sirend: Command, broker: 
     assert set(said[1:-1]) == {"WATCHDOG=1"}
 
 
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGUSR1, signal.SIGRTMAX])
+def test_whatever_signal_ends_it_leaves_everything_clear_and_a_hang_up_ends_nothing(
+    sirend: Command, broker: Broker, number: signal.Signals
+) -> None:
+    (sirend.folder / "c.yaml").write_text(
+        f"site: main-5th\nmqtt: {{port: {broker.port}}}\nlisten: {{command: 'echo $SIREND_STATE >> told'}}\n"
+    )
+    told = sirend.folder / "told"
+    with broker.subscribe("nothing") as publisher, start(sirend) as process:
+        said = lines(process)
+        assert next(said) == ("clear", "offline")
+        subscribed(broker)
+        wait(told.exists)
+        process.send_signal(signal.SIGHUP)
+        call(publisher, Site())
+        assert next(said) == ("approaching", "siren")
+        wait(lambda: told.read_text().split() == ["clear", "approaching"])
+        for _ in range(500):
+            process.send_signal(signal.SIGHUP)
+        process.send_signal(number)
+        _, log = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, log
+
+
 def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command, broker: Broker) -> None:
     (sirend.folder / "key").write_text("new-secret-01234567\nold-secret-01234567\n")
     (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}, sign_key_file: key}}\n")

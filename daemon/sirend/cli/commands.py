@@ -147,12 +147,12 @@ def listen(args: argparse.Namespace) -> int:
     from sirend.config import load as config
     from sirend.controller.listen import consumer_of
     from sirend.controller.listen import listen as follow
-    from sirend.service import daemon as service
+    from sirend.host.signals import heeding
 
     loaded = config.load(args.config)
     consumer = consumer_of(loaded, verify=args.verify)
     stop = threading.Event()
-    with service.stopping(stop):
+    with heeding(stop.set):
         follow(loaded, consumer, lambda line: print(line, flush=True), stop)
     return 0
 
@@ -183,12 +183,12 @@ def events(args: argparse.Namespace) -> int:
 def monitor(args: argparse.Namespace) -> int:
     """Show a running daemon in the terminal."""
     from sirend.config import load as config
+    from sirend.host.signals import heeding
     from sirend.observe.monitor import Monitor
-    from sirend.service import daemon as service
 
     loaded = config.load(args.config, for_onlooker=True)
     stop = threading.Event()
-    with service.stopping(stop):
+    with heeding(stop.set):
         Monitor(loaded.web).run(stop)
     return 0
 

@@ -223,15 +223,16 @@ def test_a_reader_that_goes_away_ends_nothing_but_its_own_lines(sirend: Command,
     assert len((sirend.folder / "s.csv").read_text().splitlines()) == 98
 
 
-def test_a_termination_leaves_no_unfinished_file(sirend: Command, drive_by: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_termination_leaves_no_unfinished_file(sirend: Command, drive_by: Path, number: signal.Signals) -> None:
     words = [*sirend.words, "replay", "--speed", "realtime", "--scores", "s.csv", str(drive_by)]
     with subprocess.Popen(words, cwd=sirend.folder, env=sirend.variables) as process:
         until = time.monotonic() + 120.0
         while not list(sirend.folder.iterdir()):
             assert time.monotonic() < until
             time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait() == 143
+        process.send_signal(number)
+        assert process.wait() == 128 + number
     assert list(sirend.folder.iterdir()) == []
 
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
-import signal
 import threading
 import time
 from contextlib import nullcontext
@@ -26,7 +24,7 @@ from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.errors import ConfigError, DeviceError
 from sirend.publish.mqtt.home_assistant import discovery
 from sirend.service import daemon as service
-from sirend.service.daemon import Rereading, Service, hanging_up, stopping
+from sirend.service.daemon import Rereading, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,15 +245,6 @@ def test_a_wrong_new_configuration_changes_nothing_and_is_told(broker: Broker, m
     assert "the configuration file is wrong; the one before it is in force" in last_health(received)["reasons"]
 
 
-def test_a_hang_up_asks_and_nothing_else() -> None:
-    before = signal.getsignal(signal.SIGHUP)
-    asked = threading.Event()
-    with hanging_up(asked):
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert asked.wait(60.0)
-    assert signal.getsignal(signal.SIGHUP) is before
-
-
 @pytest.mark.system
 def test_a_self_test_asked_for_on_the_page_is_told_on_its_topic_alone(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
@@ -353,13 +342,3 @@ def test_a_key_that_cannot_be_read_stops_the_start(tmp_path: Path, monkeypatch: 
     mqtt = dataclasses.replace(MqttConfig(), sign_key_file=tmp_path / "key")
     with pytest.raises(ConfigError, match="the secret cannot be read: No such file or directory"):
         Service(Config(mqtt=mqtt), MODEL, threading.Event())
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_being_told_to_end_sets_stop_and_nothing_else(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    stop = threading.Event()
-    with stopping(stop):
-        os.kill(os.getpid(), number)
-        assert stop.wait(60.0)
-    assert signal.getsignal(number) is before

@@ -34,12 +34,13 @@ def run(args: argparse.Namespace) -> int:
     """Listen until told to stop."""
     from sirend.config import load as config
     from sirend.detect import bundle
+    from sirend.host.signals import heeding
     from sirend.service import daemon as service
 
     loaded = config.load(args.config)
     stop = threading.Event()
     rereading = service.Rereading(lambda: config.load(args.config))
-    with service.stopping(stop), service.hanging_up(rereading.asked):
+    with heeding(stop.set, reload=rereading.asked.set):
         service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()
     return 0
 
@@ -188,7 +189,7 @@ def monitor(args: argparse.Namespace) -> int:
 
     loaded = config.load(args.config, for_onlooker=True)
     stop = threading.Event()
-    with heeding(stop.set):
+    with heeding(stop.set, reload=stop.set):  # a terminal that hung up has nothing to show it on
         Monitor(loaded.web).run(stop)
     return 0
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 LEGS = ("north", "east", "south", "west")
 BUG = 70
 INTERRUPTED = 130
-TERMINATED = 143
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""What a person, a terminal or a service manager ends a command with; Ctrl-C is an exception of Python's."""
+BY_SIGNAL = 128
+"""More than this is the number of the signal that ended the command, as a shell tells it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -249,13 +252,15 @@ def _logging() -> Iterator[None]:
 
 @contextmanager
 def _terminating() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that no unfinished file stays."""
+    """Let a signal that ends the process unwind the stack, so that no unfinished file stays."""
 
-    def terminate(*_: object) -> None:
-        raise SystemExit(TERMINATED)
+    def terminate(number: int, _frame: object) -> None:
+        raise SystemExit(BY_SIGNAL + number)
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    ending = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup(1)
+    before = {number: signal.signal(number, terminate) for number in ending}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -7,11 +7,10 @@ before the broker is told ``offline``, and where nothing can be told any more, t
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -251,25 +250,3 @@ class Service:
         )
         self._mqtt.health(payload)
         self._view.health = payload
-
-
-@contextmanager
-def hanging_up(asked: threading.Event) -> Iterator[None]:
-    """Set ``asked`` at a SIGHUP: ``systemctl reload``."""
-    before = signal.signal(signal.SIGHUP, lambda *_: asked.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-@contextmanager
-def stopping(stop: threading.Event) -> Iterator[None]:
-    """Set ``stop`` when the process is told to end, by systemd or from the terminal."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -36,7 +36,7 @@ test:            ## install what the tests need, then lint, type check and run e
 	@echo "The light way, without TensorFlow and the tests of training: make venv EXTRAS=plot,test && make unit"
 	.ci/system-packages $(TEST_PACKAGES)
 	.ci/venv $(VENV) plot,test,train,psds
-	$(MAKE) --no-print-directory lint unit
+	$(MAKE) --no-print-directory -j 2 lint unit
 
 venv:            ## .venv with more of sirend's extras: make venv EXTRAS=plot,train
 	.ci/venv $(VENV) $(or $(EXTRAS),plot)

@@ -33,6 +33,27 @@ collect_ignore = [] if find_spec("tensorflow") else ["training"]
 settings.register_profile("sirend", deadline=None)  # a busy machine is no failure
 settings.load_profile("sirend")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what is quick first in the share of each of xdist's workers: a plain mistake shows within the first minute.
+
+    ``worksteal`` gives each worker one stretch of the list to begin with, so each stretch is made of both kinds.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    quick = [item for item in items if not _waits(item)]
+    slow = [item for item in items if _waits(item)]
+    items.clear()
+    for worker in range(workers):
+        for kind in (quick, slow):
+            items += kind[len(kind) * worker // workers : len(kind) * (worker + 1) // workers]
+
+
+def _waits(item: pytest.Item) -> bool:
+    """Return whether a test starts other programs, trains, or hears recordings."""
+    marked = any(item.get_closest_marker(name) for name in ("recordings", "system", "training"))
+    return marked or not {"e2e", "training", "bench", "conf"}.isdisjoint(item.path.parts)
+
+
 PATIENCE_S = 60.0
 """How long anything may take on a slow machine before a test gives up."""
 

@@ -42,7 +42,7 @@ def street(minutes: float) -> Pcm:
     parts: list[Pcm] = []
     samples = round(minutes * 60 * SAMPLE_RATE_HZ)
     while sum(map(len, parts)) < samples:
-        parts.append(render(Scene(siren="hilo", profile="de", snr_db=10.0, seed=len(parts))).pcm)
+        parts.append(render(Scene(siren="hilo", profile="de", start_m=300.0, snr_db=10.0, seed=len(parts))).pcm)
     return np.concatenate(parts)[:samples]
 
 

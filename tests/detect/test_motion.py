@@ -17,7 +17,9 @@ from sirend.audio.windows import Windows
 from sirend.detect.motion import MEMORY_S, Course, Motion, decide, follow, judge
 from sirend.detect.pitch import STEP, PitchTracker
 from sirend.simulate import sirens
-from sirend.simulate.scene import Scene, mix, render, synthetic_street
+from sirend.simulate.background import synthetic_street
+from sirend.simulate.levels import mix
+from sirend.simulate.scene import Scene, render
 from sirend.simulate.street import KMH, Geometry, drive_by
 
 RATE_HZ = 16_000

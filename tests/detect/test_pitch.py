@@ -9,7 +9,8 @@ from sirend.audio.stream import Block, Pcm, Samples, Window
 from sirend.audio.windows import Windows
 from sirend.detect.pitch import FRAME, MEMORY_S, STEP, Pitch, PitchTracker, measure
 from sirend.simulate import sirens
-from sirend.simulate.scene import mix, synthetic_street
+from sirend.simulate.background import synthetic_street
+from sirend.simulate.levels import mix
 
 RATE_HZ = 16_000
 HOP = 4_000

@@ -22,7 +22,8 @@ from sirend.detect.bundle import Bundle
 from sirend.detect.classifier import Classifier
 from sirend.pipeline import Stages, detect
 from sirend.simulate.junction import LEGS, render
-from sirend.simulate.scene import RATE_HZ, Scene, write
+from sirend.simulate.levels import RATE_HZ
+from sirend.simulate.scene import Scene, write
 from sirend.simulate.street import KMH
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "20"))
@@ -112,6 +113,28 @@ def test_the_file_has_a_channel_a_leg_and_the_truth_beside_it(tmp_path: Path) ->
         "south": 2,
         "west": 3,
     }
+
+
+def test_a_junction_has_levels_buildings_and_a_stop_line_too() -> None:
+    scene = Scene(start_m=150.0, speed_kmh=50.0, pass_m=3.0, in_sight_m=80.0, stop_line_m=5.0)
+    truth = render(scene, leg="east").truth
+    east = truth["approaches"]["east"]
+    assert truth["stop_line_s"] == pytest.approx(155.0 / (50.0 * KMH), abs=1e-3)
+    # 112 dB at 4.2 m, of which the cone takes up to 20 dB when it is abreast.
+    assert 92.0 < east["level_db"][round(10 * truth["closest_s"])] < 114.0
+    before, after = (np.array(east["level_db"])[[20, 30]], np.array(east["level_db"])[[60, 70]])
+    assert after.min() - before.max() > 10.0
+    assert truth["approaches"]["west"]["first_audible_s"] > east["first_audible_s"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"), [(["--siren-db", "110"], "--siren-db"), (["--street-db", "60"], "--street-db")]
+)
+def test_a_ratio_and_a_level_contradict_each_other(
+    tmp_path: Path, levels: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["simulate", str(tmp_path / "out.wav"), "--snr-db", "5", *levels]) == 64
+    assert f"--snr-db and {said} contradict each other" in capsys.readouterr().err
 
 
 def test_a_leg_needs_a_junction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
+from sirend.cli.main import parser
 from sirend.errors import DeviceError, InputError, UsageError
-from sirend.simulate.scene import RATE_HZ, Scene, mix, render, synthetic_street, write
+from sirend.simulate.background import synthetic_street
+from sirend.simulate.levels import RATE_HZ, mix
+from sirend.simulate.scene import Scene, render, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from sirend.simulate import scene as simulate
 
-SHORT = Scene(start_m=50.0, speed_kmh=60.0)
+SHORT = Scene(start_m=50.0, speed_kmh=60.0, snr_db=5.0)
 
 
 def in_band_db(pcm: NDArray[np.float32]) -> float:
@@ -35,10 +38,24 @@ def in_band_db(pcm: NDArray[np.float32]) -> float:
 
 @pytest.fixture(scope="module")
 def default() -> simulate.Rendered:
-    return render(Scene())
+    return render(Scene(start_m=300.0, snr_db=5.0))
 
 
-def test_the_default_scene_is_the_one_of_the_command_line(default: simulate.Rendered) -> None:
+@pytest.fixture(scope="module")
+def city() -> simulate.Rendered:
+    return render(Scene(start_m=400.0, speed_kmh=50.0, in_sight_m=200.0, stop_line_m=20.0))
+
+
+def test_the_default_scene_is_the_one_of_the_command_line() -> None:
+    words = vars(parser().parse_args(["simulate", "out.wav"]))
+    scene = Scene()
+    assert (words["start_m"], words["speed_kmh"], words["stop_line_m"]) == (600.0, 60.0, 0.0)
+    assert (scene.siren_db, scene.street_db, scene.snr_db, scene.in_sight_m) == (115.0, 68.0, None, None)
+    for name in ("siren", "profile", "start_m", "speed_kmh", "pass_m", "stop_line_m", "temperature_c", "seed"):
+        assert words[name] == getattr(scene, name)
+
+
+def test_the_truth_says_what_was_asked_for(default: simulate.Rendered) -> None:
     truth = default.truth
     assert (truth["siren"], truth["profile"], truth["seed"]) == ("wail", "us", 0)
     assert (truth["start_m"], truth["speed_kmh"], truth["pass_m"], truth["peak_snr_db"]) == (300.0, 60.0, 8.0, 5.0)
@@ -56,6 +73,57 @@ def test_truth_arrays_run_at_ten_hertz(default: simulate.Rendered) -> None:
     assert int(np.argmin(truth["distance_m"])) == 180
     assert min(truth["distance_m"]) == pytest.approx(np.hypot(8.0, 3.0), abs=0.01)
     assert truth["distance_m"][0] == pytest.approx(300.1, abs=0.1)
+
+
+def test_levels_are_those_of_distance_and_street(city: simulate.Rendered) -> None:
+    truth = city.truth
+    level_db, distance_m = np.array(truth["level_db"]), np.array(truth["distance_m"])
+    near = (distance_m < 60.0) & (distance_m > 20.0)
+    # 115 dB at 3 m, less 20 log10 of the distance; the road adds up to 5 dB or takes as much, a wail swings by more.
+    assert np.median(level_db[near] + 20.0 * np.log10(distance_m[near] / 3.0)) == pytest.approx(115.0, abs=4.0)
+    assert truth["dbfs_of_94_db"] == pytest.approx(-26.0)
+    quiet = in_band_rms_dbfs(city.pcm[: 3 * RATE_HZ]) - truth["dbfs_of_94_db"] + 94.0
+    assert quiet == pytest.approx(68.0, abs=8.0)  # the street right then is not its average
+    assert truth["peak_snr_db"] == pytest.approx(115.0 - 68.0 - 20.0 * np.log10(np.hypot(8.0, 3.0) / 3.0), abs=6.0)
+
+
+def test_buildings_take_twenty_decibels_until_it_is_in_sight(city: simulate.Rendered) -> None:
+    open_road = render(Scene(start_m=400.0, speed_kmh=50.0, stop_line_m=20.0)).truth
+    lost = np.array(open_road["level_db"]) - np.array(city.truth["level_db"])
+    distance_m = np.array(city.truth["distance_m"])
+    before = np.arange(lost.size) < 10 * city.truth["closest_s"]
+    # The sound of the edge arrives later than the vehicle leaves it, and a level is that of a second.
+    np.testing.assert_allclose(lost[before & (distance_m > 225.0)], 20.0, atol=0.1)
+    np.testing.assert_allclose(lost[before & (distance_m < 180.0)], 0.0, atol=0.1)
+    assert np.abs(lost[~before]).max() < 0.1
+    assert city.truth["in_sight_m"] == 200.0
+
+
+def test_the_stop_line_lies_where_it_was_put(city: simulate.Rendered) -> None:
+    truth = city.truth
+    assert truth["stop_line_s"] == pytest.approx(420.0 / (50.0 / 3.6), abs=1e-3)
+    assert truth["to_stop_line_s"][0] == pytest.approx(truth["stop_line_s"], abs=1e-3)
+    assert truth["to_stop_line_s"][100] == pytest.approx(truth["stop_line_s"] - 10.0, abs=2e-3)
+
+
+def test_it_is_first_audible_when_it_stays_five_decibels_under_the_street(city: simulate.Rendered) -> None:
+    snr_db, first = np.array(city.truth["snr_db"]), round(10 * city.truth["first_audible_s"])
+    assert (snr_db[first : first + 10] >= -5.0).all()
+    assert all((snr_db[begin : begin + 10] < -5.0).any() for begin in range(first))
+    inaudible = render(Scene(start_m=50.0, snr_db=-60.0)).truth
+    assert (inaudible["first_audible_s"], inaudible["level_db"], inaudible["dbfs_of_94_db"]) == (None, None, None)
+
+
+def test_warm_dry_air_swallows_more() -> None:
+    mild, dry = (
+        render(Scene(start_m=400.0, humidity_percent=humidity, temperature_c=30.0)).truth["level_db"][20]
+        for humidity in (90.0, 10.0)
+    )
+    assert mild - dry > 1.0
+
+
+def in_band_rms_dbfs(pcm: NDArray[np.float32]) -> float:
+    return float(10 * np.log10(np.mean(signal.sosfilt(BAND, pcm) ** 2)))
 
 
 def test_audible_is_where_the_snr_says(default: simulate.Rendered) -> None:
@@ -108,7 +176,7 @@ def test_the_same_scene_gives_the_same_bytes_and_another_seed_does_not(tmp_path:
         write(scene, tmp_path / f"{name}.wav")
         return [hashlib.sha256((tmp_path / f"{name}{end}").read_bytes()).hexdigest() for end in (".wav", ".json")]
 
-    first, again, other = digest("a", SHORT), digest("b", SHORT), digest("c", Scene(start_m=50.0, seed=1))
+    first, again, other = digest("a", SHORT), digest("b", SHORT), digest("c", Scene(start_m=50.0, snr_db=5.0, seed=1))
     assert first == again
     assert first[0] != other[0]
     assert first[1] != other[1]
@@ -217,6 +285,11 @@ def test_an_old_file_survives_a_failed_run(tmp_path: Path) -> None:
         ({"speed_kmh": float("nan")}, "speed_kmh = nan"),
         ({"pass_m": -1.0}, "pass_m = -1"),
         ({"snr_db": 90.0}, "snr_db = 90"),
+        ({"siren_db": 200.0}, "siren_db = 200"),
+        ({"street_db": 0.0}, "street_db = 0"),
+        ({"in_sight_m": -1.0}, "in_sight_m = -1"),
+        ({"start_m": 100.0, "stop_line_m": 150.0}, "stop_line_m = 150: it must be within -100..100"),
+        ({"humidity_percent": 0.0}, "humidity_percent = 0"),
         ({"seed": -1}, "seed = -1"),
         ({"start_m": 5000.0, "speed_kmh": 10.0}, "takes 3600.0 s"),
         ({"start_m": 2.0, "speed_kmh": 60.0}, "takes 0.2 s"),

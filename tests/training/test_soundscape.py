@@ -10,7 +10,7 @@ import pytest
 
 from sirend.detect import bundle as bundles
 from sirend.detect.bundle import OperatingPoint
-from sirend.simulate.scene import synthetic_street
+from sirend.simulate.background import synthetic_street
 from sirend.training import corpus as corpora
 from sirend.training import decision, eventwise, psds, soundscape, stress
 

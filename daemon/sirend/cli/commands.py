@@ -90,16 +90,15 @@ def simulate(args: argparse.Namespace) -> int:
     from sirend.simulate import junction
     from sirend.simulate.scene import Scene, render, write
 
-    scene = Scene(
-        siren=args.siren,
-        profile=args.profile,
-        start_m=args.start_m,
-        speed_kmh=args.speed_kmh,
-        pass_m=args.pass_m,
-        snr_db=args.snr_db,
-        seed=args.seed,
-        background=args.background,
-    )
+    names = (
+        "siren", "profile", "start_m", "speed_kmh", "pass_m", "siren_db", "street_db", "snr_db", "in_sight_m",
+        "stop_line_m", "temperature_c", "humidity_percent", "seed", "background",
+    )  # fmt: skip
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    for level in ("siren_db", "street_db"):
+        if "snr_db" in given and level in given:
+            raise UsageError(f"--snr-db and --{level.replace('_', '-')} contradict each other: give one of them")
+    scene = Scene(**given)
     if args.leg is not None and not args.approaches:
         raise UsageError(f"--leg {args.leg} means nothing without --approaches")
     write(scene, args.out, partial(junction.render, leg=args.leg or "north") if args.approaches else render)
@@ -205,8 +204,13 @@ def demo(args: argparse.Namespace) -> int:
     except OSError as error:
         raise DeviceError(f"{args.out}: cannot be made: {error.strerror}; name another folder with --out") from error
     wav, plot, scores = (args.out / f"drive-by{suffix}" for suffix in (".wav", ".png", ".csv"))
-    print("An ambulance drives past a microphone at 60 km/h, 300 m away at first. What sirend says:", flush=True)
-    write(Scene(), wav)
+    scene = Scene(start_m=400.0, speed_kmh=50.0, in_sight_m=200.0)
+    print(
+        f"A siren of {scene.siren_db:g} dB (at 3 m) comes at {scene.speed_kmh:g} km/h through a street of "
+        f"{scene.street_db:g} dB, behind buildings until {scene.in_sight_m:g} m. What sirend says:",
+        flush=True,
+    )
+    write(scene, wav)
     _replay(Config(), args.model, Wishes(scores=scores, plot=plot), [str(wav)])
     print(f"The sound is in {wav}, the scores are in {scores}, the picture is in {plot}")
     return 0

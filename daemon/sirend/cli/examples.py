@@ -26,7 +26,8 @@ Any format, rate and channel count that libsndfile reads. A site with one microp
 """,
     "simulate": """\
 examples:
-  sirend simulate out.wav --siren hilo --profile de --speed-kmh 50
+  sirend simulate out.wav --siren hilo --profile de --speed-kmh 50 --in-sight-m 200
+  sirend simulate out.wav --siren-db 118 --street-db 72 --stop-line-m 20
   sirend simulate out.wav --snr-db -5 --background rain.wav --seed 7
   sirend simulate out.wav --approaches --leg east   four channels: north, east, south, west
 """,

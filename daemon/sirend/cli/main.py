@@ -159,7 +159,9 @@ def _add_events(made: Parser) -> None:
 
 
 def _add_simulate(made: Parser) -> None:
-    made.add_argument("out", type=Path, metavar="OUT.wav", help="OUT.json gets the truth: what is audible when")
+    made.add_argument(
+        "out", type=Path, metavar="OUT.wav", help="OUT.json gets the truth: distance, level, audible when"
+    )
     made.add_argument(
         "--siren",
         default="wail",
@@ -167,12 +169,21 @@ def _add_simulate(made: Parser) -> None:
     )
     made.add_argument("--profile", default="us", help="country: ch, de, fr, it, jp, uk or us (default: %(default)s)")
     for name, default, text in (
-        ("start-m", 300.0, "distance along the street at the start, m"),
+        ("start-m", 600.0, "distance along the street at the start, m"),
         ("speed-kmh", 60.0, "speed, km/h"),
         ("pass-m", 8.0, "distance of the microphone from the lane, m"),
-        ("snr-db", 5.0, "siren over background at the closest point, dB"),
+        ("stop-line-m", 0.0, "how far behind the microphone the vehicle meets its stop line, m"),
+        ("temperature-c", 15.0, "of the air, degrees Celsius"),
+        ("humidity-percent", 70.0, "relative, of the air"),
     ):
         made.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)g)")
+    for name, text in (
+        ("siren-db", "level of the siren at 3 m, dB in 300-4000 Hz (default: 115)"),
+        ("street-db", "level of the street in the same band, dB (default: 68)"),
+        ("snr-db", "instead of both: siren over background at the closest point, dB"),
+        ("in-sight-m", "buildings weaken the siren by 20 dB until it is so near, m (default: an open road)"),
+    ):
+        made.add_argument(f"--{name}", type=float, help=text)
     made.add_argument(
         "--approaches", action="store_true", help="a junction of four legs: a channel for each microphone, n e s w"
     )

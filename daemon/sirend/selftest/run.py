@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sirend.pipeline import Scorer
     from sirend.simulate.scene import Rendered
 
-SCENE = Scene(speed_kmh=120.0, snr_db=10.0, seed=11)
+SCENE = Scene(start_m=300.0, speed_kmh=120.0, snr_db=10.0, seed=11)
 """A drive-by that leaves no doubt; what is hard is the model card's matter."""
 QUIET_S = 8.0
 """Street noise before the siren, in which nothing may be called, and after it, in which the call must end."""

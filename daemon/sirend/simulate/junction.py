@@ -13,23 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.simulate import sirens
-from sirend.simulate.scene import (
-    AUDIBLE_DB,
-    BACKGROUND_DBFS,
-    FLOOR_DB,
-    PEAK_DBFS,
-    RATE_HZ,
-    SHORT_S,
-    SNR_BAND_HZ,
-    TRUTH_HZ,
-    Rendered,
-    described,
-    mix,
-    rms,
-    short_db,
-    street,
-)
-from sirend.simulate.street import KMH, Air, Geometry, drive_by
+from sirend.simulate.background import background as street_of
+from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
+from sirend.simulate.scene import MEANING, Balance, Rendered, described, heard_of, to_stop_line_s
+from sirend.simulate.street import KMH, Geometry, drive_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +39,8 @@ SHARED = 0.5
 def render(scene: Scene, *, leg: str = "north") -> Rendered:
     """Render a scene at a junction, float32[n, 4] in the order of `LEGS`; the same scene gives the same samples.
 
-    `scene.start_m` counts from the microphone of the vehicle's own `leg`, `scene.snr_db` holds there when it passes it.
+    `scene.start_m` and `in_sight_m` count from the microphone of the vehicle's own `leg`; `scene.snr_db` holds there
+    when it passes it, and so does `street_db`.
 
     Raises:
         UsageError: No such profile or siren.
@@ -64,7 +52,7 @@ def render(scene: Scene, *, leg: str = "north") -> Rendered:
     siren_rng, *street_rngs = (
         np.random.default_rng(child) for child in np.random.SeedSequence(scene.seed).spawn(2 + len(LEGS))
     )
-    air = Air()
+    air = scene.air
     ways = {name: _way(scene, bearing - LEGS[leg]) for name, bearing in LEGS.items()}
     first_s = {name: float(way.emission_s(np.zeros(1), air)[0]) for name, way in ways.items()}
     earliest_s = min(first_s.values())
@@ -83,49 +71,44 @@ def render(scene: Scene, *, leg: str = "north") -> Rendered:
         heard, distance_m[name] = drive_by(
             source[round((first_s[name] - earliest_s) * RATE_HZ) :], way, RATE_HZ, air=air, samples=samples
         )
-        received[name] = (heard * _cone(scene, LEGS[name] - LEGS[leg], samples)).astype(np.float32)
-    shared = street(scene, samples, street_rngs[0])
+        emitted_s = way.emission_s(np.arange(samples) / RATE_HZ, air)
+        loss = scene.shadow(emitted_s) * _cone(scene, LEGS[name] - LEGS[leg], samples)
+        received[name] = (heard * loss).astype(np.float32)
+    shared = street_of(scene.background, samples, street_rngs[0])
     backgrounds = {
         name: np.sqrt(SHARED) * np.roll(shared, index * samples // len(LEGS))
-        + np.sqrt(1.0 - SHARED) * street(scene, samples, rng)
+        + np.sqrt(1.0 - SHARED) * street_of(None, samples, rng)
         if scene.background is None
         else np.roll(shared, index * samples // len(LEGS))
         for index, (name, rng) in enumerate(zip(LEGS, street_rngs[1:], strict=True))
     }
-    closest, half = round(ways[leg].closest_s * RATE_HZ), round(SHORT_S / 2 * RATE_HZ)
-    _, gain = mix(received[leg], backgrounds[leg], scene.snr_db, over=slice(max(closest - half, 0), closest + half))
-    mixture = np.stack([backgrounds[name] + gain * received[name] for name in LEGS], axis=1)
-    loudness_db = 20.0 * np.log10(rms(backgrounds[leg]))
-    scale_db = float(min(BACKGROUND_DBFS - loudness_db, PEAK_DBFS - 20.0 * np.log10(np.max(np.abs(mixture)))))
+    balance = Balance.of(scene, source, received[leg], backgrounds[leg])
+    mixture = np.stack([backgrounds[name] + balance.gain * received[name] for name in LEGS], axis=1)
+    loudness_db = db(rms(backgrounds[leg]))
+    scale_db = balance.scale_db(loudness_db, float(np.max(np.abs(mixture))))
     at = np.arange(0, samples, RATE_HZ // TRUTH_HZ)
-    approaches = {}
-    for channel, (name, bearing) in enumerate(LEGS.items()):
-        snr_db = np.maximum(short_db(gain * received[name]) - short_db(backgrounds[name]), FLOOR_DB)
-        audible = np.flatnonzero(snr_db > AUDIBLE_DB)
-        approaches[name] = {
+    approaches = {
+        name: {
             "channel": channel,
             "bearing_deg": bearing,
-            "audible_from_s": audible[0] / TRUTH_HZ if audible.size else None,
-            "audible_to_s": audible[-1] / TRUTH_HZ if audible.size else None,
+            **heard_of(short_db(balance.gain * received[name]), short_db(backgrounds[name]), balance),
             "distance_m": distance_m[name][at].round(2).tolist(),
-            "snr_db": snr_db.round(2).tolist(),
         }
+        for channel, (name, bearing) in enumerate(LEGS.items())
+    }
+    calibration = balance.of_94_db(scale_db)
     truth = {
         "schema": "sirend/junction-truth/1",
         "leg": leg,
-        **described(scene, tone),
+        **described(scene, tone, balance),
+        "dbfs_of_94_db": None if calibration is None else round(calibration, 2),
         "rate_hz": RATE_HZ,
         "duration_s": samples / RATE_HZ,
         "closest_s": round(ways[leg].closest_s, 3),
         "time_s": (at / RATE_HZ).round(3).tolist(),
+        "to_stop_line_s": to_stop_line_s(scene, at),
         "approaches": approaches,
-        "meaning": {
-            "leg": "the leg on which the vehicle comes; it leaves by the opposite one",
-            "peak_snr_db": f"at the microphone of `leg`: siren RMS in the {SHORT_S:g} s around closest_s over the RMS "
-            f"of its background, {SNR_BAND_HZ[0]:g}-{SNR_BAND_HZ[1]:g} Hz",
-            "snr_db": f"siren RMS over background RMS in the {SHORT_S:g} s around time_s, in the same band",
-            "audible_from_s": f"first time_s with snr_db over {AUDIBLE_DB:g} dB; audible_to_s is the last",
-        },
+        "meaning": {**MEANING, "leg": "the leg on which the vehicle comes; it leaves by the opposite one"},
     }
     return Rendered((mixture * 10.0 ** (scale_db / 20.0)).astype(np.float32), truth)
 

@@ -1,7 +1,7 @@
 """The simulated scene: a siren drives down a street with a background, and the truth is written beside the sound.
 
-SNR here is the siren's RMS over the background's, both within 300-4000 Hz, where sirens are: traffic rumble below would
-only spoil the figure.
+Levels are those of a street: the siren's at 3 m and the street's, both RMS in dB (SPL) within 300-4000 Hz, where sirens
+are. Distance, air and the road do the rest. Instead, an SNR may be asked for at the closest point.
 """
 
 from __future__ import annotations
@@ -17,10 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
-from scipy import fft, signal
 
-from sirend.errors import DeviceError, InputError, UsageError
+from sirend.errors import DeviceError, UsageError
 from sirend.simulate import sirens
+from sirend.simulate.background import background as street_of
+from sirend.simulate.levels import (
+    FLOOR_DB,
+    RATE_HZ,
+    SHORT_S,
+    SILENT,
+    SNR_BAND_HZ,
+    TRUTH_HZ,
+    db,
+    in_band,
+    mix,
+    rms,
+    short_db,
+)
 from sirend.simulate.street import KMH, Air, Geometry, drive_by
 
 if TYPE_CHECKING:
@@ -29,16 +42,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-RATE_HZ = 16_000
-SNR_BAND_HZ = (300.0, 4000.0)
-SHORT_S = 1.0  # window of every short-term level here
-TRUTH_HZ = 10  # rate of the arrays in the truth
 AUDIBLE_DB = -10.0  # short-term SNR from which a tone can be heard in noise
+FIRST_DB = -5.0  # short-term SNR that, held for SHORT_S, is the moment from which a detector could have called
 BACKGROUND_DBFS = -36.0  # a busy street through a microphone set so that a passing lorry does not clip
+MICROPHONE_DBFS = -26.0  # of 94 dB SPL, where levels are given: a microphone that overloads at 120 dB
+REFERENCE_DB = 94.0  # SPL of 1 Pa, at which microphones are calibrated
+SIREN_AT_M = 3.0  # where the level of a siren is stated (SAE J1849: 10 feet)
+SHADOW_DB = -20.0  # behind buildings (conf. README, "How loud is a siren?")
+SHADOW_EDGE_M = 10.0  # way on which the siren comes out from behind them
 PEAK_DBFS = -1.0
-FLOOR_DB = -120.0
-SILENT = 1e-6  # amplitude under which a recording holds nothing: -120 dBFS
-CROSSFADE_S = 0.5
 SHORTEST_S, LONGEST_S = 2.0, 900.0  # one window of the detector; what still fits in memory
 
 
@@ -50,14 +62,26 @@ class Scene:
     """Name of the siren within its profile."""
     profile: str = "us"
     """Country of the siren, see `sirens.TONES`."""
-    start_m: float = 300.0
+    start_m: float = 600.0
     """Distance along the street to the point nearest the microphone at the start, m, 1..10000."""
     speed_kmh: float = 60.0
     """Speed, km/h, 1..300."""
     pass_m: float = 8.0
     """Distance from the microphone's pole to the vehicle's lane, m, 0..1000."""
-    snr_db: float = 5.0
-    """SNR of the second around the closest point over the whole background, dB, -60..60, see above."""
+    siren_db: float = 115.0
+    """Level of the siren at 3 m in the open, dB, 60..150; its gaps are counted with it."""
+    street_db: float = 68.0
+    """Level of the whole background, dB, 20..120."""
+    snr_db: float | None = None
+    """SNR of the second around the closest point over the whole background, dB, -60..60, in place of both levels."""
+    in_sight_m: float | None = None
+    """Buildings weaken the siren by 20 dB until it is so near along the street, m, 0..10000; None: an open road."""
+    stop_line_m: float = 0.0
+    """How far behind the point nearest the microphone the vehicle meets its stop line, m; negative: before it."""
+    temperature_c: float = 15.0
+    """Temperature of the air, degrees Celsius, -20..50."""
+    humidity_percent: float = 70.0
+    """Its relative humidity, %, 10..100."""
     seed: int = 0
     """Seed of everything random, 0 or more."""
     background: Path | None = None
@@ -74,10 +98,16 @@ class Scene:
             ("start_m", self.start_m, 1.0, 10_000.0),
             ("speed_kmh", self.speed_kmh, 1.0, 300.0),
             ("pass_m", self.pass_m, 0.0, 1000.0),
+            ("siren_db", self.siren_db, 60.0, 150.0),
+            ("street_db", self.street_db, 20.0, 120.0),
             ("snr_db", self.snr_db, -60.0, 60.0),
+            ("in_sight_m", self.in_sight_m, 0.0, 10_000.0),
+            ("stop_line_m", self.stop_line_m, -self.start_m, self.start_m),
+            ("temperature_c", self.temperature_c, -20.0, 50.0),
+            ("humidity_percent", self.humidity_percent, 10.0, 100.0),
             ("seed", self.seed, 0, math.inf),
         ):
-            if not least <= value <= most:
+            if value is not None and not least <= value <= most:
                 raise UsageError(f"cannot simulate {name} = {value:g}: it must be within {least:g}..{most:g}")
         if not SHORTEST_S <= self.duration_s <= LONGEST_S:
             raise UsageError(
@@ -90,6 +120,23 @@ class Scene:
         """Length of the approach and the same way after the pass, s."""
         return 2.0 * self.start_m / (self.speed_kmh * KMH)
 
+    @property
+    def stop_line_s(self) -> float:
+        """When the vehicle reaches its stop line, s."""
+        return (self.start_m + self.stop_line_m) / (self.speed_kmh * KMH)
+
+    @property
+    def air(self) -> Air:
+        """The weather."""
+        return Air(self.temperature_c, self.humidity_percent)
+
+    def shadow(self, emitted_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what buildings leave of what was emitted at `emitted_s` float64[n]: gain 0..1 float64[n]."""
+        if self.in_sight_m is None:
+            return np.ones_like(emitted_s)
+        hidden_m = self.start_m - self.speed_kmh * KMH * emitted_s - self.in_sight_m
+        return np.asarray(10.0 ** (SHADOW_DB * np.clip(hidden_m / SHADOW_EDGE_M, 0.0, 1.0) / 20.0))
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
@@ -101,8 +148,57 @@ class Rendered:
     """What is in it, as JSON values."""
 
 
-def described(scene: Scene, tone: sirens.Tone) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """How loud siren and street are against each other."""
+
+    gain: float
+    """Of the siren, where the street stays as it is."""
+    peak_snr_db: float
+    """SNR of the second around the closest point over the whole background, dB."""
+    street_db: float | None
+    """Level of the background, dB; None where only the ratio is known."""
+    street_rms: float
+    """Of the background, within `SNR_BAND_HZ`."""
+
+    @classmethod
+    def of(
+        cls, scene: Scene, source: NDArray[np.float32], heard: NDArray[np.float32], street: NDArray[np.float32]
+    ) -> Balance:
+        """Balance what a microphone hears of the `source` float32[m] 1 m away: `heard` float32[n], in `street`.
+
+        Raises ValueError when siren or street is silent.
+        """
+        closest, half = round(scene.start_m / (scene.speed_kmh * KMH) * RATE_HZ), round(SHORT_S / 2 * RATE_HZ)
+        around = slice(max(closest - half, 0), closest + half)
+        street_rms = rms(in_band(street))
+        if scene.snr_db is not None:
+            _, gain = mix(heard, street, scene.snr_db, over=around)
+            return cls(gain, scene.snr_db, None, street_rms)
+        source_rms = rms(in_band(source))
+        if min(source_rms, street_rms) < SILENT:
+            raise ValueError("levels need a siren and a background that are not silent")
+        gain = 10.0 ** ((scene.siren_db - scene.street_db) / 20.0) * street_rms * SIREN_AT_M / source_rms
+        return cls(gain, db(gain * rms(in_band(heard)[around]) / street_rms), scene.street_db, street_rms)
+
+    def scale_db(self, loudness_db: float, peak: float) -> float:
+        """Return by how much to amplify a mixture whose street has `loudness_db` in all bands, and that `peak`, dB.
+
+        A street without a level gets `BACKGROUND_DBFS`; nothing clips.
+        """
+        wanted_db = BACKGROUND_DBFS - loudness_db
+        if self.street_db is not None:
+            wanted_db = MICROPHONE_DBFS + self.street_db - REFERENCE_DB - db(self.street_rms)
+        return min(wanted_db, PEAK_DBFS - db(peak))
+
+    def of_94_db(self, scale_db: float) -> float | None:
+        """Return the dBFS of 94 dB SPL in a mixture amplified by `scale_db`; None where only the ratio is known."""
+        return None if self.street_db is None else scale_db + db(self.street_rms) - self.street_db + REFERENCE_DB
+
+
+def described(scene: Scene, tone: sirens.Tone, balance: Balance) -> dict[str, Any]:
     """Return what a truth says of the scene itself, JSON values."""
+    is_level = balance.street_db is not None
     return {
         "siren": scene.siren,
         "profile": scene.profile,
@@ -110,10 +206,59 @@ def described(scene: Scene, tone: sirens.Tone) -> dict[str, Any]:
         "start_m": scene.start_m,
         "speed_kmh": scene.speed_kmh,
         "pass_m": scene.pass_m,
-        "peak_snr_db": scene.snr_db,
+        "siren_db": scene.siren_db if is_level else None,
+        "street_db": scene.street_db if is_level else None,
+        "peak_snr_db": round(balance.peak_snr_db, 2),
+        "in_sight_m": scene.in_sight_m,
+        "stop_line_m": scene.stop_line_m,
+        "stop_line_s": round(scene.stop_line_s, 3),
+        "temperature_c": scene.temperature_c,
+        "humidity_percent": scene.humidity_percent,
         "seed": scene.seed,
         "background": "synthetic street" if scene.background is None else scene.background.name,
     }
+
+
+def heard_of(siren_db: NDArray[np.float64], street_db: NDArray[np.float64], balance: Balance) -> dict[str, Any]:
+    """Return what a truth says of siren and street at one microphone, JSON values.
+
+    Both are short-term levels, float64[k], `TRUTH_HZ` points a second, as loud to each other as they were mixed.
+    """
+    snr_db = np.maximum(siren_db - street_db, FLOOR_DB)
+    audible = np.flatnonzero(snr_db > AUDIBLE_DB)
+    held = np.convolve(snr_db >= FIRST_DB, np.ones(round(SHORT_S * TRUTH_HZ)))[round(SHORT_S * TRUTH_HZ) - 1 :]
+    first = np.flatnonzero(held >= SHORT_S * TRUTH_HZ)
+    level_db = None if balance.street_db is None else siren_db - db(balance.street_rms) + balance.street_db
+    return {
+        "audible_from_s": audible[0] / TRUTH_HZ if audible.size else None,
+        "audible_to_s": audible[-1] / TRUTH_HZ if audible.size else None,
+        "first_audible_s": first[0] / TRUTH_HZ if first.size else None,
+        "snr_db": snr_db.round(2).tolist(),
+        "level_db": None if level_db is None else level_db.round(2).tolist(),
+    }
+
+
+MEANING = {
+    "peak_snr_db": f"siren RMS in the {SHORT_S:g} s around closest_s over the RMS of the whole background, "
+    f"both in {SNR_BAND_HZ[0]:g}-{SNR_BAND_HZ[1]:g} Hz",
+    "snr_db": f"siren RMS over background RMS in the {SHORT_S:g} s around time_s, {SNR_BAND_HZ[0]:g}-"
+    f"{SNR_BAND_HZ[1]:g} Hz",
+    "level_db": f"the siren's own level at the microphone in the {SHORT_S:g} s around time_s, dB SPL in the same band; "
+    "null where only an SNR was asked for",
+    "audible_from_s": f"first time_s with snr_db over {AUDIBLE_DB:g} dB; audible_to_s is the last",
+    "first_audible_s": f"begin of the first {SHORT_S:g} s in which snr_db is {FIRST_DB:g} dB or more all the time",
+    "distance_m": "siren to microphone where the vehicle is at time_s, not where it sounds to be",
+    "to_stop_line_s": "time left until the vehicle is at its stop line, stop_line_m behind the point nearest the "
+    "microphone",
+    "dbfs_of_94_db": "level in the recording of 94 dB SPL (audio.dbfs_of_94_db); null where only an SNR was asked for",
+}
+"""What the entries of a truth mean."""
+
+
+def to_stop_line_s(scene: Scene, at: NDArray[np.int64]) -> list[float]:
+    """Return the time left until the stop line at the samples `at` int64[k], s."""
+    left: list[float] = (scene.stop_line_s - at / RATE_HZ).round(3).tolist()
+    return left
 
 
 def render(scene: Scene) -> Rendered:
@@ -128,8 +273,8 @@ def render(scene: Scene) -> Rendered:
     samples = round(scene.duration_s * RATE_HZ)
     # Own streams, so that another siren with the same seed passes in the same street.
     siren_rng, street_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(scene.seed).spawn(2))
-    background = street(scene, samples, street_rng)
-    geometry, air = Geometry(scene.start_m, scene.speed_kmh, scene.pass_m), Air()
+    background = street_of(scene.background, samples, street_rng)
+    geometry, air = Geometry(scene.start_m, scene.speed_kmh, scene.pass_m), scene.air
     source = sirens.synthesise(
         tone,
         geometry.source_samples(samples, RATE_HZ, air),
@@ -138,48 +283,29 @@ def render(scene: Scene) -> Rendered:
         start_s=siren_rng.uniform(0.0, tone.motion.cycle_s),
     )
     siren, distance_m = drive_by(source, geometry, RATE_HZ, air=air, samples=samples)
-    closest, half = round(geometry.closest_s * RATE_HZ), round(SHORT_S / 2 * RATE_HZ)
-    around = slice(max(closest - half, 0), closest + half)
-    mixture, gain = mix(siren, background, scene.snr_db, over=around)
-    loudness_db = _db(rms(background))
-    scale_db = min(BACKGROUND_DBFS - loudness_db, PEAK_DBFS - _db(float(np.max(np.abs(mixture)))))
-    snr_db = np.maximum(short_db(gain * siren) - short_db(background), FLOOR_DB)
-    audible = np.flatnonzero(snr_db > AUDIBLE_DB)
-    at = np.arange(snr_db.size) * (RATE_HZ // TRUTH_HZ)
-    low_hz, high_hz = SNR_BAND_HZ
+    siren *= scene.shadow(geometry.emission_s(np.arange(samples) / RATE_HZ, air)).astype(np.float32)
+    balance = Balance.of(scene, source, siren, background)
+    siren *= np.float32(balance.gain)
+    mixture = background + siren
+    loudness_db = db(rms(background))
+    scale_db = balance.scale_db(loudness_db, float(np.max(np.abs(mixture))))
+    at = np.arange(0, samples, RATE_HZ // TRUTH_HZ)
+    calibration = balance.of_94_db(scale_db)
     truth = {
         "schema": "sirend/truth/1",
-        **described(scene, tone),
+        **described(scene, tone, balance),
         "background_dbfs": round(scale_db + loudness_db, 2),
+        "dbfs_of_94_db": None if calibration is None else round(calibration, 2),
         "rate_hz": RATE_HZ,
         "duration_s": samples / RATE_HZ,
         "closest_s": round(geometry.closest_s, 3),
-        "audible_from_s": audible[0] / TRUTH_HZ if audible.size else None,
-        "audible_to_s": audible[-1] / TRUTH_HZ if audible.size else None,
+        **heard_of(short_db(siren), short_db(background), balance),
         "time_s": (at / RATE_HZ).round(3).tolist(),
+        "to_stop_line_s": to_stop_line_s(scene, at),
         "distance_m": distance_m[at].round(2).tolist(),
-        "snr_db": snr_db.round(2).tolist(),
-        "meaning": {
-            "peak_snr_db": f"siren RMS in the {SHORT_S:g} s around closest_s over the RMS of the whole background, "
-            f"both in {low_hz:g}-{high_hz:g} Hz",
-            "snr_db": f"siren RMS over background RMS in the {SHORT_S:g} s around time_s, {low_hz:g}-{high_hz:g} Hz",
-            "audible_from_s": f"first time_s with snr_db over {AUDIBLE_DB:g} dB; audible_to_s is the last",
-            "distance_m": "siren to microphone where the vehicle is at time_s, not where it sounds to be",
-        },
+        "meaning": MEANING,
     }
     return Rendered((mixture * 10.0 ** (scale_db / 20.0)).astype(np.float32), truth)
-
-
-def street(scene: Scene, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the background of a scene, float32[samples]: its recording, or a synthetic street.
-
-    Raises:
-        InputError: The recording cannot be read, is empty or silent.
-
-    """
-    if scene.background is None:
-        return synthetic_street(samples, rng)
-    return _looped(_read(scene.background, samples), samples)
 
 
 def write(scene: Scene, out_wav: Path, renderer: Callable[[Scene], Rendered] = render) -> Rendered:
@@ -212,115 +338,3 @@ def write(scene: Scene, out_wav: Path, renderer: Callable[[Scene], Rendered] = r
                 part.unlink(missing_ok=True)
         raise DeviceError(f"cannot write '{out_wav}' and its truth: {error.strerror}") from error
     return rendered
-
-
-def mix(
-    siren: NDArray[np.float32], background: NDArray[np.float32], snr_db: float, *, over: slice = slice(None)
-) -> tuple[NDArray[np.float32], float]:
-    """Add a siren float32[n] to a background float32[n], both at `RATE_HZ`: (mixture float32[n], gain of the siren).
-
-    `snr_db` is the siren's RMS within `over` over that of the whole background, both in `SNR_BAND_HZ`. The background
-    stays as loud as it is; the mixture may exceed 1. Raises ValueError when the siren or the background is silent.
-    """
-    siren_rms, background_rms = rms(_in_band(siren)[over]), rms(_in_band(background))
-    if min(siren_rms, background_rms) < SILENT:
-        raise ValueError("an SNR needs a siren and a background that are not silent")
-    gain = 10.0 ** (snr_db / 20.0) * background_rms / siren_rms
-    return np.asarray(background + np.float32(gain) * siren, np.float32), gain
-
-
-def synthetic_street(samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Make up a street: float32[samples] of traffic rumble, passing cars with tyre hiss, and a thud now and then.
-
-    RMS is 1. Spectra and rates are chosen by ear and eye, not measured; a real `background` is the better test.
-    """
-    seconds = np.arange(samples) / RATE_HZ
-    length_s = samples / RATE_HZ
-    knots_s = np.arange(0.0, length_s + 8.0, 4.0)
-    swell = 10.0 ** (np.interp(seconds, knots_s, 3.0 * rng.standard_normal(knots_s.size)) / 20.0)
-    # Cars pass every seven seconds or so; incoherent sources add in power.
-    cars = np.zeros(samples)
-    for _ in range(rng.poisson(length_s / 7.0)):
-        lane_m, speed_m_s = rng.uniform(5.0, 15.0), rng.uniform(7.0, 16.0)
-        along_m = (seconds - rng.uniform(0.0, length_s)) * speed_m_s
-        cars += (8.0 * 10.0 ** (3.0 * rng.standard_normal() / 20.0)) ** 2 / (lane_m**2 + along_m**2)
-    rumble = swell * _noise(samples, rng, lambda hz: hz / (30.0 + hz) / (1.0 + (hz / 90.0) ** 1.1))
-    tyres = _noise(samples, rng, lambda hz: (hz / 800.0) / (1.0 + (hz / 900.0) ** 2.4))
-    haze = _noise(samples, rng, lambda hz: 1.0 / (1.0 + hz / 1000.0))
-    street = rumble * (1.0 + np.sqrt(cars)) + 0.5 * np.sqrt(cars) * tyres + 0.04 * haze
-    for _ in range(rng.poisson(length_s / 20.0)):
-        # A wheel over a manhole cover: the body booms, the lid clacks.
-        since = seconds - rng.uniform(0.0, length_s)
-        struck = np.flatnonzero((since >= 0.0) & (since < 0.5))  # noqa: PLR2004 - long after it has died away
-        boom = np.sin(2 * np.pi * rng.uniform(50.0, 110.0) * since[struck]) * np.exp(-since[struck] / 0.08)
-        clack = rng.standard_normal(struck.size) * np.exp(-since[struck] / 0.012)
-        street[struck] += rng.uniform(2.0, 5.0) * boom + clack
-    return np.asarray(street / rms(street), np.float32)
-
-
-def _noise(
-    samples: int, rng: np.random.Generator, gain: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    """Make noise float64[samples] of RMS 1 with the amplitude spectrum `gain` of Hz."""
-    length = fft.next_fast_len(samples + 1, real=True)
-    hz = fft.rfftfreq(length, 1.0 / RATE_HZ)
-    white = rng.standard_normal(hz.size) + 1j * rng.standard_normal(hz.size)
-    noise = fft.irfft(gain(hz) * white, length)[:samples]
-    return np.asarray(noise / rms(noise))
-
-
-def _read(path: Path, samples: int) -> NDArray[np.float32]:
-    """Read the beginning of a sound file, mixed down, at `RATE_HZ`: float32[n], at most `samples`."""
-    try:
-        with path.open("rb") as stream, soundfile.SoundFile(stream) as file:
-            rate_hz = file.samplerate
-            pcm = file.read(math.ceil(samples * rate_hz / RATE_HZ), dtype="float32", always_2d=True).mean(axis=1)
-    except OSError as error:
-        raise InputError(f"cannot read the background '{path}': {error.strerror}") from error
-    except soundfile.SoundFileError as error:
-        raise InputError(f"the background '{path}' is not a sound file that libsndfile reads: {error}") from error
-    if not pcm.size:
-        raise InputError(f"the background '{path}' is empty")
-    if not np.isfinite(pcm).all():
-        raise InputError(f"the background '{path}' has samples that are not numbers")
-    common = math.gcd(rate_hz, RATE_HZ)
-    pcm = signal.resample_poly(pcm, RATE_HZ // common, rate_hz // common)[:samples]
-    if rms(_in_band(pcm)) < SILENT:
-        raise InputError(f"the background '{path}' is silent: an SNR over it means nothing")
-    return np.asarray(pcm, np.float32)
-
-
-def _looped(pcm: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
-    """Repeat float32[m] until it is float32[samples], its end faded into its beginning at equal power."""
-    if pcm.size >= samples:
-        return pcm[:samples]
-    fade = min(round(CROSSFADE_S * RATE_HZ), pcm.size // 2)
-    angle = np.linspace(0.0, np.pi / 2, fade, dtype=np.float32)
-    turn = pcm[:fade] * np.sin(angle) + pcm[pcm.size - fade :] * np.cos(angle)
-    loop = np.concatenate((pcm[fade : pcm.size - fade], turn))
-    return np.concatenate((pcm[:fade], np.resize(loop, samples - fade)))
-
-
-def _in_band(pcm: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Filter float32[n] to `SNR_BAND_HZ`: float64[n]."""
-    sections = signal.butter(4, SNR_BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
-    return np.asarray(signal.sosfilt(sections, np.asarray(pcm, np.float64)))
-
-
-def short_db(pcm: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Level within `SNR_BAND_HZ` of the `SHORT_S` around each point, dB float64[k], `TRUTH_HZ` points a second."""
-    energy = np.concatenate(([0.0], np.cumsum(np.square(_in_band(pcm)))))
-    middle = np.arange(0, pcm.size, RATE_HZ // TRUTH_HZ)
-    half = round(SHORT_S / 2 * RATE_HZ)
-    begin, end = np.maximum(middle - half, 0), np.minimum(middle + half, pcm.size)
-    return np.asarray(10.0 * np.log10((energy[end] - energy[begin]) / (end - begin) + SILENT**2))
-
-
-def rms(pcm: NDArray[np.float32] | NDArray[np.float64]) -> float:
-    """RMS of any array."""
-    return float(np.sqrt(np.mean(np.square(pcm, dtype=np.float64))))
-
-
-def _db(amplitude: float) -> float:
-    """Amplitude in dB."""
-    return 20.0 * math.log10(amplitude)

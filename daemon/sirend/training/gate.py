@@ -16,7 +16,9 @@ import numpy as np
 
 from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
-from sirend.simulate.scene import Scene, mix, render, synthetic_street
+from sirend.simulate.background import synthetic_street
+from sirend.simulate.levels import mix
+from sirend.simulate.scene import Scene, render
 from sirend.training import confusers, stress
 from sirend.training import corpus as corpora
 from sirend.training.hearing import hear

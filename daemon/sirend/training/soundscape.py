@@ -14,7 +14,9 @@ from scipy import signal
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
 from sirend.simulate import sirens
-from sirend.simulate.scene import AUDIBLE_DB, BACKGROUND_DBFS, SNR_BAND_HZ, synthetic_street
+from sirend.simulate.background import synthetic_street
+from sirend.simulate.levels import SNR_BAND_HZ
+from sirend.simulate.scene import AUDIBLE_DB, BACKGROUND_DBFS
 from sirend.simulate.street import Air, Geometry, drive_by
 from sirend.training import confusers
 from sirend.training.trials import looped

@@ -14,7 +14,8 @@ import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.classifier import Classifier
-from sirend.simulate.scene import Scene, mix, render
+from sirend.simulate.levels import mix
+from sirend.simulate.scene import Scene, render
 from sirend.simulate.sirens import TONES
 from sirend.training import confusers, decision, measures, work
 from sirend.training.hearing import hear

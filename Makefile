@@ -35,6 +35,7 @@ test:            ## install what the tests need, then lint, type check and run e
 	@echo "$(VENV) with TensorFlow (2.4 GB): 7 minutes on a fresh machine. Then linters, types and tests: 8 minutes on two cores."
 	@echo "The light way, without TensorFlow and the tests of training: make venv EXTRAS=plot,test && make unit"
 	.ci/system-packages $(TEST_PACKAGES)
+	.ci/npm-package axe-core 4.14.1
 	.ci/venv $(VENV) plot,test,train,psds
 	$(MAKE) --no-print-directory -j 2 lint unit
 

@@ -62,9 +62,7 @@ class Browser:
             except ConnectionRefusedError:
                 assert time.monotonic() < until, "chromedriver did not start"
                 time.sleep(0.05)
-        width, height = self._size  # a window cannot be as narrow as a phone; its screen can
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self._say("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
+        self.size(*self._size)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,6 +87,11 @@ class Browser:
             if isinstance(error.reason, ConnectionRefusedError):
                 raise error.reason from None
             raise
+
+    def size(self, width: int, height: int) -> None:
+        """Give the screen so many pixels: a window cannot be as narrow as a phone, its screen can."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._say("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
 
     def open(self, url: str) -> None:
         """Go to a page."""

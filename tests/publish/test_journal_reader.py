@@ -12,7 +12,7 @@ from tests.observe.test_snapshot import events
 from sirend.call.event import to_json
 from sirend.cli import main as cli
 from sirend.errors import InputError
-from sirend.publish.journal_reader import Wanted, line, read, write_csv
+from sirend.publish.journal_reader import Wanted, line, read, tail, write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,3 +126,12 @@ def test_the_command_takes_the_journal_of_a_configuration(
     config.write_text("")
     assert cli.main(["events", "--config", str(config)]) == 64
     assert "give --journal FILE" in capsys.readouterr().err
+
+
+def test_the_tail_is_the_latest_events_of_both_files(journal: Path) -> None:
+    assert [event["seq"] for event in tail(journal, 10**6)] == [1, 2, 3, 4]
+    size = journal.stat().st_size
+    assert [event["seq"] for event in tail(journal, size)] == [3, 4]
+    assert [event["seq"] for event in tail(journal, size - 1)] == [4], "a line that is cut off is none"
+    with pytest.raises(InputError, match="there is no journal"):
+        tail(journal.with_name("none"), 100)

@@ -15,11 +15,10 @@ from sirend.host.subprocess import Helper
 from sirend.observe.snapshot import View
 from sirend.selftest import runner as prover
 from sirend.selftest.runner import Prover
+from sirend.web.feed import Kept
 from sirend.web.server import Web
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sirend.config.settings import WebConfig
 
 
@@ -45,9 +44,9 @@ class Bench(Helper):
         self.give(subprocess.SubprocessError("given up"))
 
 
-def serve(config: WebConfig, view: View, pictures: Path | None = None, bench: Bench | None = None) -> Web:
+def serve(config: WebConfig, view: View, kept: Kept | None = None, bench: Bench | None = None) -> Web:
     """Return a page whose self-test is the bench's."""
-    return Web(config, view, Prover(Config(), view, bench or Bench()), pictures)
+    return Web(config, view, Prover(Config(), view, bench or Bench()), kept or Kept())
 
 
 def result_of(made: Prover) -> dict[str, Any]:

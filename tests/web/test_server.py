@@ -18,7 +18,8 @@ from sirend.errors import ConfigError
 from sirend.evidence.clip import name_of
 from sirend.observe.snapshot import View
 from sirend.web.auth import is_loopback_host, is_of_this_page
-from sirend.web.server import MOST_VIEWERS, QUEUED, Viewer
+from sirend.web.feed import QUEUED, Kept, Viewer
+from sirend.web.server import MOST_VIEWERS, SCRIPTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,11 +100,11 @@ def test_nobody_is_waited_for_at_the_end() -> None:
 def test_the_page_comes_from_the_package_and_forbids_strangers() -> None:
     port = free_port()
     with serve(WebConfig(enabled=True, port=port), View(post())):
-        for path in ("/", "/page.js", "/page.css"):
+        for path in ("/", "/page.css", "/uplot.css", *(f"/{name}.js" for name in SCRIPTS)):
             answer = ask(port, path)
             assert answer.status == 200
             assert "default-src 'self'" in answer.policy
-            assert "http" not in answer.text
+            assert "http" not in answer.text.replace("/*! https://github.com/leeoniya/uPlot (v1.6.32) */", "")
         assert ask(port, Host=f"evil.example:{port}").status == 403
         assert ask(port, "/api/stream", Host="192.168.0.7").status == 403
         assert ask(port, "/../gate.py").status == 404
@@ -114,12 +115,12 @@ def test_a_call_has_its_picture_once_it_is_drawn(tmp_path: Path) -> None:
     (event,) = events(1)
     view.tell(event)
     name = f"{name_of(event)}.png"
-    with serve(WebConfig(enabled=True, port=port), view, tmp_path) as web, Reader(port) as reader:
+    with serve(WebConfig(enabled=True, port=port), view, Kept(tmp_path)) as web, Reader(port) as reader:
         assert web.problem is None
-        assert "picture" not in reader.until("events")[0]
+        assert reader.until("calls")[0]["kept"] == []
         assert ask(port, f"/clips/{name}").status == 404
         (tmp_path / name).write_bytes(b"\x89PNG")
-        assert reader.until("events")[0]["picture"] == name
+        assert reader.until("calls")[0]["kept"] == ["png"]
         assert ask(port, f"/clips/{name}").status == 200
         (tmp_path / "secret.txt").write_text("x")
         assert ask(port, "/clips/secret.txt").status == 404

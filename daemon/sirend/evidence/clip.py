@@ -69,6 +69,12 @@ class Take:
         """The sample that the clip begins with."""
         return self.hops[0].end - len(self.hops[0].pcm)
 
+    @property
+    def lead_s(self) -> float:
+        """By how much the call came before the loudest window, about when the vehicle passes; negative after it, s."""
+        loudest = max(self.hops, key=lambda hop: hop.heard.level_dbfs)
+        return round((loudest.end - self.start.sample) / SAMPLE_RATE_HZ, 2)
+
     def pcm(self) -> Pcm:
         """Return the sound, float32[n]; what is missing in it is silent."""
         sound = np.zeros(self.hops[-1].end - self.first, dtype=np.float32)
@@ -126,7 +132,7 @@ class Take:
             for hop in self.hops
         ]
         events = [told(event) for event in (self.start, self.end) if event is not None]
-        content = {"model": self.model, "enter": self.rules.enter, "exit": self.rules.exit}
+        content = {"model": self.model, "enter": self.rules.enter, "exit": self.rules.exit, "lead_s": self.lead_s}
         return json.dumps({**content, "events": events, "windows": windows}, indent=1).encode() + b"\n"
 
 

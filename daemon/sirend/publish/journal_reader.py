@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -63,16 +64,44 @@ def read(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         for number, line in enumerate(lines, start=1):
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                event = None
-            if isinstance(event, dict) and event.get("schema") == SCHEMA and _is_whole(event):
+            if (event := _event(line)) is not None:
                 yield event
             else:
                 torn.append(f"{path}, line {number}")
     if not is_there:
         raise InputError(f"{journal}: there is no journal; it begins with the first event")
+
+
+def tail(journal: Path, most_bytes: int) -> list[dict[str, Any]]:
+    """Return the latest events of a journal, oldest first: those in the last ``most_bytes`` of it and the older file.
+
+    Raises ``InputError`` when there is no journal or it cannot be read.
+    """
+    parts: list[bytes] = []
+    for path in (journal, journal.with_name(journal.name + ".1")):
+        room = most_bytes - sum(map(len, parts))
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - room))
+                parts.insert(0, file.read(room))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if not parts:
+        raise InputError(f"{journal}: there is no journal; it begins with the first event")
+    return [event for part in parts for line in part.splitlines() if (event := _event(line)) is not None]
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """Return the event that a line holds, or None when it is cut off or something else."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_event = isinstance(event, dict) and event.get("schema") == SCHEMA and _is_whole(event)
+    return event if is_event else None
 
 
 def _is_whole(event: dict[str, Any]) -> bool:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from sirend.detect.bundle import Bundle
     from sirend.detect.tracker import Track
 
+SHOWN_S = 1.0
+"""How often those who look on get new numbers."""
 HEALTH_S = 30.0
 """How often health is published when nothing changes."""
 BYTES_A_MB = 1_000_000
@@ -133,7 +135,7 @@ class Service:
         )
         self._said: tuple[str, list[str]] = ("", [])
         self._proof: dict[str, Any] | None = None
-        self._due_at = 0.0
+        self._due_at = self._shown_at = 0.0
         self._number = 0
         self._scored: set[int] = set()
 
@@ -177,6 +179,8 @@ class Service:
             self._health.check_clock()
             if time.monotonic() >= self._due_at or self._summary() != self._said:
                 self._report()
+            elif time.monotonic() >= self._shown_at + SHOWN_S:
+                self._show()
 
     def _on_score(self, score: Score, track: Track) -> None:
         """Attend to a window: the only sign of life that counts."""
@@ -237,10 +241,18 @@ class Service:
 
     def _report(self) -> None:
         """Publish health."""
-        state, reasons = self._said = self._summary()
+        self._said = self._summary()
         self._due_at = time.monotonic() + HEALTH_S
+        state, reasons = self._said
         self._notifier.send(f"STATUS={'; '.join([state, *reasons])}")
-        payload = self._health.payload(
+        self._show()
+        self._mqtt.health(self._view.health)
+
+    def _show(self) -> None:
+        """Give those who look on the numbers of now."""
+        state, reasons = self._said
+        self._shown_at = time.monotonic()
+        self._view.health = self._health.payload(
             state=state,
             reasons=reasons,
             dropped=self._rig.dropped,
@@ -248,5 +260,3 @@ class Service:
             journal_failures=0 if self._journal is None else self._journal.failures,
             journal_torn=0 if self._journal is None else self._journal.torn,
         )
-        self._mqtt.health(payload)
-        self._view.health = payload

@@ -28,6 +28,8 @@ RECENT_S = 60.0
 """How long an overflow is worth a word."""
 STEP_S = 0.5
 """A difference between wall clock and monotonic clock that changes by this much was a jump, no drift."""
+SPAN_S = 10.0
+"""Over which the use of the processor is averaged."""
 NOTHING_WRONG = Diagnosis()
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 STATM = Path("/proc/self/statm")
@@ -39,15 +41,18 @@ class Vitals:
 
     cpu_s: float = field(default_factory=time.process_time)
     at_s: float = field(default_factory=time.monotonic)
+    cpu_percent: float | None = None
 
     def read(self) -> dict[str, float | None]:
-        """Return the fields of the health message; CPU in percent of one core since the call before."""
+        """Return the fields of the health message; CPU in percent of one core, over the last ``SPAN_S`` or more."""
         cpu_s, at_s = time.process_time(), time.monotonic()
         spent_s, passed_s = cpu_s - self.cpu_s, at_s - self.at_s
-        self.cpu_s, self.at_s = cpu_s, at_s
+        if passed_s >= SPAN_S or (self.cpu_percent is None and passed_s > 0.0):
+            self.cpu_percent = round(100.0 * spent_s / passed_s, 1)
+            self.cpu_s, self.at_s = cpu_s, at_s
         pages, milli = _number(STATM, 1), _number(THERMAL, 0)
         return {
-            "cpu_percent": round(100.0 * spent_s / passed_s, 1) if passed_s > 0.0 else None,
+            "cpu_percent": self.cpu_percent,
             "rss_mb": None if pages is None else round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1),
             "temperature_c": None if milli is None else round(milli / 1000.0, 1),
         }

@@ -1,28 +1,29 @@
 """The local web page: a small server on a thread of its own, at a lower priority than the one that listens.
 
 aiohttp, because its server is started and stopped inside an event loop of ours and tells at once when a port cannot be
-had. The page comes from the package; nothing is fetched from elsewhere. While nobody looks, the thread sleeps.
+had. The page comes from the package; nothing is fetched from elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import json
 import logging
 import ssl
 import threading
-from collections import deque
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from sirend.config.load import secret
-from sirend.errors import ConfigError
-from sirend.evidence.clip import name_of
+from sirend.errors import ConfigError, InputError
 from sirend.host.priority import recede
-from sirend.observe.moment import Glance, about, told
+from sirend.publish import journal_reader
 from sirend.web.auth import Gate, harden
+from sirend.web.feed import Feed, Kept, Viewer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,46 +35,29 @@ if TYPE_CHECKING:
     from sirend.selftest.runner import Prover
 
 MOST_VIEWERS = 8
-QUEUED = 64
-"""Messages that wait for a slow viewer: 16 s of them at the usual hop."""
 PATIENCE_S = 20.0
 """A viewer that takes nothing for so long is gone."""
-LOOK_S = 0.05
-"""How often the view is looked at while someone watches."""
-EVENTS_EVERY = 10
-"""Looks at the view for one look at the events: twice a second."""
 START_S, CLOSE_S = 10.0, 2.0
+MOST_HOURS = 24 * 366
+KINDS = {".png": "image/png", ".flac": "audio/flac", ".json": "application/json"}
+EXPORTS = {"csv": "text/csv", "json": "application/json"}
+NOTHING = Kept()
+SCRIPTS = ("page", "approaches", "calls", "charts", "checks", "colours", "dom", "health", "spectrogram", "uplot")
 ASSETS = {
     "/": ("index.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in SCRIPTS},
     "/page.css": ("page.css", "text/css"),
+    "/uplot.css": ("uplot.css", "text/css"),
 }
 
 _log = logging.getLogger(__name__)
 
 
-class Viewer:
-    """One open page."""
-
-    def __init__(self) -> None:
-        """Start with nothing waiting."""
-        self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUED)
-
-    def offer(self, message: str) -> int:
-        """Keep a message for the viewer; return how many older ones it cost."""
-        dropped = 0
-        while self.queue.full():
-            self.queue.get_nowait()
-            dropped += 1
-        self.queue.put_nowait(message)
-        return dropped
-
-
 class Web:
     """Serves the page inside its ``with`` block. A port that cannot be had costs the page only: see ``problem``."""
 
-    def __init__(self, config: WebConfig, view: View, prover: Prover, pictures: Path | None = None) -> None:
-        """Prepare to serve ``view``, a button for ``prover``, and the pictures of calls from where they are kept.
+    def __init__(self, config: WebConfig, view: View, prover: Prover, kept: Kept = NOTHING) -> None:
+        """Prepare to serve ``view``, a button for ``prover``, and what is ``kept`` of calls.
 
         Raises ``ConfigError`` when the extra is not installed, or token or certificate cannot be used.
         """
@@ -84,13 +68,10 @@ class Web:
         self._config = config
         self._view = view
         self._prover = prover
-        self._pictures = pictures
+        self._kept = kept
         token = None if config.token_file is None else secret(config.token_file)
         self._gate = Gate(token, is_encrypted=config.tls is not None)
         self._tls = _tls(config)
-        self._viewers: set[Viewer] = set()
-        self._backlog: deque[dict[str, Any]] = deque(maxlen=1)
-        self._looking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._started = threading.Event()
@@ -140,28 +121,35 @@ class Web:
         app.router.add_post("/login", self._gate.admit)
         app.router.add_get("/api/stream", self._stream)
         app.router.add_post("/api/selftest", self._test)
-        app.router.add_get(r"/clips/{name:[0-9TZ]+-[a-z0-9-]+\.png}", self._picture)
+        app.router.add_get(r"/clips/{name:[0-9TZ]+-[a-z0-9-]+\.(?:png|flac|json)}", self._clip)
+        app.router.add_get("/events.{kind:csv|json}", self._export)
+        self._feed = Feed(self._view, self._prover, self._kept)
+        following = asyncio.create_task(self._feed.follow())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._config.bind, self._config.port, ssl_context=self._tls).start()
             self._started.set()
-            await self._stop.wait()
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait((stopping, following), return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()
         finally:
-            if self._looking is not None:
-                self._looking.cancel()
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
             await runner.cleanup()
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Send what happens as server-sent events for as long as the viewer stays."""
         from aiohttp import web  # noqa: PLC0415
 
-        if len(self._viewers) >= MOST_VIEWERS:
+        if len(self._feed.viewers) >= MOST_VIEWERS:
             raise web.HTTPServiceUnavailable(text=f"{MOST_VIEWERS} pages are open already; close one")
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        viewer = self._welcome()
+        viewer = self._feed.welcome()
         try:
             while True:
                 message = await asyncio.wait_for(self._next(viewer), PATIENCE_S)
@@ -169,7 +157,7 @@ class Web:
         except (ConnectionError, TimeoutError):
             return response
         finally:
-            self._viewers.discard(viewer)
+            self._feed.viewers.discard(viewer)
 
     async def _next(self, viewer: Viewer) -> str:
         """Return the next message, or a comment when nothing happens, so that a viewer that left is noticed."""
@@ -178,68 +166,34 @@ class Web:
         except TimeoutError:
             return ": nothing new\n\n"
 
-    def _welcome(self) -> Viewer:
-        """Return a new viewer that waits for what is known so far; begin to look if it is the only one."""
-        viewer = Viewer()
-        if self._looking is None or self._looking.done():
-            kept = max(1, round(60.0 / self._view.post.hop_s))
-            self._backlog = deque(maxlen=kept)
-            self._looking = asyncio.get_running_loop().create_task(self._look())
-        viewer.offer(_message("about", about(self._view.post)))
-        viewer.offer(_message("health", self._view.health))
-        viewer.offer(_message("events", self._events()))
-        viewer.offer(_message("selftest", self._prover.status))
-        viewer.offer(_message("moments", list(self._backlog)))
-        self._viewers.add(viewer)
-        return viewer
-
-    async def _look(self) -> None:
-        """Follow the view and tell all viewers, until the last is gone."""
-        glance = Glance(self._view.post)
-        seq = 0
-        health, events, looks = self._view.health, self._events(), 0
-        tested = self._prover.status
-        while self._viewers:
-            looks += 1
-            news = self._view.since(seq)
-            if news.moments:
-                seq = news.moments[-1].seq
-                moments = glance.take(news)
-                self._backlog.extend(moments)
-                self._tell("moments", moments)
-            if self._view.health is not health:
-                health = self._view.health
-                self._tell("health", health)
-            if self._prover.status is not tested:
-                tested = self._prover.status
-                self._tell("selftest", tested)
-            if looks % EVENTS_EVERY == 0 and (latest := self._events()) != events:
-                events = latest
-                self._tell("events", events)
-            await asyncio.sleep(LOOK_S)
-
-    def _events(self) -> list[dict[str, Any]]:
-        """Return the last events; a call's has the name of its picture once there is one."""
-        events = []
-        for event in self._view.events():
-            events.append(told(event))
-            name = f"{name_of(event)}.png"
-            if self._pictures is not None and (self._pictures / name).is_file():
-                events[-1]["picture"] = name
-        return events
-
-    async def _picture(self, request: web.Request) -> web.Response:
-        """Send the picture of a call."""
+    async def _clip(self, request: web.Request) -> web.StreamResponse:
+        """Send the picture, the sound or the notes of a call."""
         from aiohttp import web  # noqa: PLC0415
 
-        name = request.match_info["name"]
+        folder, name = self._kept.clips, request.match_info["name"]
+        path = None if folder is None else folder / name
+        if path is None or not path.is_file():
+            raise web.HTTPNotFound(text="there is no such file, or it has become too old")
+        kind = KINDS[path.suffix]
+        return web.FileResponse(path, headers={"Cache-Control": "no-store", "Content-Type": kind})
+
+    async def _export(self, request: web.Request) -> web.Response:
+        """Send the journal's events of the last ``hours`` as CSV or as JSON Lines."""
+        from aiohttp import web  # noqa: PLC0415
+
+        journal, kind, hours = self._kept.journal, request.match_info["kind"], request.query.get("hours", "24")
+        if journal is None:
+            raise web.HTTPNotFound(text="no journal is kept: set journal.path")
+        if not hours.isdecimal() or not 1 <= int(hours[:6]) <= MOST_HOURS:
+            raise web.HTTPBadRequest(text=f"hours is a whole number from 1 to {MOST_HOURS}")
+        since = datetime.now(UTC) - timedelta(hours=int(hours))
         try:
-            png = (self._pictures / name).read_bytes() if self._pictures is not None else None
-        except OSError:
-            png = None
-        if png is None:
-            raise web.HTTPNotFound(text="there is no such picture, or it has become too old")
-        return web.Response(body=png, content_type="image/png", headers={"Cache-Control": "no-store"})
+            text = await asyncio.to_thread(exported, journal, since, kind)
+        except InputError as error:
+            raise web.HTTPNotFound(text=str(error)) from None
+        name = f"sirend-{self._view.post.site}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{kind}"
+        headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
+        return web.Response(text=text, content_type=EXPORTS[kind], headers=headers)
 
     async def _test(self, _request: web.Request) -> web.Response:
         """Begin a self-test; its result comes by the stream."""
@@ -249,12 +203,6 @@ class Web:
         if refusal is not None:
             raise web.HTTPTooManyRequests(text=refusal)
         return web.Response(status=202, text="The self-test has begun.")
-
-    def _tell(self, kind: str, content: object) -> None:
-        message = _message(kind, content)
-        for viewer in self._viewers:
-            if dropped := viewer.offer(message):
-                self._view.miss(dropped)
 
 
 def _tls(config: WebConfig) -> ssl.SSLContext | None:
@@ -269,13 +217,20 @@ def _tls(config: WebConfig) -> ssl.SSLContext | None:
     return context
 
 
+def exported(journal: Path, since: datetime, kind: str) -> str:
+    """Return the events of ``journal`` from ``since`` on as ``csv``, or as ``json``: an array of them, unsigned."""
+    wanted = journal_reader.Wanted(since=since)
+    chosen = [event for event in journal_reader.read(journal, []) if wanted.includes(event)]
+    if kind == "json":
+        return json.dumps([{key: value for key, value in event.items() if key != "sig"} for event in chosen], indent=1)
+    file = io.StringIO()
+    journal_reader.write_csv(chosen, file)
+    return file.getvalue()
+
+
 async def _asset(request: web.Request) -> web.Response:
     from aiohttp import web  # noqa: PLC0415
 
     name, kind = ASSETS[request.path]
     text = resources.files("sirend").joinpath("web", "page", name).read_text(encoding="utf-8")
     return web.Response(text=text, content_type=kind, headers={"Cache-Control": "no-cache"})
-
-
-def _message(kind: str, content: object) -> str:
-    return f"event: {kind}\ndata: {json.dumps(content, separators=(',', ':'))}\n\n"

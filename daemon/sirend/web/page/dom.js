@@ -1,0 +1,24 @@
+// The few words in which the page is written.
+export const at = (id) => document.getElementById(id);
+
+export function make(tag, text, className) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+export function pairs(list, entries) {
+  list.replaceChildren(...entries.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+}
+
+// Return a time of today, with its day where it was another.
+export function clock(text) {
+  const then = new Date(text), time = then.toLocaleTimeString([], { hour12: false });
+  return then.toDateString() === new Date().toDateString() ? time : `${then.toLocaleDateString([], { day: "numeric", month: "short" })} ${time}`;
+}
+
+export function span(seconds) {
+  const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
+  return days ? `${days} d ${hours % 24} h` : hours ? `${hours} h ${minutes % 60} min` : minutes ? `${minutes} min ${Math.round(seconds % 60)} s` : `${Math.round(seconds)} s`;
+}

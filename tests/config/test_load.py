@@ -137,7 +137,7 @@ HOP = "a number from 0.05 to 2 s in steps of 0.01"
     ("text", "problem"),
     [
         ("[1]", "the file is [1]: allowed is a mapping with the keys site, audio, approaches"),
-        ("audio: 5", "audio is 5: allowed is a mapping with the keys device, channels, rate, stall_s"),
+        ("audio: 5", "audio is 5: allowed is a mapping with the keys device, channels, rate, stall_s, dbfs_of_94_db"),
         ("site: 7", "site is 7: allowed is 1 to 64 of the characters a-z, 0-9 and - (put it in quotes if it"),
         ("site: null", "site is null: allowed is 1 to 64"),
         ("approaches: 0x" + "f" * 5000, "approaches is a number of thousands of digits: allowed is a list of"),

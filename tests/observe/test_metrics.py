@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import urllib.request
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +50,15 @@ def scrape(port: int) -> Mapping[tuple[str, str], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def test_a_calibrated_microphone_has_its_sound_pressure_level() -> None:
+    view = View(replace(post("north"), dbfs_of_94_db=-30.0))
+    port = free_port()
+    with Metrics(MetricsConfig(enabled=True, port=port), view):
+        feed(view, 1)
+        found = scrape(port)
+    assert found["sirend_level_db", "north"] == pytest.approx(found["sirend_level_dbfs", "north"] + 124.0)
 
 
 def test_the_numbers_are_those_of_health_and_of_the_latest_window() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,18 @@ def test_a_tone_lights_its_band_and_a_hop_has_five_columns() -> None:
 def test_silence_and_full_scale_stay_in_range() -> None:
     assert decoded(columns(SPEC, np.zeros(4_240, dtype=np.float32))).max() == 0
     assert 200 < decoded(columns(SPEC, tone(1_000.0, 1.0, 4_240))).max() <= 255
+
+
+def test_a_calibrated_microphone_has_levels_in_decibels_of_sound_pressure() -> None:
+    calibrated = View(replace(post(), dbfs_of_94_db=-26.0))
+    glance = Glance(calibrated.post)
+    assert about(calibrated.post)["dbfs_of_94_db"] == -26.0
+    hear(calibrated, tone(500.0, 0.1, 32_000))
+    (moment,) = glance.take(calibrated.since(0))
+    assert (moment["heard"][0]["level_db"], moment["heard"][0]["floor_db"]) == (60.0, 60.0)  # -60 dBFS
+    plain = View(post())
+    hear(plain, tone(500.0, 0.1, 32_000))
+    assert "level_db" not in Glance(plain.post).take(plain.since(0))[0]["heard"][0]
 
 
 def test_levels_floor_and_clipping_are_those_of_the_hop() -> None:

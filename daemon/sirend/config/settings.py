@@ -35,6 +35,8 @@ class AudioConfig:
     """Sample rate to open the device at, Hz; None (``auto`` in the file) leaves it to the device."""
     stall_s: float = fields.number(5.0, 1.0, 60.0, "s")
     """The input counts as lost when nothing arrived for so long."""
+    dbfs_of_94_db: float | None = fields.number(None, -100.0, 20.0, "dBFS", optional=True)
+    """Level of 94 dB SPL (a microphone calibrator) as ``level_dbfs`` counts it; None: the microphone is not calibrated."""
 
 
 @dataclass(frozen=True, slots=True)

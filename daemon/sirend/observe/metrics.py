@@ -127,6 +127,11 @@ class Collector:
             for heard in latest[0].heard if latest else ():
                 gauge.add_metric([heard.approach], value(heard))
             yield gauge
+        if self._view.post.dbfs_of_94_db is not None:
+            gauge = Gauge("sirend_level_db", "Sound pressure level of the latest window, dB.", labels=["approach"])
+            for heard in latest[0].heard if latest else ():
+                gauge.add_metric([heard.approach], self._view.post.spl_db(heard.level_dbfs))
+            yield gauge
 
     def _outbox(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily as Counter  # noqa: PLC0415

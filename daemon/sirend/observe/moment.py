@@ -51,6 +51,7 @@ def about(post: Post) -> dict[str, Any]:
         "version": post.version,
         "advisory": post.advisory,
         "hop_s": post.hop_s,
+        "dbfs_of_94_db": post.dbfs_of_94_db,
         "enter": post.rules.enter,
         "exit": post.rules.exit,
         "bands": post.spec.bands,
@@ -136,6 +137,9 @@ class Glance:
                 "motion": heard.motion,
                 "call": heard.call,
             }
+            if (level_db := self._post.spl_db(heard.level_dbfs)) is not None:
+                values["level_db"] = round(level_db, 1)
+                values["floor_db"] = round(floor + level_db - heard.level_dbfs, 1)
             pcm = self._samples(moment, window, row)
             if pcm is not None:
                 fresh = pcm[-self._hop :]

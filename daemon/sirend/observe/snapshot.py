@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 KEPT_S = 60.0
 """What a page that is opened now can show of the past."""
 EVENTS = 20
+SPL_DB = 94.0
+"""Sound pressure level of a microphone calibrator: 1 Pa."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class Post:
     spec: FeatureSpec
     hop_s: float
     advisory: bool
+    dbfs_of_94_db: float | None = None
+    """What 94 dB SPL reads; None where the microphones are not calibrated."""
+
+    def spl_db(self, level_dbfs: float) -> float | None:
+        """Return the sound pressure level of ``level_dbfs``, dB, unweighted; None where nothing is calibrated."""
+        return None if self.dbfs_of_94_db is None else level_dbfs - self.dbfs_of_94_db + SPL_DB
 
     @classmethod
     def of(cls, config: Config, bundle: Bundle) -> Self:
@@ -61,6 +69,7 @@ class Post:
             spec=bundle.feature_spec,
             hop_s=config.detect.hop_s,
             advisory=config.call.advisory,
+            dbfs_of_94_db=config.audio.dbfs_of_94_db,
         )
 
 

@@ -307,7 +307,11 @@ def test_demo_leaves_a_picture_and_says_where(sirend: Command) -> None:
     done = sirend("demo")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert [json.loads(line)["type"] for line in lines[1:-1]] == ["emergency_approaching", "emergency_cleared"]
+    assert [json.loads(line)["type"] for line in lines[1:-2]] == ["emergency_approaching", "emergency_cleared"]
+    said = re.fullmatch(r"It was called ([0-9.]+) s and ([0-9]+) m before the stop line, .*[.]", lines[-2])
+    assert said is not None
+    assert float(said[1]) > 10.0
+    assert int(said[2]) == pytest.approx(float(said[1]) * 50.0 / 3.6, abs=1.0)
     assert lines[-1].endswith("the picture is in demo-out/drive-by.png")
     assert (sirend.folder / "demo-out" / "drive-by.png").read_bytes()[:4] == b"\x89PNG"
 

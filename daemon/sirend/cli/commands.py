@@ -60,11 +60,13 @@ def replay(args: argparse.Namespace) -> int:
         block_s=REALTIME_BLOCK_S if args.speed == "realtime" else 1.0,
     )
     _check_outputs(wishes, args.wavs)
-    _replay(config.load(args.config), args.model, wishes, args.wavs)
+    for name, lead in _replay(config.load(args.config), args.model, wishes, args.wavs).items():
+        sys.stderr.write(f"sirend: {name}: {lead}\n")  # the standard output may have the events
     return 0
 
 
-def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[str]) -> None:
+def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[str]) -> dict[str, str]:
+    """Replay; return how early the simulated drives among ``names`` were called, in words."""
     from sirend.config.load import sign_key
     from sirend.detect import bundle
     from sirend.detect.classifier import Classifier
@@ -73,7 +75,9 @@ def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[
     loaded = bundle.load(bundle.find(model or config.detect.model))
     key_file = config.mqtt.sign_key_file
     key = None if key_file is None else sign_key(key_file)
-    Replay(config, loaded, Classifier(loaded, len(config.approaches)), wishes, key).run(names)
+    player = Replay(config, loaded, Classifier(loaded, len(config.approaches)), wishes, key)
+    player.run(names)
+    return player.leads
 
 
 def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
@@ -211,7 +215,8 @@ def demo(args: argparse.Namespace) -> int:
         flush=True,
     )
     write(scene, wav)
-    _replay(Config(), args.model, Wishes(scores=scores, plot=plot), [str(wav)])
+    leads = _replay(Config(), args.model, Wishes(scores=scores, plot=plot), [str(wav)])
+    print(f"It was {leads[str(wav)]}.")
     print(f"The sound is in {wav}, the scores are in {scores}, the picture is in {plot}")
     return 0
 

@@ -36,7 +36,7 @@ class AudioConfig:
     stall_s: float = fields.number(5.0, 1.0, 60.0, "s")
     """The input counts as lost when nothing arrived for so long."""
     dbfs_of_94_db: float | None = fields.number(None, -100.0, 20.0, "dBFS", optional=True)
-    """Level of 94 dB SPL (a microphone calibrator) as ``level_dbfs`` counts it; None: the microphone is not calibrated."""
+    """Level of 94 dB SPL (a calibrator) as ``level_dbfs`` counts it; None: the microphone is not calibrated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,13 @@ from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.pitch import HIGH_HZ
 from sirend.errors import UsageError
 from sirend.evidence.chart_data import FRAME
+from sirend.evidence.drive import lead, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sirend.evidence.chart_data import Call, Strip
+    from sirend.evidence.drive import Drive
 
 TOP_HZ = 5_000
 """Sirens and their strong harmonics lie below."""
@@ -30,6 +32,8 @@ MINUTES_S = 120.0
 """Length from which times are shown in minutes."""
 CALL_COLOUR = "#d62728"
 SIREN_COLOUR = "#f2b134"
+TRUTH_COLOUR = "#1f6f8b"
+"""Of what is known of a simulated drive."""
 PANELS = (("spectrum", 3.0), ("pitch", 1.5), ("scores", 1.9), ("levels", 1.0), ("decisions", 0.7))
 """The panels of a recording from top to bottom, and their shares of its height."""
 HEIGHT = 7.4
@@ -81,6 +85,10 @@ def _draw(strip: Strip, axes: dict[str, Any]) -> None:
     _draw_pitch(strip, axes["pitch"])
     _draw_traces(strip, axes["scores"], axes["levels"])
     _draw_decisions(strip, calls, axes["decisions"])
+    if strip.drive is not None:
+        _draw_drive(strip.drive, axes, is_long=strip.end_s > MINUTES_S)
+        title = f"{title}; {told(lead(strip.drive, calls))}"
+        axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
     is_long = strip.end_s > MINUTES_S
     axes["decisions"].set_xlabel(f"time since the recording began ({'min:s' if is_long else 's'})")
     for place in axes.values():
@@ -177,6 +185,23 @@ def _draw_decisions(strip: Strip, calls: Sequence[Call], axis: Any) -> None:  # 
     axis.legend(
         handles=patches, loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False, borderaxespad=0.0
     )
+
+
+def _draw_drive(drive: Drive, axes: dict[str, Any], *, is_long: bool) -> None:
+    """Draw what is known of a simulated drive: its distance, when it was first audible, when at the stop line."""
+    distance = axes["levels"].twinx()
+    distance.plot(drive.time_s, drive.distance_m, color=TRUTH_COLOUR, linewidth=1.2)
+    distance.set_ylim(bottom=0.0)
+    distance.set_ylabel("distance (m)", color=TRUTH_COLOUR)
+    for at_s, what, style in ((drive.first_audible_s, "first audible", ":"), (drive.stop_line_s, "stop line", "-.")):
+        if at_s is not None:
+            for place in axes.values():
+                place.axvline(at_s, color=TRUTH_COLOUR, linewidth=1.2, linestyle=style)
+            box = {"facecolor": TRUTH_COLOUR, "edgecolor": "none", "pad": 1.5}
+            axes["pitch"].text(
+                at_s, 0.97 * HIGH_HZ / 1000.0, f"{what}, {_time(at_s, in_minutes=is_long)}", ha="right", va="top",
+                rotation=90, color="white", fontsize=7, bbox=box, clip_on=True,
+            )  # fmt: skip
 
 
 def _label(axis: Any, at_s: float, side: str, text: str) -> None:  # noqa: ANN401

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sirend.call.event import Event
     from sirend.call.machine import Rules
     from sirend.detect.tracker import Track
+    from sirend.evidence.drive import Drive
 
 COLUMNS = 1_600
 """Most columns of a spectrogram: as many as the picture has pixels across. A longer recording has wider ones."""
@@ -108,6 +109,8 @@ class Strip:
         """Of the average of all channels."""
         self.traces: dict[str, Trace] = {}
         """Scores by approach."""
+        self.drive: Drive | None = None
+        """What is known of it, where it was simulated."""
         self.end_s = 0.0
         self._hann = np.hanning(FRAME).astype(np.float32)
         self._held: Pcm = np.zeros(0, dtype=np.float32)

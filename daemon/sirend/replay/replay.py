@@ -18,6 +18,7 @@ from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.errors import InputError, UsageError
 from sirend.evidence import chart as picture
+from sirend.evidence import drive as drives
 from sirend.evidence.chart_data import Strip
 from sirend.host.outfile import OutFile
 from sirend.pipeline import Stages, detect, schedule
@@ -70,6 +71,8 @@ class Replay:
         self._sign_key = sign_key
         self._seq = 0
         self._delivery: Delivery | None = None
+        self.leads: dict[str, str] = {}
+        """Of the simulated drives that were replayed: how early each was called, in words, by the file's name."""
 
     def run(self, names: Sequence[str]) -> None:
         """Replay the files ``names``.
@@ -137,6 +140,7 @@ class Replay:
         stages = self._stages(name)
         with self._open(name) as recording:
             strip = Strip(name, recording.duration_s, next(iter(stages.watches.values())).rules)
+            strip.drive = drives.read(Path(name))
 
             def on_score(score: Score, track: Track) -> None:
                 results.observe(name, score)
@@ -148,10 +152,13 @@ class Replay:
                 results.publish(event)
                 if self._delivery is not None:
                     self._delivery.publish(event)
-                if self._wishes.plot is not None:
+                if self._wishes.plot is not None or strip.drive is not None:
                     strip.events.append(event)
                 if not (results.are_wanted or self._delivery or self._wishes.plot):
                     break
+            strip.end_s = max(strip.end_s, recording.duration_s)
+            if strip.drive is not None:
+                self.leads[name] = drives.told(drives.lead(strip.drive, strip.calls()))
         self._seq = stages.scribe.seq
         return strip
 

@@ -1,0 +1,125 @@
+"""What is known of a simulated drive, from the truth beside its recording, and how early it was called."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from sirend.call.state import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from sirend.evidence.chart_data import Call
+
+SCHEMAS = ("sirend/truth/1", "sirend/junction-truth/1")
+_LARGEST_BYTES = 64 << 20
+"""A truth has some 60 bytes for each tenth of a second and microphone: this is more than a day of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """Where the vehicle was, and when it could first be heard."""
+
+    approach: str | None
+    """Leg on which it came; None with a single microphone."""
+    stop_line_s: float
+    """When it was at its stop line, s since the recording began."""
+    speed_m_s: float
+    first_audible_s: float | None
+    """From when the siren was 5 dB under the street or louder for a second, s; None: never."""
+    time_s: tuple[float, ...]
+    distance_m: tuple[float, ...]
+    """To the microphone of its leg, at ``time_s``."""
+
+    @classmethod
+    def of(cls, truth: Mapping[str, Any]) -> Self:
+        """Return what ``truth`` says; raise ``KeyError``, ``TypeError`` or ``ValueError`` when it does not."""
+        leg = truth.get("leg")
+        heard = truth if leg is None else truth["approaches"][leg]
+        first_s = heard["first_audible_s"]
+        drive = cls(
+            approach=leg,
+            stop_line_s=float(truth["stop_line_s"]),
+            speed_m_s=float(truth["speed_kmh"]) / 3.6,
+            first_audible_s=None if first_s is None else float(first_s),
+            time_s=tuple(map(float, truth["time_s"])),
+            distance_m=tuple(map(float, heard["distance_m"])),
+        )
+        if len(drive.time_s) != len(drive.distance_m) or not np.isfinite((*drive.time_s, *drive.distance_m)).all():
+            raise ValueError("distance_m")
+        return drive
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How early a drive was called."""
+
+    call_s: float
+    """When the call began, s since the recording began."""
+    lead_s: float
+    """So long before the vehicle was at its stop line, s; negative: after it."""
+    lead_m: float
+    """So far before it, m."""
+    wait_s: float | None
+    """From first audible to called, s; None when it never was."""
+    cleared_s: float | None = None
+    """So long before the stop line the call had ended, s; None when it stood."""
+
+
+def read(recording: Path) -> Drive | None:
+    """Return the drive that ``sirend simulate`` made ``recording`` of; None where no truth lies beside it."""
+    beside = recording.with_suffix(".json")
+    try:
+        if beside == recording or beside.stat().st_size > _LARGEST_BYTES:
+            return None
+        truth = json.loads(beside.read_text(encoding="utf-8"))
+        return Drive.of(truth) if truth["schema"] in SCHEMAS else None
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return None  # another kind of file, or a truth of an older version
+
+
+def lead(drive: Drive, calls: Iterable[Call]) -> Lead | None:
+    """Return how early ``drive`` was called, None when it was not.
+
+    That is by the call that stood when the vehicle reached the stop line, or was ended by the maximum presence before:
+    then the junction had its time. Only where there is none does one count that ended before, and only then a late one.
+    """
+    mine = sorted((each for each in calls if drive.approach in (None, each.start.approach)), key=_begin)
+    for standing in (True, False):
+        for call in mine:
+            is_over = call.end is not None and call.end_s < drive.stop_line_s
+            holds = not is_over or (call.end is not None and call.end.reason is Reason.MAX_PRESENCE)
+            if call.start_s <= drive.stop_line_s and holds is standing:
+                return _lead(drive, call.start_s, None if holds else drive.stop_line_s - call.end_s)
+    return _lead(drive, mine[0].start_s, None) if mine else None
+
+
+def _begin(call: Call) -> float:
+    return call.start_s
+
+
+def _lead(drive: Drive, call_s: float, cleared_s: float | None) -> Lead:
+    lead_s = drive.stop_line_s - call_s
+    first_s = drive.first_audible_s
+    return Lead(call_s, lead_s, lead_s * drive.speed_m_s, None if first_s is None else call_s - first_s, cleared_s)
+
+
+def told(found: Lead | None) -> str:
+    """Return a lead in words."""
+    if found is None:
+        return "not called"
+    side = "before" if found.lead_s >= 0.0 else "after"
+    text = f"called {math.fabs(found.lead_s):.1f} s and {math.fabs(found.lead_m):.0f} m {side} the stop line, "
+    if found.wait_s is None:
+        text += "although it never came within 5 dB of the street"
+    elif found.wait_s >= 0.0:
+        text += f"{found.wait_s:.1f} s after it was first audible"
+    else:
+        text += f"{-found.wait_s:.1f} s before it was within 5 dB of the street"
+    return text if found.cleared_s is None else f"{text}; but cleared {found.cleared_s:.1f} s before it came"

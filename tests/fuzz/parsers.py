@@ -228,7 +228,7 @@ def _journal(data: bytes, folder: Path) -> None:
     said = event()
     with Journal(file, 16_000_000) as journal:
         journal.publish(said)
-        assert journal.failures == 0
+    assert journal.failures == 0
     assert list(history.read(file, []))[-1] == json.loads(to_json(said))
 
 

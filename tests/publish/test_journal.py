@@ -1,6 +1,8 @@
 import errno
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from sirend.call.machine import Transition
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
-from sirend.publish.journal import Journal
+from sirend.publish.journal import WAITING, Journal
 
 MANY = 1_000_000
 
@@ -68,13 +70,14 @@ def test_a_later_run_appends(tmp_path: Path) -> None:
     assert _seqs(tmp_path / "j") == [1, 2]
 
 
-def test_an_event_is_on_the_disk_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_is_on_the_disk_as_soon_as_the_disk_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
     with Journal(tmp_path / "j", MANY) as journal:
         synced.clear()
         for event in _events(2):
             journal.publish(event)
+            assert journal.settle(60.0)
             assert synced[-1] == (tmp_path / "j").stat().st_size
     assert len(synced) == 2
 
@@ -124,14 +127,17 @@ def test_a_full_disk_costs_the_record_only(tmp_path: Path, caplog: pytest.LogCap
     events = _events(5)
     with Journal(path, MANY) as journal:
         journal.publish(events[0])
+        assert journal.settle(60.0)
         with pytest.MonkeyPatch.context() as patch:
             _nearly_full(patch, room)
             for event in events[1:4]:
                 journal.publish(event)
+            assert journal.settle(60.0)
         problem = f"the journal {path} cannot be written: No space left on device"
         assert (journal.failures, journal.problem) == (3, problem)
         assert _seqs(path) == [1]
         journal.publish(events[4])
+        assert journal.settle(60.0)
         assert (journal.failures, journal.problem, journal.torn) == (3, None, 0)
     assert _seqs(path) == [1, 5]
     assert caplog.messages == [f"{problem}; events go on without it"]
@@ -156,6 +162,49 @@ def test_a_file_that_someone_took_away_is_begun_anew(tmp_path: Path) -> None:
     with Journal(path, MANY) as journal:
         for event in _events(2):
             journal.publish(event)
+            assert journal.settle(60.0)
             path.rename(tmp_path / "elsewhere")
     assert _seqs(tmp_path / "elsewhere") == [2]
     assert journal.failures == 0
+
+
+def test_a_disk_that_hangs_holds_nobody_up_is_told_of_and_loses_no_more_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "j"
+    fsync, hung = os.fsync, threading.Event()
+
+    def hanging(handle: int) -> None:
+        hung.wait(60.0)
+        fsync(handle)
+
+    events = _events(WAITING + 11)
+    with Journal(path, MANY) as journal:
+        monkeypatch.setattr(os, "fsync", hanging)
+        began = time.monotonic()
+        journal.publish(events[0])
+        while not path.stat().st_size:  # it is at the disk with the first
+            time.sleep(0.001)
+        for event in events[1:]:
+            journal.publish(event)
+        assert time.monotonic() - began < 1.0
+        assert journal.failures == 10
+        monkeypatch.setattr("sirend.publish.journal.SLOW_S", 0.0)
+        assert journal.problem == f"the journal {path} cannot be written: its disk does not answer"
+        hung.set()
+        assert journal.settle(60.0)
+        assert journal.problem is None
+    assert _seqs(path) == list(range(1, WAITING + 2))
+
+
+def test_the_end_does_not_wait_for_a_disk_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hung = threading.Event()
+    with Journal(tmp_path / "j", MANY) as journal:
+        monkeypatch.setattr(os, "fsync", lambda _: hung.wait(60.0))
+        began = time.monotonic()
+        journal.publish(_events(1)[0])
+    assert time.monotonic() - began < 10.0  # 2 s where nothing else runs
+    assert caplog.messages == [f"the journal {tmp_path / 'j'}: 1 events never reached the disk"]
+    hung.set()

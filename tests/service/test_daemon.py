@@ -196,14 +196,15 @@ def test_a_clock_set_by_hours_neither_ends_nor_prolongs_a_call_and_is_counted(
 
 
 class Asking(FakeMicrophone):
-    """A microphone that asks for a new configuration before its first block."""
+    """A microphone that asks for a new configuration, and begins when it has been read."""
 
     def __init__(self, rereading: Rereading) -> None:
         super().__init__([])
         self._rereading = rereading
 
     def __iter__(self) -> Iterator[Block | Gap]:
-        self._rereading.asked.set()
+        self._rereading.ask()
+        assert self._rereading._background.settle(60.0)  # noqa: SLF001
         return super().__iter__()
 
 
@@ -213,7 +214,7 @@ def reread(monkeypatch: pytest.MonkeyPatch, read: Callable[[], Config], port: in
     install(monkeypatch, Asking(rereading))
     daemon = Service(Config(mqtt=MqttConfig(port=port)), MODEL, threading.Event(), rereading)
     daemon.run()
-    assert not rereading.asked.is_set()
+    assert rereading.take() is None
     return daemon
 
 

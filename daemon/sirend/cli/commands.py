@@ -28,19 +28,22 @@ TRAINING = {
 SHELLS = ("bash", "zsh")
 """Shells that a completion can be printed for."""
 REALTIME_BLOCK_S = 0.05
+STDERR = 2
 
 
 def run(args: argparse.Namespace) -> int:
     """Listen until told to stop."""
     from sirend.config import load as config
     from sirend.detect import bundle
+    from sirend.host.log import unblock
     from sirend.host.signals import heeding
     from sirend.service import daemon as service
 
     loaded = config.load(args.config)
     stop = threading.Event()
     rereading = service.Rereading(lambda: config.load(args.config))
-    with heeding(stop.set, reload=rereading.asked.set):
+    unblock(STDERR)
+    with heeding(stop.set, reload=rereading.ask):
         service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()
     return 0
 
@@ -151,13 +154,15 @@ def listen(args: argparse.Namespace) -> int:
     from sirend.config import load as config
     from sirend.controller.listen import consumer_of
     from sirend.controller.listen import listen as follow
+    from sirend.host.log import Lines, unblock
     from sirend.host.signals import heeding
 
     loaded = config.load(args.config)
     consumer = consumer_of(loaded, verify=args.verify)
     stop = threading.Event()
-    with heeding(stop.set):
-        follow(loaded, consumer, lambda line: print(line, flush=True), stop)
+    unblock(STDERR)
+    with heeding(stop.set), Lines(sys.stdout, "sirend-out", on_end=stop.set) as out:
+        follow(loaded, consumer, out.put, stop)
     return 0
 
 

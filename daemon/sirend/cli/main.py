@@ -21,6 +21,7 @@ import sirend
 from sirend.cli import commands
 from sirend.cli.examples import EXAMPLES, WHOLE
 from sirend.errors import ConfigError, DeviceError, SirendError, UsageError
+from sirend.host.log import Lines, LogHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,24 +46,31 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    with Lines(sys.stderr, "sirend-log") as lines:
+        code = _run(words, lines)
+    _settle()
+    return code
+
+
+def _run(words: Sequence[str], lines: Lines) -> int:
+    """Run a command line; ``lines`` get its log and what ends it."""
+    code = 0
     try:
-        with _logging(), _terminating():
+        with _logging(lines), _terminating():
             args = parser(words).parse_args(words)
             code = int(args.command(args))
             _flush()
     except SirendError as error:
         for line in _lines(error):
-            _say(f"error: {line}")
+            lines.put(f"sirend: error: {line}")
         code = error.exit_code
     except BrokenPipeError:  # whoever read the output has seen enough
-        code = 0
+        pass
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception:  # noqa: BLE001  everything else is a bug
-        traceback.print_exc()
-        _say("error: this is a bug in sirend; please report the lines above")
+        lines.put(traceback.format_exc() + "sirend: error: this is a bug in sirend; please report the lines above")
         code = BUG
-    _settle()
     return code
 
 
@@ -216,10 +224,6 @@ def _lines(error: SirendError) -> list[str]:
     return str(error).splitlines()
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"sirend: {text}\n")
-
-
 def _flush() -> None:
     """Write what waits for the standard output."""
     try:
@@ -246,19 +250,20 @@ class _OneLine(logging.Formatter):
 
 
 @contextmanager
-def _logging() -> Iterator[None]:
-    """Send the log to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+def _logging(lines: Lines) -> Iterator[None]:
+    """Send the log to ``lines``: what sirend tells, and what others warn of."""
+    handler = LogHandler(lines)
     handler.setFormatter(_OneLine())
     log = logging.getLogger("sirend")
     before = log.level
-    log.addHandler(handler)
+    logging.getLogger().addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
     finally:
-        log.removeHandler(handler)
+        logging.getLogger().removeHandler(handler)
         log.setLevel(before)
+        handler.close()
 
 
 @contextmanager

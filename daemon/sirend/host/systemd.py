@@ -6,6 +6,8 @@ import os
 import socket
 from contextlib import suppress
 
+KIND = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+
 
 class Notifier:
     """Sends readiness, signs of life and a line of status to the service manager, if there is one."""
@@ -16,8 +18,8 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def send(self, *assignments: str) -> None:
-        """Send ``assignments`` such as ``READY=1``. A manager that does not listen is no reason to fail."""
+        """Send ``assignments`` such as ``READY=1``. A manager that does not listen is no reason to fail or to wait."""
         if not self._address:
             return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, KIND) as sender:
             sender.sendto("\n".join(assignments).encode(), self._address)

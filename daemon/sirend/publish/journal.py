@@ -1,7 +1,8 @@
-"""The local record of events: JSON Lines, append-only, on the disk before the next event is looked at.
+"""The local record of events: JSON Lines, append-only, each on the disk as soon as the disk takes it.
 
-A full or broken disk costs the record, never the detection: what could not be written is counted and told of through
-``failures`` and ``problem``.
+A thread of its own writes, so that a disk that is full, slow or hung costs the record, never the detection: what could
+not be written is counted and told of through ``failures`` and ``problem``. A power cut loses what the disk has not yet
+acknowledged: as a rule nothing older than one fsync(2), at worst the ``WAITING`` events that may wait for a hung disk.
 """
 
 from __future__ import annotations
@@ -12,11 +13,19 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from sirend.call.event import to_json
+from sirend.host.background import Background
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.call.event import Event
+
+WAITING = 256
+"""Changes of state that may wait for the disk; more are not recorded and counted."""
+OPEN_S = 2.0
+"""How long the start waits to learn whether the journal can be written."""
+SLOW_S = 2.0
+"""A disk that takes longer for one event is a problem of health."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +45,12 @@ class Journal:
         self._failures = 0
         self._torn = 0
         self._problem: str | None = None
+        self._background: Background[bytes] = Background("sirend-journal", self._record, WAITING)
 
     @property
     def failures(self) -> int:
         """Events that could not be written."""
-        return self._failures
+        return self._failures + self._background.refused
 
     @property
     def torn(self) -> int:
@@ -50,19 +60,35 @@ class Journal:
     @property
     def problem(self) -> str | None:
         """What keeps the journal from being written now, or None."""
+        if self._background.late_s > SLOW_S:
+            return f"the journal {self._path} cannot be written: its disk does not answer"
         return self._problem
 
     def __enter__(self) -> Self:
         """Mend the file's end and find out whether it can be written."""
-        self._append(b"")
+        self._background.__enter__()
+        self._background.put(b"")
+        self._background.settle(OPEN_S)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is left open."""
+        """Write what waits, within 2 s; nothing is left open."""
+        self._background.__exit__()
+        if waiting := self._background.waiting:
+            _log.error("the journal %s: %d events never reached the disk", self._path, waiting)
 
     def publish(self, event: Event) -> None:
-        """Record ``event`` unless it only repeats a standing state. Never raises for the disk's sake."""
-        if not event.refresh and not self._append(to_json(event).encode() + b"\n"):
+        """Hand ``event`` to the disk unless it only repeats a standing state; return at once."""
+        if not event.refresh:
+            self._background.put(to_json(event).encode() + b"\n")
+
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until the disk has what was published, at most ``timeout_s``; return whether it has."""
+        return self._background.settle(timeout_s)
+
+    def _record(self, line: bytes) -> None:
+        """Write a line, on the journal's thread; an empty one only mends the file's end."""
+        if not self._append(line) and line:
             self._failures += 1
 
     def _append(self, line: bytes) -> bool:

@@ -7,12 +7,11 @@ before the broker is told ``offline``, and where nothing can be told any more, t
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
+from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from sirend.audio.devices import Rig
 from sirend.audio.routing import columns, pickups
@@ -22,7 +21,8 @@ from sirend.call.scribe import Scribe
 from sirend.config.load import sign_key
 from sirend.config.reload import merge
 from sirend.detect.classifier import Classifier
-from sirend.errors import ConfigError
+from sirend.errors import ConfigError, SirendError
+from sirend.host.background import Background
 from sirend.host.systemd import Notifier
 from sirend.observe.merge import Mosaic
 from sirend.observe.snapshot import Post, View
@@ -34,6 +34,7 @@ from sirend.service.extras import onlookers
 from sirend.service.health import Health
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator, Sequence
 
     from sirend.audio.stream import Block, Gap, Score
@@ -51,14 +52,39 @@ BYTES_A_MB = 1_000_000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Rereading:
-    """How a running daemon gets a new configuration."""
+    """How a running daemon gets a new configuration, inside its ``with`` block: a thread waits for the disk."""
 
-    read: Callable[[], Config]
-    """Reads the file; raises ``ConfigError`` when it is wrong."""
-    asked: threading.Event = field(default_factory=threading.Event)
-    """Set when the file is to be read."""
+    def __init__(self, read: Callable[[], Config]) -> None:
+        """Read by ``read``, which raises ``ConfigError`` when the file is wrong."""
+        self._read = read
+        self._came: deque[Config | ConfigError] = deque(maxlen=1)
+        self._background: Background[None] = Background("sirend-reload", self._read_again, most=1)
+
+    def ask(self) -> None:
+        """Have the file read, from any thread; being asked again before it was taken up is the same request."""
+        self._background.put(None)
+
+    def take(self) -> Config | ConfigError | None:
+        """Return what was read since the last call, or what is wrong with it; None when nothing was."""
+        return self._came.popleft() if self._came else None
+
+    def __enter__(self) -> Self:
+        """Be ready to read."""
+        self._background.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop reading."""
+        self._background.__exit__()
+
+    def _read_again(self, _: None) -> None:
+        try:
+            self._came.append(self._read())
+        except ConfigError as error:
+            self._came.append(error)
+        except SirendError as error:
+            self._came.append(ConfigError("the configuration", [str(error)]))
 
 
 def devices(config: Config, bundle: Bundle, scribe: Scribe, clocks: Sequence[LiveClock]) -> list[Stages]:
@@ -145,6 +171,8 @@ class Service:
         Raises ``DeviceError`` when there is no input at the start. An input that is lost later is waited for.
         """
         with ExitStack() as opened:
+            if self._rereading is not None:
+                opened.enter_context(self._rereading)
             if self._journal is not None:
                 opened.enter_context(self._journal)
             for onlooker in self._onlookers:
@@ -170,9 +198,8 @@ class Service:
             self._health.learn(item, self._rig.names[number])
             yield number, item
             self._show_life()
-            if self._rereading is not None and self._rereading.asked.is_set():
-                self._rereading.asked.clear()
-                self._reload(self._rereading.read)
+            if self._rereading is not None and (new := self._rereading.take()) is not None:
+                self._reload(new)
             if (proof := self._view.selftest) is not self._proof and proof is not None:
                 self._proof = proof
                 self._mqtt.selftest(proof)
@@ -213,10 +240,12 @@ class Service:
         if not event.refresh:
             _log.info("%s %s: %s, confidence %.3f", event.approach, event.state, event.reason, event.confidence)
 
-    def _reload(self, read: Callable[[], Config]) -> None:
+    def _reload(self, new: Config | ConfigError) -> None:
         """Take up what can be of a new configuration; one that is wrong changes nothing."""
         try:
-            merged, taken, left = merge(self._config, read())
+            if isinstance(new, ConfigError):
+                raise new
+            merged, taken, left = merge(self._config, new)
             rules = Rules.of(merged.detect, merged.call, self._bundle.operating)
         except ConfigError as error:
             _log.error("the configuration was not reloaded, the old one stays in force: %s", error)

@@ -139,6 +139,24 @@ def check(args: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(args: argparse.Namespace) -> int:
+    """Try what a site needs, and report what was found."""
+    from sirend.cli.doctor.finding import Finding, Verdict
+    from sirend.cli.doctor.report import examine, summary
+
+    found: list[Finding] = []
+    for finding in examine(args.config, is_stopped=args.stopped, with_microphone=not args.no_microphone):
+        found.append(finding)
+        print(finding.line(), flush=True)
+    print(summary(found))
+    faults = [finding for finding in found if finding.verdict is Verdict.FAULT]
+    if any(finding.what in ("settings", "model") for finding in faults):
+        raise ConfigError(str(args.config), ["the faults above are to be mended"])
+    if faults:
+        raise DeviceError(f"{len(faults)} faults; the lines above say what to do about each")
+    return 0
+
+
 def devices(_args: argparse.Namespace) -> int:
     """List the audio inputs."""
     from sirend.audio import portaudio

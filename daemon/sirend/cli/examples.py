@@ -35,6 +35,13 @@ examples:
 examples:
   sirend check --config /etc/sirend/sirend.yaml    exit code 78 and a line for each mistake, or what it amounts to
 """,
+    "doctor": """\
+examples:
+  sudo sirend doctor --config /etc/sirend/sirend.yaml                  beside the running service
+  sudo systemctl stop sirend
+  sudo sirend doctor --config /etc/sirend/sirend.yaml --stopped        every topic and the microphone
+The report names no secret and no sound leaves the computer: it can be sent to support.
+""",
     "selftest": """\
 examples:
   sirend selftest --config /etc/sirend/sirend.yaml              and tell sirend/SITE/selftest

@@ -100,6 +100,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
     replay = add("replay", commands.replay, "send recordings through the pipeline")
     simulate = add("simulate", commands.simulate, "write a simulated drive-by and the truth about it")
     check = add("check", commands.check, "tell every problem of a configuration and its model")
+    doctor = add("doctor", commands.doctor, "try microphone, broker, clock, disk and speed, and report what was found")
     selftest = add("selftest", commands.selftest, "send a built-in siren through the pipeline and tell the broker")
     add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
     listen = add("listen", commands.listen, "print what a signal controller is to act on, and act on it")
@@ -109,11 +110,13 @@ def parser(words: Sequence[str] = ()) -> Parser:
     schema = add("schema", commands.schema, "print the JSON Schema of events, of health or of acknowledgements")
     completion = add("completion", commands.completion, "print a completion for the shell")
     completion.add_argument("shell", choices=commands.SHELLS)
-    for each in (run, check, listen, monitor, selftest):
+    for each in (run, check, doctor, listen, monitor, selftest):
         _config(each, required=True)
     _add_replay(replay)
     _add_simulate(simulate)
     listen.add_argument("--verify", action="store_true", help="act only on fresh, signed messages in order")
+    doctor.add_argument("--stopped", action="store_true", help="the service is stopped: try every topic of the site")
+    doctor.add_argument("--no-microphone", action="store_true", help="leave the microphone alone")
     selftest.add_argument("--no-mqtt", action="store_true", help="do not publish the result")
     demo.add_argument(
         "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where to (default: %(default)s)"

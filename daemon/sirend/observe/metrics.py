@@ -100,7 +100,7 @@ class Collector:
             yield Counter(metric, text, health.get(key, 0))
         gauges = (
             ("sirend_uptime_seconds", "uptime_s", "Time since the start."),
-            ("sirend_cpu_percent", "cpu_percent", "Of one core, between the last two health messages."),
+            ("sirend_cpu_percent", "cpu_percent", "Of one core, over the last 10 s or more."),
             ("sirend_rss_megabytes", "rss_mb", "Memory of the process, MB."),
             ("sirend_temperature_celsius", "temperature_c", "Of the host's processor."),
         )

@@ -1,0 +1,121 @@
+"""The broker: whether it takes the site in, how long it takes to answer, and what it lets the site write.
+
+The doctor comes under a name of its own, so that it does not take the daemon's place. What it writes while the daemon
+may be running is an empty, short-lived message where each event is told: consumers do not follow that topic for calls.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from sirend.cli.doctor.finding import Finding, Verdict
+from sirend.errors import ConfigError
+from sirend.publish.mqtt.outbox import Message
+from sirend.publish.mqtt.session import Connection, name_of, new_client
+from sirend.publish.mqtt.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sirend.config.settings import Config
+
+ANSWER_S = 5.0
+EXPIRY_S = 1.0
+SLOW_S = 1.0
+"""A round trip over this makes a call late."""
+
+
+def broker(config: Config, *, is_stopped: bool) -> Iterator[Finding]:
+    """Yield how the broker answers and which topics of the site it lets be written.
+
+    All topics are tried only where the service ``is_stopped``: what is written there would tell consumers something.
+    """
+    wake, waker = socket.socketpair()
+    with wake, waker:
+        try:
+            for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
+                connection, took_s = connect(config, protocol, wake)
+                if str(connection.answer) != "Unsupported protocol version":
+                    break
+            yield accepted(config, connection, protocol, took_s)
+            if connection.is_accepted:
+                yield from rights(connection, config, protocol, is_stopped=is_stopped)
+                connection.leave()
+        except (OSError, ValueError, ConfigError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            text = f"{config.mqtt.host}:{config.mqtt.port}: {why}; check mqtt.host, mqtt.port and the network"
+            yield Finding("broker", Verdict.FAULT, text)
+
+
+def connect(config: Config, protocol: MQTTProtocolVersion, wake: socket.socket) -> tuple[Connection, float]:
+    """Return a connection that was answered, or not in time, and how long that took, s."""
+    mqtt = config.mqtt
+    name = name_of(replace(mqtt, client_id=None), config.site)
+    client = new_client(mqtt, f"{name}-doctor", protocol)
+    connection = Connection(client, wake)
+    began = time.monotonic()
+    client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s)
+    until(connection, lambda: connection.answer is not None)
+    return connection, time.monotonic() - began
+
+
+def accepted(config: Config, connection: Connection, protocol: MQTTProtocolVersion, took_s: float) -> Finding:
+    """Return what the broker said to the connection."""
+    place = f"{config.mqtt.host}:{config.mqtt.port}"
+    if not connection.is_accepted:
+        said = connection.answer or connection.end or f"no answer within {ANSWER_S:.0f} s"
+        text = f"{place}: {said}; check mqtt.username, password and certificates, and the broker's own log"
+        return Finding("broker", Verdict.FAULT, text)
+    how = "TLS" if config.mqtt.tls else "not encrypted"
+    is_new = protocol is MQTTProtocolVersion.MQTTv5
+    version = "5" if is_new else "3.1.1, in which no message expires"
+    text = f"{place}: connected in {1000 * took_s:.0f} ms, MQTT {version}, {how}"
+    return Finding("broker", Verdict.OK if is_new else Verdict.WARNING, text)
+
+
+def rights(
+    connection: Connection, config: Config, protocol: MQTTProtocolVersion, *, is_stopped: bool
+) -> Iterator[Finding]:
+    """Yield which topics may be written, and how long the broker takes to acknowledge a message."""
+    topics = Topics(config.mqtt.prefix, config.site)
+    names = [approach.name for approach in config.approaches]
+    tried = {topics.event(name): b"" for name in names}
+    if is_stopped:
+        tried |= {topics.state(name): b"" for name in names}
+        tried |= {topics.availability: b"offline", topics.health: b"", topics.selftest: b""}
+    refused, took = [], []
+    for topic, payload in tried.items():
+        began = time.monotonic()
+        connection.send(Message(topic, payload, retain=False, deadline=began + EXPIRY_S), began)
+        until(connection, lambda: bool(connection.acknowledgements))
+        if not connection.acknowledgements:
+            said = connection.end or f"does not acknowledge within {ANSWER_S:.0f} s"
+            yield Finding("rights", Verdict.FAULT, f"{topic}: the broker {said}")
+            return
+        took.append(time.monotonic() - began)
+        if connection.acknowledgements.pop()[1].is_failure:
+            refused.append(topic)
+    slowest = max(took)
+    text = f"acknowledges within {1000 * slowest:.0f} ms"
+    yield Finding("round trip", Verdict.OK if slowest < SLOW_S else Verdict.WARNING, text)
+    if refused:
+        yield Finding("rights", Verdict.FAULT, f"may not write {', '.join(refused)}; correct the broker's access rules")
+    elif protocol is MQTTProtocolVersion.MQTTv5:
+        yield Finding("rights", Verdict.OK, f"may write {', '.join(tried)}")
+    else:
+        yield Finding("rights", Verdict.SKIPPED, "with MQTT 3.1.1 a broker does not say what it refuses")
+    if not is_stopped:
+        left = "states, availability, health and self-tests, which consumers act on"
+        yield Finding("rights", Verdict.SKIPPED, f"{left}: stop the service and add --stopped")
+
+
+def until(connection: Connection, holds: Callable[[], bool]) -> None:
+    """Turn the connection until ``holds`` does, it ended, or the broker had its time."""
+    limit = time.monotonic() + ANSWER_S
+    while not holds() and connection.end is None and time.monotonic() < limit:
+        connection.turn(0.05)

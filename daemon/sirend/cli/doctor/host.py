@@ -1,0 +1,152 @@
+"""The computer: clock, disk, temperature, throttling, memory, and whether it is fast enough for the model."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirend.cli.doctor.finding import Finding, Verdict
+from sirend.detect.classifier import Classifier
+from sirend.detect.features import Spectrogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sirend.config.settings import Config
+    from sirend.detect.bundle import Bundle
+
+MODEL = Path("/proc/device-tree/model")
+THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
+HOT_C, TOO_HOT_C = 70.0, 80.0
+"""A Raspberry Pi slows down at 80 degrees."""
+LEAST_FREE_MB, LITTLE_FREE_MB = 50, 500
+WRONG_CLOCK_S = 1.0
+"""Largest error of a clock by which events are laid beside those of others."""
+TIME_ERROR = 5
+"""What ``adjtimex`` returns while the clock is not synchronised (adjtimex(2))."""
+MOST_ERROR_AT = 24
+"""Offset of ``maxerror``, microseconds, in ``struct timex`` of 64-bit Linux."""
+THROTTLING = {
+    0: "the voltage is too low now: another power supply or cable",
+    2: "the processor is slowed down now: cool it, or power it better",
+    3: "it is near its limit of temperature now: cool it",
+    16: "the voltage was too low since the start: another power supply or cable",
+    18: "the processor was slowed down since the start: cool it, or power it better",
+}
+"""Bits of ``vcgencmd get_throttled`` (Raspberry Pi documentation)."""
+COMMAND_S = 5.0
+TRIALS = 5
+BUSY = 0.5
+"""Share of the hop that a window may cost: the rest is for sound, broker and page."""
+
+
+def machine() -> Finding:
+    """Return what computer and system this is."""
+    model = MODEL.read_text(errors="replace").strip("\0\n") if MODEL.exists() else platform.machine()
+    try:
+        system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        system = platform.system()
+    text = f"{model}, {os.cpu_count()} cores, {system}, Linux {platform.release()}, Python {platform.python_version()}"
+    return Finding("computer", Verdict.OK, text)
+
+
+def clock() -> Finding:
+    """Return whether the kernel's clock is kept right by somebody (NTP, PTP, GPS)."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        timex = ctypes.create_string_buffer(208)
+        state = int(libc.adjtimex(timex))
+        error_s = struct.unpack_from("=q", timex.raw, MOST_ERROR_AT)[0] / 1e6
+    except (OSError, AttributeError):
+        return Finding("clock", Verdict.SKIPPED, "this system does not tell whether its clock is synchronised")
+    if state < 0:
+        return Finding("clock", Verdict.SKIPPED, "the kernel does not tell whether its clock is synchronised")
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    if state == TIME_ERROR:
+        text = f"{now}, not synchronised: times of events cannot be relied on; sudo timedatectl set-ntp true"
+        return Finding("clock", Verdict.WARNING, text)
+    verdict = Verdict.OK if error_s < WRONG_CLOCK_S else Verdict.WARNING
+    return Finding("clock", verdict, f"{now}, synchronised, wrong by {error_s:.3f} s at most")
+
+
+def disks(config: Config) -> Iterator[Finding]:
+    """Yield how much room there is where something is to be kept, and whether it can be written."""
+    places = {"journal": config.journal.path, "clips": config.clips.path if config.clips.enabled else None}
+    for name, path in places.items():
+        if path is None:
+            continue
+        folder = path if name == "clips" else path.parent
+        if not folder.is_dir():
+            text = f"{name}: {folder} is missing; the service makes it where it may, or: sudo mkdir -p {folder}"
+            yield Finding("disk", Verdict.WARNING, text)
+            continue
+        free_mb = shutil.disk_usage(folder).free // 1_000_000
+        text = f"{name}: {free_mb} MB free at {folder}"
+        if not os.access(folder, os.W_OK):
+            yield Finding("disk", Verdict.WARNING, f"{text}, which you may not write to; the service's own user may")
+        elif free_mb < LEAST_FREE_MB:
+            yield Finding("disk", Verdict.FAULT, f"{text}: make room, the journal cannot go on")
+        else:
+            yield Finding("disk", Verdict.OK if free_mb >= LITTLE_FREE_MB else Verdict.WARNING, text)
+
+
+def temperature() -> Finding:
+    """Return how hot the processor is."""
+    try:
+        celsius = int(THERMAL.read_text(encoding="ascii")) / 1000.0
+    except (OSError, ValueError):
+        return Finding("temperature", Verdict.SKIPPED, "this computer does not tell it")
+    text = f"{celsius:.1f} degrees C"
+    if celsius >= TOO_HOT_C:
+        return Finding("temperature", Verdict.FAULT, f"{text}: it slows down; shade it, cool it")
+    if celsius >= HOT_C:
+        return Finding("temperature", Verdict.WARNING, f"{text}: near {TOO_HOT_C:.0f}, at which it slows down")
+    return Finding("temperature", Verdict.OK, text)
+
+
+def throttling() -> Finding:
+    """Return whether a Raspberry Pi is, or was, slowed down for want of power or for heat."""
+    program = shutil.which("vcgencmd")
+    if program is None:
+        return Finding("throttling", Verdict.SKIPPED, "no vcgencmd here: this is no Raspberry Pi")
+    try:
+        words = [program, "get_throttled"]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_S, check=True).stdout  # noqa: S603
+        bits = int(said.strip().partition("=")[2], 16)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return Finding("throttling", Verdict.SKIPPED, f"vcgencmd get_throttled does not answer: {error}")
+    found = [text for bit, text in THROTTLING.items() if bits >> bit & 1]
+    if not found:
+        return Finding("throttling", Verdict.OK, "never since the start")
+    return Finding("throttling", Verdict.FAULT if bits & 0b1111 else Verdict.WARNING, "; ".join(found))
+
+
+def speed(config: Config, bundle: Bundle) -> Finding:
+    """Return what a window of all approaches costs, beside the hop in which the next one comes."""
+    approaches = len(config.approaches)
+    noise = 0.01 * np.random.default_rng(0).standard_normal((approaches, bundle.feature_spec.window_samples))
+    classifier = Classifier(bundle, approaches)
+    spent = []
+    for _ in range(TRIALS):
+        began = time.perf_counter()
+        classifier.score(Spectrogram.of(bundle.feature_spec, noise.astype(np.float32)))
+        spent.append(time.perf_counter() - began)
+    took_s, hop_s = min(spent), config.detect.hop_s
+    text = (
+        f"{bundle.name}: a window of {approaches} takes {1000 * took_s:.0f} ms of the {1000 * hop_s:.0f} until the next"
+    )
+    if took_s > hop_s:
+        return Finding(
+            "speed", Verdict.FAULT, f"{text}: too slow; take siren-0.1.0 as detect.model, or fewer approaches"
+        )
+    return Finding("speed", Verdict.OK if took_s < BUSY * hop_s else Verdict.WARNING, text)

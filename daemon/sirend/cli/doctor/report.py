@@ -1,0 +1,50 @@
+"""The report: every finding in a line, and a sum at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sirend
+from sirend.cli.doctor import host
+from sirend.cli.doctor.broker import broker
+from sirend.cli.doctor.finding import Finding, Verdict
+from sirend.cli.doctor.sound import microphones
+from sirend.config import load as config
+from sirend.detect import bundle
+from sirend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def examine(path: Path, *, is_stopped: bool, with_microphone: bool = True) -> Iterator[Finding]:
+    """Yield what is found about the site that ``path`` configures, as soon as it is known."""
+    yield Finding("sirend", Verdict.OK, f"version {sirend.__version__}, configuration {path}")
+    yield host.machine()
+    yield host.clock()
+    yield host.temperature()
+    yield host.throttling()
+    try:
+        loaded = config.load(path)
+    except ConfigError as error:
+        yield from (Finding("settings", Verdict.FAULT, f"{error.where}: {problem}") for problem in error.problems)
+        yield Finding("site", Verdict.SKIPPED, "microphone, broker, disk and model need a right configuration")
+        return
+    yield Finding("settings", Verdict.OK, f"site {loaded.site}, {len(loaded.approaches)} approaches")
+    yield from host.disks(loaded)
+    try:
+        yield host.speed(loaded, bundle.load(bundle.find(loaded.detect.model)))
+    except ConfigError as error:
+        yield Finding("model", Verdict.FAULT, str(error))
+    yield from broker(loaded, is_stopped=is_stopped)
+    if with_microphone:
+        yield from microphones(loaded)
+    else:
+        yield Finding("microphone", Verdict.SKIPPED, "--no-microphone")
+
+
+def summary(found: list[Finding]) -> str:
+    """Return how many of each there are, in a line."""
+    counts = {verdict: sum(finding.verdict is verdict for finding in found) for verdict in Verdict}
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sirend.cli.doctor.sound import of
+
+NOISE = np.random.default_rng(1).standard_normal(48_000).astype(np.float32)
+TONE = np.sin(2 * np.pi * 700 / 16_000 * np.arange(48_000)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("pcm", "verdict", "part"),
+    [
+        (0.01 * NOISE, "ok", "main: level -40 dBFS, noise floor -40, peak -"),
+        (np.zeros(48_000, dtype=np.float32), "FAULT", "digital silence"),
+        (1e-5 * NOISE, "warning", "very quiet"),
+        (np.clip(3.0 * TONE, -1.0, 1.0), "warning", "clipping"),
+        (0.01 * NOISE[:8_000], "FAULT", "no sound arrives"),
+    ],
+)
+def test_what_is_heard_is_judged(pcm: np.ndarray[tuple[int], np.dtype[np.float32]], verdict: str, part: str) -> None:
+    found = of("main", pcm)
+    assert found.verdict == verdict
+    assert part in found.text

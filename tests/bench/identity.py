@@ -41,9 +41,8 @@ def main() -> int:
         for seed, siren in enumerate(SIRENS):
             profile, kind = siren.split()
             wav = folder / f"{profile}-{kind}.wav"
-            drive = ("--profile", profile, "--siren", kind, "--seed", str(seed), "--start-m", "300")
-            drive += ("--snr-db", str(seed % 4 * 5))
-            sirend(args.old, "simulate", str(wav), *drive)
+            drive = ("--seed", str(seed), "--start-m", "300", "--snr-db", str(seed % 4 * 5))
+            sirend(args.old, "simulate", str(wav), "--profile", profile, "--siren", kind, *drive)
             results = []
             for number, checkout in enumerate((args.old, args.new)):
                 events, scores = folder / f"{number}.jsonl", folder / f"{number}.csv"

@@ -130,7 +130,9 @@ class Collector:
         if self._view.post.dbfs_of_94_db is not None:
             gauge = Gauge("sirend_level_db", "Sound pressure level of the latest window, dB.", labels=["approach"])
             for heard in latest[0].heard if latest else ():
-                gauge.add_metric([heard.approach], self._view.post.spl_db(heard.level_dbfs))
+                level_db = self._view.post.spl_db(heard.level_dbfs)
+                if level_db is not None:
+                    gauge.add_metric([heard.approach], level_db)
             yield gauge
 
     def _outbox(self) -> Iterator[Any]:

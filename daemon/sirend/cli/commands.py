@@ -94,7 +94,8 @@ def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
 
 def simulate(args: argparse.Namespace) -> int:
     """Write a simulated drive-by and the truth about it."""
-    from sirend.simulate import junction
+    from sirend.audio import geometry
+    from sirend.simulate import array, junction
     from sirend.simulate.scene import Scene, render, write
 
     names = (
@@ -108,7 +109,17 @@ def simulate(args: argparse.Namespace) -> int:
     scene = Scene(**given)
     if args.leg is not None and not args.approaches:
         raise UsageError(f"--leg {args.leg} means nothing without --approaches")
-    write(scene, args.out, partial(junction.render, leg=args.leg or "north") if args.approaches else render)
+    if args.array is None and (args.bearing_deg is not None or args.houses):
+        raise UsageError("--bearing-deg and --houses mean nothing without --array")
+    if args.array is not None and args.approaches:
+        raise UsageError("--array and --approaches contradict each other: give one of them")
+    renderer = partial(junction.render, leg=args.leg or "north") if args.approaches else render
+    if args.array is not None:
+        around = array.CANYON if args.houses else array.OPEN
+        renderer = partial(
+            array.render, array=geometry.KNOWN[args.array], bearing_deg=args.bearing_deg or 0.0, around=around
+        )
+    write(scene, args.out, renderer)
     return 0
 
 

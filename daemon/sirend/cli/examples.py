@@ -30,6 +30,7 @@ examples:
   sirend simulate out.wav --siren-db 118 --street-db 72 --stop-line-m 20
   sirend simulate out.wav --snr-db -5 --background rain.wav --seed 7
   sirend simulate out.wav --approaches --leg east   four channels: north, east, south, west
+  sirend simulate out.wav --array respeaker-4 --bearing-deg 90 --houses   an array in a street, it comes from the east
 """,
     "check": """\
 examples:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 LEGS = ("north", "east", "south", "west")
+ARRAYS = ("respeaker-4", "uma-8")
 BUG = 70
 INTERRUPTED = 130
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -199,6 +200,13 @@ def _add_simulate(made: Parser) -> None:
         "--approaches", action="store_true", help="a junction of four legs: a channel for each microphone, n e s w"
     )
     made.add_argument("--leg", choices=LEGS, help="with --approaches: where it comes from (default: north)")
+    made.add_argument(
+        "--array", choices=ARRAYS, help="in place of the one microphone: an array, with the columns of its device"
+    )
+    made.add_argument(
+        "--bearing-deg", type=float, help="with --array: compass bearing from which it comes, degrees (default: 0)"
+    )
+    made.add_argument("--houses", action="store_true", help="with --array: walls on both sides return the siren")
     made.add_argument("--background", type=Path, metavar="WAV", help="default: a synthetic street")
     made.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)d)")
 

@@ -117,6 +117,7 @@ def drive_by(  # noqa: PLR0913 - the geometry is one argument already; the rest 
     absorbing: bool = True,
     samples: int | None = None,
     impulse_response: NDArray[np.float32] | None = None,
+    since_s: float | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Drive a siren past the microphone: (received float32[n], distance_m float64[n]).
 
@@ -128,6 +129,8 @@ def drive_by(  # noqa: PLR0913 - the geometry is one argument already; the rest 
         air: weather; `Air()` when left out.
         absorbing: whether the air absorbs; off leaves pure 1/distance.
         samples: n, how many to receive; as many as the source has when left out.
+        since_s: when the first sample of the source was emitted, s; when what is heard at time 0 was, if left out.
+            Microphones that hear one siren share it, and so the exact delays between them.
         impulse_response: float32[k], the street's echo, convolved as it is: its direct sound should be 1.0 at sample 0.
 
     Returns:
@@ -141,11 +144,12 @@ def drive_by(  # noqa: PLR0913 - the geometry is one argument already; the rest 
     spline = ndimage.spline_filter1d(wide, order=5)
     emitted_s = geometry.emission_s(seconds, air)
     heard_m = air.sound_m_s * (seconds - emitted_s)
-    received = _read(spline, (emitted_s - emitted_s[0]) * rate_hz) / np.maximum(heard_m, NEAREST_M)
+    begun_s = float(emitted_s[0]) if since_s is None else since_s
+    received = _read(spline, (emitted_s - begun_s) * rate_hz) / np.maximum(heard_m, NEAREST_M)
     if geometry.ground_reflection > 0.0:
         mirrored_s = geometry.emission_s(seconds, air, mirrored=True)
         mirrored_m = air.sound_m_s * (seconds - mirrored_s)
-        echo = _read(spline, (mirrored_s - emitted_s[0]) * rate_hz) / np.maximum(mirrored_m, NEAREST_M)
+        echo = _read(spline, (mirrored_s - begun_s) * rate_hz) / np.maximum(mirrored_m, NEAREST_M)
         lowpass = signal.butter(1, min(geometry.ground_cutoff_hz, 0.45 * rate_hz), fs=rate_hz)
         received += geometry.ground_reflection * signal.lfilter(*lowpass, echo)
     if absorbing:

@@ -75,7 +75,7 @@ class Wanted:
 def parts(wanted: Wanted) -> list[Part]:
     """Return what is measured, in order."""
     python, quick = [sys.executable, "-m"], wanted.is_quick
-    tests = [str(ROOT / "tests" / name) for name in ("test_motion.py", "test_junction.py")]
+    tests = [str(ROOT / "tests" / name) for name in ("detect/test_motion.py", "simulate/test_junction.py")]
     measured = [
         Part(
             "Speed and memory",
@@ -83,6 +83,23 @@ def parts(wanted: Wanted) -> list[Part]:
             [*python, "tests.bench.bench", *(["--minutes", "0.1"] if quick else [])],
             "make bench",
             {} if wanted.peer is None else {"SIREND_PEER": str(wanted.peer)},
+        ),
+        Part(
+            "How early",
+            "lead",
+            [
+                *python,
+                "sirend",
+                "evaluate",
+                "--lead",
+                *(["1"] if quick or wanted.data is None else ["3"]),
+                *([] if wanted.data is None or quick else ["--data", str(wanted.data)]),
+                *([] if wanted.peer is None else ["--peer", str(wanted.peer)]),
+                "--report",
+                str(wanted.out / "lead"),
+            ],
+            "sirend evaluate --lead --peer yamnet.tflite --report ...",
+            folder="lead",
         ),
         Part(
             "Motion and called leg",

@@ -123,6 +123,34 @@ def scenes(known: Figures) -> str:
     return markdown([head, ["---"] * len(head), *cells])
 
 
+def lead(known: Figures) -> str:
+    """Return in six rows how early sirens are called, beside the ideal and YAMNet, and who is called late."""
+    rows = [("all drives", known["all"])]
+    rows += [(f"in sight from {title}", line) for title, line in known["by_sight"].items()]
+    rows += [(f"at {title}", known["by_speed"][title]) for title in ("30 km/h", "70 km/h")]
+    names = {"ideal": "ideal", "sirend": "sirend", "yamnet": "YAMNet"}
+    present = [name for name in names if name in known["all"]]
+    head = ["s before the stop line: p10, p50; 10 s or more; missed", *(names[name] for name in present)]
+    cells = [
+        [f"{title} ({line['sirend']['drives']})", *(_lead(line[name]) for name in present)] for title, line in rows
+    ]
+    false = known["false"]["sirend"]
+    late = ", ".join(f"{name} ({seconds} s)" for name, seconds in known["late"].items()) or "none"
+    said = (
+        f"Each made {false['count']} false calls in {false['hours']} h without a siren. "
+        if "yamnet" in known["false"] and known["false"]["yamnet"]["count"] == false["count"]
+        else "False calls in {} h without a siren: {}. ".format(
+            false["hours"], ", ".join(f"{names[name]} {each['count']}" for name, each in known["false"].items())
+        )
+    )
+    said += f"Called less than 8 s before the stop line at {known['card_drive']} of sight: {late}."
+    return f"{markdown([head, ['---'] * len(head), *cells])}\n{said}\n"
+
+
+def _lead(line: Figures) -> str:
+    return f"{line['p10_s']}, {line['p50_s']} s; {100.0 * line['good']:.0f} %; {line['missed']}"
+
+
 def markdown(rows: Iterable[Sequence[str]]) -> str:
     """Return lines of a Markdown table; its head must be followed by a row of dashes."""
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

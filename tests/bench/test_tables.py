@@ -149,3 +149,26 @@ def test_scenes_have_a_column_for_the_peer_where_it_was_measured() -> None:
     ]
     both = {kind: {**each, "yamnet": each["sirend"]} for kind, each in alone.items()}
     assert "| F1 of calls within 3 s; PSDS | 0.6; 0.9 | 0.6; 0.9 |" in tables.scenes(both)
+
+
+def test_leads_stand_in_six_rows_beside_the_ideal() -> None:
+    line = {"drives": 9, "p10_s": 5.0, "p50_s": 12.3, "good": 0.667, "missed": 1}
+    each = dict.fromkeys(("ideal", "sirend", "yamnet"), line)
+    known: dict[str, Any] = {
+        "all": each,
+        "by_sight": dict.fromkeys(("100 m", "200 m", "400 m"), each),
+        "by_speed": dict.fromkeys(("30 km/h", "50 km/h", "70 km/h"), each),
+        "false": {name: {"count": 2, "hours": 0.3} for name in ("sirend", "yamnet")},
+        "late": {"ch hilo": 1.5},
+        "card_drive": "50 km/h, 300 m",
+    }
+    lines = tables.lead(known).splitlines()
+    assert lines[0].endswith("| ideal | sirend | YAMNet |")
+    assert len(lines[2:8]) == 6
+    assert lines[3] == "| in sight from 100 m (9) |" + 3 * " 5.0, 12.3 s; 67 %; 1 |"
+    assert lines[-1] == (
+        "Each made 2 false calls in 0.3 h without a siren. Called less than 8 s before the stop line at 50 km/h, 300 m "
+        "of sight: ch hilo (1.5 s)."
+    )
+    known["false"]["yamnet"] = {"count": 1, "hours": 0.3}
+    assert "False calls in 0.3 h without a siren: sirend 2, YAMNet 1. " in tables.lead(known)

@@ -11,7 +11,7 @@ from tests.evidence.test_chart import event
 
 from sirend.call.state import CallState, Reason
 from sirend.evidence.chart_data import Call
-from sirend.evidence.drive import Drive, lead, read, told
+from sirend.evidence.drive import Drive, Span, lead, read, told
 from sirend.simulate.scene import Scene, write
 
 if TYPE_CHECKING:
@@ -52,22 +52,21 @@ def call(from_s: float, to_s: float | None, reason: Reason = Reason.QUIET, appro
     ],
 )
 def test_the_call_that_stands_at_the_stop_line_counts(calls: list[Call], said: str) -> None:
-    assert told(lead(DRIVE, calls)) == said
+    assert told(lead(DRIVE, map(Span.of, calls))) == said
 
 
 def test_a_siren_that_is_never_audible_has_no_delay() -> None:
     quiet = replace(DRIVE, first_audible_s=None)
     said = "called 10.0 s and 100 m before the stop line, although it never came within 5 dB of the street"
-    assert told(lead(quiet, [call(20.0, 40.0)])) == said
+    assert told(lead(quiet, [Span.of(call(20.0, 40.0))])) == said
 
 
 def test_only_the_leg_by_which_it_comes_counts() -> None:
-    found = lead(
-        replace(DRIVE, approach="east"), [call(10.0, None, approach="west"), call(20.0, None, approach="east")]
-    )
+    calls = [Span.of(call(10.0, None, approach="west")), Span.of(call(20.0, None, approach="east"))]
+    found = lead(replace(DRIVE, approach="east"), calls)
     assert found is not None
     assert (found.call_s, found.lead_s, found.wait_s) == (20.0, 10.0, 8.0)
-    assert lead(replace(DRIVE, approach="east"), [call(10.0, None, approach="west")]) is None
+    assert lead(replace(DRIVE, approach="east"), calls[:1]) is None
 
 
 def test_the_truth_beside_a_recording_is_read(tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ def simulate(args: argparse.Namespace) -> int:
     from sirend.simulate.scene import Scene, render, write
 
     names = (
-        "siren", "profile", "start_m", "speed_kmh", "pass_m", "siren_db", "street_db", "snr_db", "in_sight_m",
-        "stop_line_m", "temperature_c", "humidity_percent", "seed", "background",
+        "siren", "profile", "start_m", "after_m", "speed_kmh", "pass_m", "siren_db", "street_db", "snr_db",
+        "in_sight_m", "stop_line_m", "temperature_c", "humidity_percent", "seed", "background",
     )  # fmt: skip
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for level in ("siren_db", "street_db"):

@@ -193,6 +193,7 @@ def _add_simulate(made: Parser) -> None:
         ("siren-db", "level of the siren at 3 m, dB in 300-4000 Hz (default: 115)"),
         ("street-db", "level of the street in the same band, dB (default: 68)"),
         ("snr-db", "instead of both: siren over background at the closest point, dB"),
+        ("after-m", "how far it drives on behind the microphone, m (default: as far as it came)"),
         ("in-sight-m", "buildings weaken the siren by 20 dB until it is so near, m (default: an open road)"),
     ):
         made.add_argument(f"--{name}", type=float, help=text)

@@ -16,7 +16,7 @@ from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.pitch import HIGH_HZ
 from sirend.errors import UsageError
 from sirend.evidence.chart_data import FRAME
-from sirend.evidence.drive import lead, told
+from sirend.evidence.drive import Span, lead, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def _draw(strip: Strip, axes: dict[str, Any]) -> None:
     _draw_decisions(strip, calls, axes["decisions"])
     if strip.drive is not None:
         _draw_drive(strip.drive, axes, is_long=strip.end_s > MINUTES_S)
-        title = f"{title}; {told(lead(strip.drive, calls))}"
+        title = f"{title}; {told(lead(strip.drive, map(Span.of, calls)))}"
         axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
     is_long = strip.end_s > MINUTES_S
     axes["decisions"].set_xlabel(f"time since the recording began ({'min:s' if is_long else 's'})")

@@ -57,6 +57,29 @@ class Drive:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """From when until when a call stood, s since the recording began."""
+
+    begin_s: float
+    end_s: float | None
+    """None: it stood at the recording's end."""
+    reason: Reason | None = None
+    """Why it ended."""
+    approach: str | None = None
+
+    @classmethod
+    def of(cls, call: Call) -> Self:
+        """Return that of a call that is drawn."""
+        end = call.end
+        approach = call.start.approach
+        return (
+            cls(call.start_s, None, approach=approach)
+            if end is None
+            else cls(call.start_s, call.end_s, end.reason, approach)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Lead:
     """How early a drive was called."""
 
@@ -84,24 +107,25 @@ def read(recording: Path) -> Drive | None:
         return None  # another kind of file, or a truth of an older version
 
 
-def lead(drive: Drive, calls: Iterable[Call]) -> Lead | None:
+def lead(drive: Drive, calls: Iterable[Span]) -> Lead | None:
     """Return how early ``drive`` was called, None when it was not.
 
     That is by the call that stood when the vehicle reached the stop line, or was ended by the maximum presence before:
     then the junction had its time. Only where there is none does one count that ended before, and only then a late one.
     """
-    mine = sorted((each for each in calls if drive.approach in (None, each.start.approach)), key=_begin)
-    for standing in (True, False):
-        for call in mine:
-            is_over = call.end is not None and call.end_s < drive.stop_line_s
-            holds = not is_over or (call.end is not None and call.end.reason is Reason.MAX_PRESENCE)
-            if call.start_s <= drive.stop_line_s and holds is standing:
-                return _lead(drive, call.start_s, None if holds else drive.stop_line_s - call.end_s)
-    return _lead(drive, mine[0].start_s, None) if mine else None
+    mine = sorted((each for each in calls if drive.approach in (None, each.approach)), key=_begin)
+    early = [call for call in mine if call.begin_s <= drive.stop_line_s]
+    gone_s = {call: None if call.end_s is None else max(0.0, drive.stop_line_s - call.end_s) for call in early}
+    for call in early:
+        if not gone_s[call] or call.reason is Reason.MAX_PRESENCE:
+            return _lead(drive, call.begin_s, None)
+    if early:
+        return _lead(drive, early[0].begin_s, gone_s[early[0]])
+    return _lead(drive, mine[0].begin_s, None) if mine else None
 
 
-def _begin(call: Call) -> float:
-    return call.start_s
+def _begin(call: Span) -> float:
+    return call.begin_s
 
 
 def _lead(drive: Drive, call_s: float, cleared_s: float | None) -> Lead:

@@ -158,7 +158,7 @@ class Replay:
                     break
             strip.end_s = max(strip.end_s, recording.duration_s)
             if strip.drive is not None:
-                self.leads[name] = drives.told(drives.lead(strip.drive, strip.calls()))
+                self.leads[name] = drives.told(drives.lead(strip.drive, map(drives.Span.of, strip.calls())))
         self._seq = stages.scribe.seq
         return strip
 

@@ -56,7 +56,7 @@ SHORTEST_S, LONGEST_S = 2.0, 900.0  # one window of the detector; what still fit
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What to simulate; it lasts from `start_m` before the microphone to as far behind it."""
+    """What to simulate; it lasts from `start_m` before the microphone to `after_m` behind it."""
 
     siren: str = "wail"
     """Name of the siren within its profile."""
@@ -64,6 +64,8 @@ class Scene:
     """Country of the siren, see `sirens.TONES`."""
     start_m: float = 600.0
     """Distance along the street to the point nearest the microphone at the start, m, 1..10000."""
+    after_m: float | None = None
+    """How far it drives on behind the microphone, m, 1..10000; None: as far as it came."""
     speed_kmh: float = 60.0
     """Speed, km/h, 1..300."""
     pass_m: float = 8.0
@@ -96,6 +98,7 @@ class Scene:
         """
         for name, value, least, most in (
             ("start_m", self.start_m, 1.0, 10_000.0),
+            ("after_m", self.after_m, 1.0, 10_000.0),
             ("speed_kmh", self.speed_kmh, 1.0, 300.0),
             ("pass_m", self.pass_m, 0.0, 1000.0),
             ("siren_db", self.siren_db, 60.0, 150.0),
@@ -111,14 +114,15 @@ class Scene:
                 raise UsageError(f"cannot simulate {name} = {value:g}: it must be within {least:g}..{most:g}")
         if not SHORTEST_S <= self.duration_s <= LONGEST_S:
             raise UsageError(
-                f"{self.start_m:g} m at {self.speed_kmh:g} km/h and as far again takes {self.duration_s:.1f} s, "
+                f"{self.start_m:g} m at {self.speed_kmh:g} km/h and the way after it takes {self.duration_s:.1f} s, "
                 f"not within {SHORTEST_S:g}-{LONGEST_S:g} s: change --start-m or --speed-kmh"
             )
 
     @property
     def duration_s(self) -> float:
-        """Length of the approach and the same way after the pass, s."""
-        return 2.0 * self.start_m / (self.speed_kmh * KMH)
+        """Length of the approach and of the way after the pass, s."""
+        after_m = self.start_m if self.after_m is None else self.after_m
+        return (self.start_m + after_m) / (self.speed_kmh * KMH)
 
     @property
     def stop_line_s(self) -> float:
@@ -261,8 +265,10 @@ def to_stop_line_s(scene: Scene, at: NDArray[np.int64]) -> list[float]:
     return left
 
 
-def render(scene: Scene) -> Rendered:
+def render(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendered:
     """Render a scene; the same scene gives the same samples.
+
+    A `recorded` siren, float32[m], sounds in place of the scene's own, again and again.
 
     Raises:
         UsageError: No such profile or siren.
@@ -275,13 +281,12 @@ def render(scene: Scene) -> Rendered:
     siren_rng, street_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(scene.seed).spawn(2))
     background = street_of(scene.background, samples, street_rng)
     geometry, air = Geometry(scene.start_m, scene.speed_kmh, scene.pass_m), scene.air
-    source = sirens.synthesise(
-        tone,
-        geometry.source_samples(samples, RATE_HZ, air),
-        RATE_HZ,
-        siren_rng,
-        start_s=siren_rng.uniform(0.0, tone.motion.cycle_s),
-    )
+    length = geometry.source_samples(samples, RATE_HZ, air)
+    if recorded is None:
+        start_s = siren_rng.uniform(0.0, tone.motion.cycle_s)
+        source = sirens.synthesise(tone, length, RATE_HZ, siren_rng, start_s=start_s)
+    else:
+        source = np.resize(recorded, length)
     siren, distance_m = drive_by(source, geometry, RATE_HZ, air=air, samples=samples)
     siren *= scene.shadow(geometry.emission_s(np.arange(samples) / RATE_HZ, air)).astype(np.float32)
     balance = Balance.of(scene, source, siren, background)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, signal
+from scipy import fft, ndimage, signal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -171,8 +171,17 @@ def _absorb(pcm: NDArray[np.float64], path_m: NDArray[np.float64], air: Air, rat
     The gain is smooth over frequency, so its impulse response is far shorter than a frame, and frames that overlap by
     three quarters fade it from one distance to the next.
     """
-    stft = signal.ShortTimeFFT.from_window("hann", rate_hz, ABSORPTION_FRAME, 3 * ABSORPTION_FRAME // 4)
-    spectrum = stft.stft(pcm)
-    frame_m = np.interp(stft.t(pcm.size) * rate_hz, np.arange(pcm.size), path_m)
-    spectrum *= 10.0 ** (-np.outer(air.absorption_db_m(stft.f), frame_m) / 20.0)
-    return np.asarray(stft.istft(spectrum, k1=pcm.size))
+    hop = ABSORPTION_FRAME // 4
+    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(ABSORPTION_FRAME) / ABSORPTION_FRAME)
+    frames = pcm.size // hop + 4
+    padded = np.zeros((frames + 3) * hop)
+    padded[ABSORPTION_FRAME - hop : ABSORPTION_FRAME - hop + pcm.size] = pcm
+    spectrum = fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, ABSORPTION_FRAME)[::hop] * hann, axis=1)
+    middle = np.arange(frames) * hop + ABSORPTION_FRAME // 2 - (ABSORPTION_FRAME - hop)
+    loss_db_m = air.absorption_db_m(fft.rfftfreq(ABSORPTION_FRAME, 1.0 / rate_hz))
+    spectrum *= np.exp((-np.log(10.0) / 20.0) * np.outer(np.interp(middle, np.arange(pcm.size), path_m), loss_db_m))
+    faded = fft.irfft(spectrum, ABSORPTION_FRAME, axis=1) * (hann / 1.5)  # the four squared Hann windows add up to 1.5
+    out = np.zeros((frames + 3, hop))
+    for part in range(4):
+        out[part : part + frames] += faded[:, part * hop : (part + 1) * hop]
+    return out.ravel()[ABSORPTION_FRAME - hop : ABSORPTION_FRAME - hop + pcm.size]

@@ -15,6 +15,7 @@ from sirend.call.machine import Rules, State, step
 from sirend.call.state import CallState
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.tracker import Tracker
+from sirend.evidence.drive import Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,18 +38,27 @@ def rules(point: OperatingPoint, enter: float) -> Rules:
 
 def calls(series: Series, by: Rules) -> np.ndarray:
     """Return when calls begin in a stream, s, float64[calls]; its windows are evenly spaced."""
+    return np.array([span.begin_s for span in spans(series, by)], dtype=np.float64)
+
+
+def spans(series: Series, by: Rules) -> list[Span]:
+    """Return from when until when calls stand in a stream whose windows are evenly spaced."""
     end_s, score = series
     if not len(end_s):
-        return np.zeros(0)
+        return []
     hop = to_samples(float(end_s[1] - end_s[0]) if len(end_s) > 1 else 1.0)
     tracker, state = Tracker("peer", hop, enter=by.enter), State()
-    begun = []
+    out: list[Span] = []
     for at_s, siren in zip(end_s, score, strict=True):
         track = tracker.update(Score(to_samples(float(at_s)), "peer", float(siren), SILENCE_DBFS))
         state, transition = step(by, state, track)
-        if transition is not None and transition.state is CallState.APPROACHING and not transition.refresh:
-            begun.append(to_seconds(transition.at))
-    return np.array(begun, dtype=np.float64)
+        if transition is None or transition.refresh:
+            continue
+        if transition.state is CallState.APPROACHING:
+            out.append(Span(to_seconds(transition.at), None))
+        else:
+            out[-1] = Span(out[-1].begin_s, to_seconds(transition.at), transition.reason)
+    return out
 
 
 def matched(streams: Sequence[Series], point: OperatingPoint, most: int) -> float:

@@ -17,7 +17,7 @@ from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.errors import UsageError
 from sirend.training import corpus as corpora
-from sirend.training import curves, decision, eventwise, scorecard, soundscape, stress, trials, work
+from sirend.training import curves, decision, eventwise, lead, scorecard, soundscape, stress, trials, work
 from sirend.training.hearing import Heard, hear
 from sirend.training.peer import Peer
 
@@ -36,9 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        required=True,
         metavar="DIR|CSV",
-        help="folder with clips.csv and the audio, or such a table",
+        help="folder with clips.csv and the audio, or such a table; only --lead can do without",
+    )
+    parser.add_argument(
+        "--lead",
+        type=int,
+        nargs="?",
+        const=1,
+        metavar="ROUNDS",
+        help="only this: how early sirens are called, in so many rounds of four drives a siren (default: 1)",
     )
     parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the newest that ships)")
     parser.add_argument("--set", dest="sets", action="append", metavar="SET", help="data set to test on (default: all)")
@@ -61,6 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Evaluate; return the exit code. A stopped run goes on where it was."""
     bundle = bundles.load(bundles.find(args.model))
+    if args.lead is not None:
+        return _leads(args, bundle)
+    if args.data is None:
+        raise UsageError("--data DIR is missing: a folder with clips.csv and the audio (or ask for --lead)")
     table = args.data if args.data.is_file() else args.data / "clips.csv"
     clips = corpora.read_clips(table)
     known = {clip.set for clip in clips}
@@ -95,6 +106,35 @@ def main(args: argparse.Namespace) -> int:
     (args.report / "report.json").write_text(json.dumps({**described, **card}, indent=2) + "\n")
     (args.report / "report.md").write_text(scorecard.markdown(described, card))
     print(scorecard.markdown(described, card))  # noqa: T201  the command's result
+    return 0
+
+
+def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Measure how early sirens are called; with recordings in their streets, their sirens too, else in made-up ones."""
+    if args.lead < 1:
+        raise UsageError(f"--lead {args.lead}: it must be 1 round or more")
+    recordings, table = None, None
+    chosen: list[list[int]] = [[], [], []]
+    if args.data is not None:
+        table = args.data if args.data.is_file() else args.data / "clips.csv"
+        recordings = corpora.load(filter(corpora.kept_back, corpora.read_clips(table)), table.parent)
+        other, sirens = recordings.where(_is_street), recordings.where(_is_siren)
+        rng = np.random.default_rng((args.seed, 19))
+        recorded = rng.permutation(np.array(sirens, dtype=np.int64))[: 8 * args.lead]
+        chosen = [stress.streets(recordings, other), [int(each) for each in recorded], list(other)]
+    tasks = lead.plan(args.lead, args.seed, *chosen)
+    folder = None if table is None else table.parent
+    heard = lead.run(tasks, bundle, args.report / "leads", recordings, folder, args.peer)
+    card = {
+        "model": bundle.name,
+        "data": args.data is not None,
+        "rounds": args.lead,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        **lead.measure(tasks, heard, bundle.operating),
+    }
+    (args.report / "report.json").write_text(json.dumps(card, indent=2) + "\n")
+    (args.report / "report.md").write_text(lead.markdown(card))
+    print(lead.markdown(card))  # noqa: T201  the command's result
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from sirend.audio.devices import Rig
 from sirend.audio.routing import pickups
 from sirend.audio.stream import Block, Gap
 from sirend.config.settings import Approach, AudioConfig, Config
-from sirend.errors import ConfigError, DeviceError
+from sirend.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ class Junction(FakeSounddevice):
 
     def query_devices(self) -> list[dict[str, object]]:
         return [
-            {"index": i, "name": name, "max_input_channels": 1, "default_samplerate": 16_000.0}
+            {"index": i, "name": name, "max_input_channels": self.channels, "default_samplerate": 16_000.0}
             for i, name in enumerate(self.names)
             if name in self.listed
         ]
@@ -54,6 +55,7 @@ class Junction(FakeSounddevice):
         self.of[name].append(self.streams[-1])
         return self.streams[-1]
 
+    channels: int = 1
     unplugged: str | None = None
     unstartable: str | None = None
     """It opens, but delivers nothing."""
@@ -66,8 +68,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Junction:
     fake = Junction()
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
     monkeypatch.setattr(rig, "POLL_S", 0.01)
-    monkeypatch.setattr(microphone, "FIRST_BACKOFF_S", 0.01)
-    monkeypatch.setattr(microphone, "TRIAL_S", 0.02)
+    monkeypatch.setattr(microphone, "RULES", replace(microphone.RULES, first_pause_s=0.01, trial_s=0.02))
     monkeypatch.setattr(portaudio, "cards", lambda: frozenset({"card0", "card1"}))
     return fake
 
@@ -200,17 +201,35 @@ def test_one_that_opens_but_delivers_nothing_is_not_given_a_callback_that_would_
         assert take(items, "block") == (1, 0)
 
 
-def test_channels_that_a_device_lacks_are_an_error_that_leaves_none_open(library: Junction) -> None:
+def test_a_device_that_lacks_channels_now_is_sought_while_the_other_is_heard(library: Junction) -> None:
     approaches = (Approach("north"), Approach("south", 1, device="south-mic"))
     config = Config(audio=AudioConfig(device="north-mic"), approaches=approaches)
-    with (
-        pytest.raises(ConfigError, match="2 channels are more than 'south-mic'"),
-        Rig(pickups(config), threading.Event()),
-    ):
+    with Rig(pickups(config), threading.Event()) as both:
+        items = iter(both)
+        assert take(items, "gap") == (1, 0)
+        library.of["north-mic"][0].deliver(noise(320))
+        assert take(items, "block") == (0, 0)
+        until_s = time.monotonic() + 10.0
+        while "2 channels are more than" not in (both.microphones[1].problem or ""):
+            assert time.monotonic() < until_s
+            next(items)
+        library.channels = 2
+        while not library.of["south-mic"]:
+            next(items)
+        assert library.tried == ["north-mic", "south-mic"]
+        library.of["south-mic"][0].deliver(noise(320, channels=2))
+        assert take(items, "block") == (1, 0)
+
+
+def test_a_name_that_fits_two_is_an_error_of_the_devices_and_sought_beside_another(library: Junction) -> None:
+    approaches = (Approach("north"), Approach("south", device="mic"))
+    config = Config(audio=AudioConfig(device="north-mic"), approaches=approaches)
+    with Rig(pickups(config), threading.Event()) as both:
+        assert take(iter(both), "gap") == (1, 0)
+    alone = Config(audio=AudioConfig(device="mic"))
+    with pytest.raises(DeviceError, match="'mic' fits 2 inputs"), Rig(pickups(alone), threading.Event()):
         pass
-    assert library.tried == ["north-mic"]
-    assert library.trials[0].closed
-    assert library.streams == []
+    assert len(library.streams) == 1
 
 
 def test_one_that_vanishes_between_trial_and_opening_is_sought_while_the_other_is_heard(library: Junction) -> None:
@@ -243,7 +262,8 @@ def test_the_site_has_failed_only_when_every_device_has(library: Junction) -> No
         assert take(items, "gap") == (1, 480)
         next(items)  # now it is closed
         alone = both.diagnosis(time.monotonic() + 60.0)
-        assert alone.failed == ("north-mic: no samples arrive",)  # the other is being sought: nobody hears
+        # The other is being sought: nobody hears.
+        assert alone.failed == ("north-mic: no samples arrive", "south-mic: the device is gone")
         assert both.diagnosis(time.monotonic()).failed == ()
 
 

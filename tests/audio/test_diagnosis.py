@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend.audio.diagnosis import NO_SAMPLES, Diagnosis, Ear, Fault, Floor, Pace, Streak, is_repeated, judge
+from sirend.audio.diagnosis import NO_SAMPLES, Diagnosis, Ear, Fault, Floor, Pace, Streak, faults_of, is_repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class Listening:
         self.now_s = 100.0
         self.ear.begin(rate_hz, self.now_s)
 
-    def hear(self, *columns: Pcm, rate_hz: float = RATE, block: int = BLOCK) -> float | None:
+    def feed(self, *columns: Pcm, rate_hz: float = RATE, block: int = BLOCK) -> float | None:
         """Feed blocks; return after how many seconds the diagnosis first was not that of the beginning."""
         pcm = np.stack(columns, axis=1)
         began_s, before = self.now_s, self.diagnosis
@@ -48,7 +48,7 @@ class Listening:
         for start in range(0, len(pcm), block):
             piece = pcm[start : start + block]
             self.now_s += len(piece) / rate_hz
-            self.ear.hear(piece, self.now_s)
+            self.ear.observe(piece, self.now_s)
             if changed is None and self.diagnosis != before:
                 changed = self.now_s - began_s
         return changed
@@ -80,30 +80,30 @@ FAULTS: dict[Fault, Callable[[float], Pcm]] = {
 @pytest.mark.parametrize("fault", Fault)
 def test_each_fault_is_known_within_5_s_and_over_soon_after_it_ended(fault: Fault) -> None:
     listening = Listening()
-    listening.hear(noise(62.3))
+    listening.feed(noise(62.3))
     assert listening.diagnosis == Diagnosis()
-    after_s = listening.hear(FAULTS[fault](6.0))
+    after_s = listening.feed(FAULTS[fault](6.0))
     assert after_s is not None
     assert after_s <= LATEST_S
     told = (f"main: {fault.value}",)
     assert listening.diagnosis == (Diagnosis(failed=told) if fault.is_deaf else Diagnosis(degraded=told))
     assert listening.ear.is_deaf is fault.is_deaf
     assert listening.ear.stuck == ([0] if fault in (Fault.CONSTANT, Fault.REPEATED) else [])
-    listening.hear(noise(5.0, 9))
+    listening.feed(noise(5.0, 9))
     assert listening.diagnosis == Diagnosis()
 
 
 @pytest.mark.parametrize("fault", Fault)
 def test_what_lasts_for_a_moment_is_no_fault(fault: Fault) -> None:
     listening = Listening()
-    listening.hear(noise(61.0))
-    assert listening.hear(FAULTS[fault](1.9)) is None
-    assert listening.hear(noise(4.0, 2)) is None
+    listening.feed(noise(61.0))
+    assert listening.feed(FAULTS[fault](1.9)) is None
+    assert listening.feed(noise(4.0, 2)) is None
 
 
 def test_a_dead_microphone_among_others_is_named_and_degrades() -> None:
     listening = Listening("north", "south")
-    listening.hear(noise(6.0), np.zeros(6 * RATE, dtype=np.float32))
+    listening.feed(noise(6.0), np.zeros(6 * RATE, dtype=np.float32))
     assert listening.diagnosis == Diagnosis(degraded=(f"south: {Fault.SILENCE.value}",))
     assert not listening.ear.is_deaf
 
@@ -115,7 +115,7 @@ def test_a_quiet_night_and_a_siren_at_the_pole_are_no_faults(dbfs: float) -> Non
     tone = (0.7 * 10.0 ** (dbfs / 20.0) * np.sin(2.0 * np.pi * (900.0 + 300.0 * np.sin(at_s)) * at_s)).astype(
         np.float32
     )
-    assert listening.hear(quantised(tone + noise(20.0, 1, dbfs=dbfs - 10.0))) is None
+    assert listening.feed(quantised(tone + noise(20.0, 1, dbfs=dbfs - 10.0))) is None
 
 
 def test_a_slow_evening_does_not_alarm_and_a_cut_cable_stays_told_until_sound_comes_back() -> None:
@@ -160,7 +160,7 @@ def test_any_period_up_to_a_second_is_a_repetition_and_noise_never_is(period: in
 
 def test_no_samples_are_told_after_two_seconds_unless_the_device_is_closed() -> None:
     listening = Listening()
-    listening.hear(noise(1.0))
+    listening.feed(noise(1.0))
     listening.now_s += 1.9
     assert listening.diagnosis == Diagnosis()
     listening.now_s += 0.2
@@ -172,8 +172,8 @@ def test_no_samples_are_told_after_two_seconds_unless_the_device_is_closed() -> 
 @pytest.mark.parametrize(("actual_hz", "word"), [(44_100, "fewer"), (51_000, "more")])
 def test_a_wrong_rate_is_known_within_5_s(actual_hz: int, word: str) -> None:
     listening = Listening(rate_hz=48_000)
-    assert listening.hear(noise(40.0), rate_hz=48_000, block=960) is None
-    after_s = listening.hear(noise(20.0, 2), rate_hz=actual_hz, block=960)
+    assert listening.feed(noise(40.0), rate_hz=48_000, block=960) is None
+    after_s = listening.feed(noise(20.0, 2), rate_hz=actual_hz, block=960)
     assert after_s is not None
     assert after_s <= 5.0
     told = f"{word} samples arrive than 48000 Hz: the device's rate is wrong or samples are lost"
@@ -193,32 +193,32 @@ def jittered(seed: int, *, rate: float = 1.0) -> Iterator[tuple[float, float]]:
 def test_a_loaded_host_does_not_make_the_rate_look_wrong(seed: int) -> None:
     pace = Pace(0.0)
     for heard_s, now_s in jittered(seed):
-        pace.hear(heard_s, now_s)
+        pace.observe(heard_s, now_s)
         assert abs(pace.drift) < 0.03
 
 
 def test_a_worker_that_is_late_again_and_again_is_too_slow() -> None:
     listening = Listening()
     late = noise(1.2)
-    assert listening.hear(late, block=len(late)) is None
-    assert listening.hear(late, block=len(late)) is not None
+    assert listening.feed(late, block=len(late)) is None
+    assert listening.feed(late, block=len(late)) is not None
     assert listening.diagnosis.degraded == (
         "the model is too slow for this host: the worker is more than 1 s behind the microphone",
     )
-    listening.hear(noise(11.0))
+    listening.feed(noise(11.0))
     assert listening.diagnosis == Diagnosis()
 
 
 def test_overflows_are_told_when_they_come_often() -> None:
     listening = Listening()
     for _ in range(5):
-        listening.hear(noise(5.0, 2))
-        listening.ear.lose(listening.now_s)
+        listening.feed(noise(5.0, 2))
+        listening.ear.count_overflow(listening.now_s)
     assert listening.diagnosis == Diagnosis()
-    listening.hear(noise(5.0, 2))
-    listening.ear.lose(listening.now_s)
+    listening.feed(noise(5.0, 2))
+    listening.ear.count_overflow(listening.now_s)
     assert listening.diagnosis.degraded == ("the host cannot keep up: 6 overflows or more within a minute",)
-    listening.hear(noise(36.0, 2))
+    listening.feed(noise(36.0, 2))
     assert listening.diagnosis == Diagnosis()
 
 
@@ -228,14 +228,14 @@ def test_the_size_of_blocks_does_not_change_the_diagnosis(sizes: list[int], faul
     one, other = Ear({"main": 0}), Ear({"main": 0})
     for ear in (one, other):
         ear.begin(RATE, 0.0)
-    one.hear(pcm[:, np.newaxis], 8.0)
+    one.observe(pcm[:, np.newaxis], 8.0)
     place = 0
     while place < len(pcm):
         for size in sizes:
-            other.hear(pcm[place : place + size, np.newaxis], min(len(pcm), place + size) / RATE)
+            other.observe(pcm[place : place + size, np.newaxis], min(len(pcm), place + size) / RATE)
             place += size
     assert (one.is_deaf, one.stuck) == (other.is_deaf, other.stuck)
 
 
 def test_the_offset_of_a_cheap_converter_is_none_to_be_told() -> None:
-    assert judge(noise(1.0) + np.float32(0.015), noise(0.0), Floor()) == frozenset()
+    assert faults_of(noise(1.0) + np.float32(0.015), noise(0.0), Floor()) == frozenset()

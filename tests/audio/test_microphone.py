@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import random
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from sirend.audio import microphone
 from sirend.audio.microphone import Microphone
 from sirend.audio.stream import Block, Gap, GapReason
 from sirend.config.settings import AudioConfig
-from sirend.errors import ConfigError, DeviceError
+from sirend.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +112,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> FakeSounddevice:
     fake = FakeSounddevice()
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
     monkeypatch.setattr(microphone, "POLL_S", 0.01)
-    monkeypatch.setattr(microphone, "FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(microphone, "RULES", replace(microphone.RULES, first_pause_s=0.01))
     return fake
 
 
@@ -250,7 +249,7 @@ def test_a_device_that_cannot_be_started_is_closed_after_each_trial(library: Fak
 def test_the_worker_rests_while_a_device_is_tried_out_that_delivers_nothing(
     library: FakeSounddevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(microphone, "TRIAL_S", 0.1)
+    monkeypatch.setattr(microphone, "RULES", replace(microphone.RULES, trial_s=0.1))
     library.trial_samples = 0
     with Microphone(AudioConfig(stall_s=60.0), threading.Event()) as source:
         items = iter(source)
@@ -261,30 +260,6 @@ def test_the_worker_rests_while_a_device_is_tried_out_that_delivers_nothing(
             blocks += 1
         assert len(library.streams) == 1
     assert blocks < 40  # 10 rests of 0.01 s each in the first trial, and a few before either; thousands without
-
-
-def test_pauses_grow_when_the_device_is_lost_as_soon_as_it_is_open(
-    library: FakeSounddevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bounds: list[float] = []
-
-    def longest(_low: float, high: float) -> float:
-        bounds.append(high)
-        return 0.0
-
-    monkeypatch.setattr(random, "uniform", longest)
-    with Microphone(AudioConfig(stall_s=60.0), threading.Event()) as source:
-        items = iter(source)
-        for count in range(1, 4):
-            next(items)
-            library.streams[-1].active = False
-            while len(library.streams) <= count:
-                next(items)
-        source._reopened_at -= 2 * microphone.LONGEST_BACKOFF_S  # noqa: SLF001  as if it had been heard for long
-        library.streams[-1].active = False
-        while len(library.streams) <= 4:
-            next(items)
-    assert bounds == [0.01, 0.02, 0.04, 0.01]
 
 
 def test_an_audio_system_that_does_not_start_is_tried_again(
@@ -299,7 +274,7 @@ def test_an_audio_system_that_does_not_start_is_tried_again(
         while len(library.streams) < 2:
             next(items)
     assert (library.restarts, library.broken_starts) == (1, 0)
-    assert sum("still lost: PortAudio does not start (" in message for message in caplog.messages) == 2
+    assert sum("still lost: PortAudio does not start (" in message for message in caplog.messages) == 1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -381,11 +356,50 @@ def test_a_stop_ends_the_stream_while_listening_and_while_the_device_is_lost(lib
         assert list(items) == []
 
 
-def test_too_many_channels_are_refused(library: FakeSounddevice) -> None:
-    with pytest.raises(ConfigError) as caught, Microphone(AudioConfig(channels=3), threading.Event()):
+def test_channels_that_the_device_lacks_are_an_error_of_the_device(library: FakeSounddevice) -> None:
+    with pytest.raises(DeviceError) as caught, Microphone(AudioConfig(channels=3), threading.Event()):
         pass
-    assert str(caught.value) == "audio.channels: 3 channels are more than 'mic' (2 channels, 48000 Hz) has"
+    assert str(caught.value).startswith(
+        "audio.channels: 3 channels are more than 'mic' (2 channels, 48000 Hz) has now: it may have come up with fewer"
+    )
     assert library.streams == []
+
+
+def test_drops_are_counted_once_however_often_the_device_cannot_be_opened(library: FakeSounddevice) -> None:
+    with Microphone(AudioConfig(), threading.Event()) as source:
+        for _ in range(3):
+            library.streams[0].deliver(noise(40_000))
+        assert source.dropped == 56_000
+        items = iter(source)
+        next(items)
+        library.present = False
+        library.streams[0].active = False
+        while library.restarts < 4:
+            next(items)
+        assert source.dropped == 56_000
+        source.pause()
+        source.resume()
+        assert source.dropped == 56_000
+
+
+def test_digital_silence_is_logged_by_its_name_and_once(
+    library: FakeSounddevice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = replace(microphone.RULES, first_repair_s=0.02, longest_repair_s=0.02, longest_pause_s=0.01)
+    monkeypatch.setattr(microphone, "RULES", rules)
+    with Microphone(AudioConfig(), threading.Event()) as source:
+        items = iter(source)
+        deliver(library, items, np.zeros((8 * 16_000, 1), dtype=np.float32))
+        assert len(library.streams) > 2
+        assert caplog.messages == [
+            "microphone: digital silence, the microphone is dead or off; opening it again",
+        ]
+        while source.is_seeking or len(caplog.messages) < 2:
+            while library.streams[-1].closed:
+                next(items)
+            library.streams[-1].deliver(noise(4 * 16_000))  # as much as fits: it is told what it is before a repair
+            next(items)
+        assert caplog.messages[1:] == ["microphone: opened again"]
 
 
 @pytest.mark.usefixtures("library")

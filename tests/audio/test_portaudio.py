@@ -86,9 +86,10 @@ def test_a_usb_card_is_known_by_its_socket(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_one_of_two_alike_is_chosen_by_its_usb_socket() -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(DeviceError) as caught:
         portaudio.choose(TWO_ALIKE, "usb")
-    assert caught.value.problems == ("'usb' fits 2 inputs; choose one of 'usb:1-1.2', 'usb:1-1.4'",)
+    wanted = "audio.device 'usb' fits 2 inputs; unplug all but one, or choose one of 'usb:1-1.2', 'usb:1-1.4'"
+    assert str(caught.value) == wanted
     assert portaudio.choose(TWO_ALIKE, "usb:1-1.4").index == 3
 
 

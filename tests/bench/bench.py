@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from tests.bench import figures
 
-from sirend.audio.microphone import CALLBACK_S
+from sirend.audio.capture import CALLBACK_S
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Pcm, Samples
 from sirend.audio.windows import Windows
 from sirend.call.clock import ReplayClock

@@ -59,6 +59,7 @@ class Hours:
 
     dropped = 0
     is_seeking = False
+    problem = None
 
     def __init__(self, ear: Ear, *, hours: float, channels: int, is_realtime: bool) -> None:
         self._ear, self._hours, self._is_realtime = ear, hours, is_realtime
@@ -84,7 +85,7 @@ class Hours:
             pcm = self._street[place : place + BLOCK]
             if self._is_realtime:
                 time.sleep(max(0.0, began_s + (self._given + BLOCK) / SAMPLE_RATE_HZ - time.monotonic()))
-            self._ear.hear(pcm, time.monotonic())
+            self._ear.observe(pcm, time.monotonic())
             yield Block(Samples(self._given), pcm)
             self._given += len(pcm)
             if place == 0:

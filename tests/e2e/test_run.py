@@ -101,7 +101,7 @@ def test_a_stalled_input_clears_the_call_and_comes_back(
         cleared = json.loads(received[-1].payload)
         assert (cleared["state"], cleared["reason"]) == ("clear", "input_lost")
         report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
-        while report["reasons"] != ["input lost: stalled"]:
+        while "input lost: stalled" not in report["reasons"]:
             report = json.loads(subscriber.until(f"{ROOT}/health")[-1].payload)
         assert report["state"] == "failed"
         pulse.hush()
@@ -132,7 +132,7 @@ def test_a_microphone_that_is_unplugged_is_told_at_once_and_is_back_without_a_re
         while report["state"] != "failed":
             report = json.loads(subscriber.next().payload)
         assert time.monotonic() - began < 10.0  # under 5 s where nothing else runs
-        assert report["reasons"][0] in ("no samples arrive", "input lost: device_lost")
+        assert report["reasons"][0] in ("no samples arrive", "the device is gone")
         daemon.until_logged("microphone: still lost")
         pulse.plug()
         report = until_reasons(subscriber)

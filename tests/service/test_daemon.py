@@ -64,6 +64,7 @@ class FakeMicrophone:
 
     dropped = 0
     is_seeking = False
+    problem = None
     seconds = 5
 
     def __init__(self, then: list[Block | Gap], error: Exception | None = None) -> None:

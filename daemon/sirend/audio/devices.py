@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from sirend.audio import portaudio
@@ -51,7 +52,7 @@ class Rig:
     def __enter__(self) -> Self:
         """Open the devices. One that is missing is sought while the others are heard.
 
-        Raises ``DeviceError`` when none can be opened, ``ConfigError`` when one does not have what is asked of it.
+        Raises ``DeviceError`` when none can be opened, ``ConfigError`` when a name can be that of none.
         """
         with ExitStack() as opened:
             self._cards = portaudio.cards()
@@ -136,7 +137,10 @@ class Rig:
 
     def diagnosis(self, now_s: float) -> Diagnosis:
         """Return what is wrong at the monotonic time ``now_s``. The site has failed only when every input has."""
-        found = [ear.diagnosis(now_s) for ear in self._ears]
+        found = [
+            replace(each, failed=(*each.failed, microphone.problem)) if microphone.problem is not None else each
+            for each, microphone in zip((ear.diagnosis(now_s) for ear in self._ears), self.microphones, strict=True)
+        ]
         if len(found) == 1:
             return found[0]
         told = [

@@ -1,7 +1,7 @@
-"""Whether the input can be believed: what is wrong with the samples that arrive, told from the samples alone.
+"""What is wrong with the samples that arrive, told from the samples alone.
 
-A microphone that died looks like a quiet night. Each second of every channel is judged, and a fault counts once it has
-held for ``HOLD_S`` seconds, so that it is known within 5 s of its beginning. Pure: time comes in with each call.
+A microphone that died looks like a quiet night. Each second of every channel is looked at, and a fault counts once it
+has held for ``HOLD_S`` seconds, so that it is known within 5 s of its beginning. Pure: time comes in with each call.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def is_repeated(before: Pcm, now: Pcm) -> bool:
     return False
 
 
-def judge(second: Pcm, before: Pcm, floor: Floor) -> frozenset[Fault]:
+def faults_of(second: Pcm, before: Pcm, floor: Floor) -> frozenset[Fault]:
     """Return what is wrong with ``second``, float32[n], given the one ``before``; ``floor`` learns from it."""
     low, high = float(second.min()), float(second.max())
     if high - low <= FLAT:
@@ -154,9 +154,9 @@ class Channel:
         """What is wrong."""
         return [fault for fault, streak in self._streaks.items() if streak.is_on]
 
-    def hear(self, second: Pcm) -> None:
+    def observe(self, second: Pcm) -> None:
         """Take the next second, float32[n]."""
-        found = judge(second, self._before, self._floor)
+        found = faults_of(second, self._before, self._floor)
         self._streaks = {fault: streak.step(holds=fault in found) for fault, streak in self._streaks.items()}
         self._before = second
 
@@ -183,7 +183,7 @@ class Pace:
         (first, first_s), (last, last_s) = self._leads[0], self._leads[-1]
         return (last_s - first_s) / (last - first)
 
-    def hear(self, heard_s: float, now_s: float) -> None:
+    def observe(self, heard_s: float, now_s: float) -> None:
         """Take notice that ``heard_s`` seconds of samples had arrived by ``now_s``."""
         second = int(now_s - self._began_s)
         if second != self._second:
@@ -225,6 +225,14 @@ class Ear:
         return all(any(fault.is_deaf for fault in channel.faults) for channel in self._channels.values())
 
     @property
+    def deafness(self) -> str | None:
+        """Why no channel hears anything, in words; None while one does."""
+        if not self.is_deaf:
+            return None
+        faults = [fault for channel in self._channels.values() for fault in channel.faults if fault.is_deaf]
+        return "; ".join(dict.fromkeys(faults))
+
+    @property
     def stuck(self) -> list[int]:
         """Columns that repeat what they said before, which must not be taken for what is there now."""
         return [
@@ -246,11 +254,11 @@ class Ear:
         """Take notice that the device was closed: that nothing arrives is no fault of its own then."""
         self._heard_at_s = None
 
-    def hear(self, pcm: Pcm, now_s: float) -> None:
+    def observe(self, pcm: Pcm, now_s: float) -> None:
         """Take a block, float32[n, channels], at the device's rate, that was taken from the ring at ``now_s``."""
         self._heard_at_s = now_s
         self._heard_n += len(pcm)
-        self._pace.hear(self._heard_n / self._rate_hz, now_s)
+        self._pace.observe(self._heard_n / self._rate_hz, now_s)
         if len(pcm) > BEHIND_S * self._rate_hz:
             self._late.append(now_s)
         self._pending.append(pcm)
@@ -261,11 +269,11 @@ class Ear:
         whole = len(waiting) - len(waiting) % self._rate_hz
         for start in range(0, whole, self._rate_hz):
             for name, channel in self._channels.items():
-                channel.hear(waiting[start : start + self._rate_hz, self._columns[name]])
+                channel.observe(waiting[start : start + self._rate_hz, self._columns[name]])
         self._pending = deque([waiting[whole:]])
         self._pending_n = len(waiting) - whole
 
-    def lose(self, now_s: float) -> None:
+    def count_overflow(self, now_s: float) -> None:
         """Take notice of an overflow: samples that the host or the ring dropped."""
         self._overflows.append(now_s)
 

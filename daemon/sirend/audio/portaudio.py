@@ -116,8 +116,8 @@ def choose(devices: list[Input], wanted: str) -> Input:
     """Return the device whose name is ``wanted`` or, alone, contains it; the case of letters does not matter.
 
     ``usb:1-1.2`` is the one in that USB socket, ``default`` the host's default input. Raises ``DeviceError`` when none
-    fits, for it may be plugged in, or found by the kernel, later; ``ConfigError`` when several do, or when ``wanted``
-    names an ALSA card by its number.
+    fits, for it may be plugged in, or found by the kernel, later, or when several do, for one may be too many only now;
+    ``ConfigError`` when ``wanted`` names an ALSA card by its number.
     """
     if CARD.search(wanted):
         problem = f"{wanted!r} has a card number, which changes with the order of plugging in; give name or USB socket"
@@ -138,12 +138,14 @@ def choose(devices: list[Input], wanted: str) -> Input:
             f"audio.device {wanted!r} fits no input; there are {shown}: plug it in, or choose one of these"
         )
     shown = ", ".join(repr(device.socket or device.name) for device in fitting)
-    raise ConfigError("audio.device", [f"{wanted!r} fits {len(fitting)} inputs; choose one of {shown}"])
+    raise DeviceError(
+        f"audio.device {wanted!r} fits {len(fitting)} inputs; unplug all but one, or choose one of {shown}"
+    )
 
 
 @contextmanager
-def told_of(chosen: Input) -> Iterator[None]:
-    """Tell of PortAudio's errors as ``DeviceError`` that names the device."""
+def named_errors(chosen: Input) -> Iterator[None]:
+    """Raise PortAudio's errors as ``DeviceError`` that names the device."""
     try:
         yield
     except load().PortAudioError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.devices import Rig
-from sirend.audio.diagnosis import CLIPPED, Fault, Floor, judge
+from sirend.audio.diagnosis import CLIPPED, Fault, Floor, faults_of
 from sirend.audio.level import level_dbfs
 from sirend.audio.routing import pickups
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block
@@ -75,7 +75,7 @@ def of(name: str, pcm: Pcm) -> Finding:
     level, peak = level_dbfs(pcm), 20.0 * float(np.log10(max(1e-6, float(np.abs(pcm).max()))))
     heard_s = len(pcm) / SAMPLE_RATE_HZ
     text = f"{name}: level {level:.0f} dBFS, noise floor {floor:.0f}, peak {peak:.0f}, over {heard_s:.1f} s"
-    faults = judge(pcm[-SAMPLE_RATE_HZ:], pcm[:-SAMPLE_RATE_HZ][-SAMPLE_RATE_HZ:], Floor())
+    faults = faults_of(pcm[-SAMPLE_RATE_HZ:], pcm[:-SAMPLE_RATE_HZ][-SAMPLE_RATE_HZ:], Floor())
     if float(np.mean(np.abs(pcm) >= CLIPPED)) > 0.0:
         faults |= {Fault.CLIPPING}
     if faults:

@@ -211,6 +211,14 @@ class Broker:
         return Subscriber(self.port, *(topics or ("#",)))
 
 
+@pytest.fixture(autouse=True)
+def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where daemons of the test remember their limits: of a test before they must know nothing."""
+    folder = tmp_path / "state"
+    monkeypatch.setenv("STATE_DIRECTORY", str(folder))
+    return folder
+
+
 @pytest.fixture
 def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
     """Return a function that prepares a broker with lines of configuration; each is stopped in the end."""

@@ -18,8 +18,11 @@ from sirend.errors import ConfigError
 if TYPE_CHECKING:
     from sirend.config.settings import CallConfig, DetectConfig
 
+HOUR_S = 3600.0
+SURE = 4
+"""Windows after which an input that was lost can be believed when it hears nothing: evidence takes three."""
 _REFRESH = to_samples(1.0)
-_HOUR = to_samples(3600.0)
+_HOUR = to_samples(HOUR_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,10 @@ class State:
     """True after a call that ended while its siren was still heard driving away, until a gap or an approach."""
     calls: tuple[Samples, ...] = ()
     """Starts of the calls within the last hour, oldest first."""
+    spent: Samples = Samples(0)  # noqa: RUF009
+    """For how long the present siren was called before its input was lost: it is the same siren until a true gap."""
+    windows: int = SURE
+    """Windows since the input was lost or began, up to ``SURE``; before, silence is no sign of a gap."""
     limited: bool = False
     """Whether a confirmed siren is held back because the hour has had its calls: an alarm for health."""
     motion: Motion = Motion.UNKNOWN
@@ -157,15 +164,16 @@ def step(
         return _heard(rules, state, item, inhibited=inhibited, held=held)
     if isinstance(item, Gap) and not item.is_fault:
         return state, None
-    state = replace(state, absent_since=None, limited=False)
-    return _clear(state, item.at, Reason.SHUTDOWN if isinstance(item, Stop) else Reason.INPUT_LOST)
+    state = replace(state, absent_since=None, limited=False, windows=0)
+    return _clear(rules, state, item.at, Reason.SHUTDOWN if isinstance(item, Stop) else Reason.INPUT_LOST)
 
 
 def _heard(rules: Rules, state: State, track: Track, *, inhibited: bool, held: bool) -> tuple[State, Transition | None]:
     """Take a track: bring the memory up to date, then decide."""
     now = track.end
+    windows = min(state.windows + 1, SURE)
     absent_since = None
-    if track.evidence < rules.exit:
+    if track.evidence < rules.exit and windows >= SURE:
         absent_since = now if state.absent_since is None else state.absent_since
     absent_for = 0 if absent_since is None else now - absent_since
     is_gap = absent_since is not None and absent_for >= rules.rearm_gap
@@ -174,6 +182,8 @@ def _heard(rules: Rules, state: State, track: Track, *, inhibited: bool, held: b
         state,
         absent_since=absent_since,
         armed=state.armed or is_gap,
+        spent=Samples(0) if is_gap else state.spent,
+        windows=windows,
         is_leaving=state.is_leaving and not is_gap and motion is not Motion.APPROACHING,
         calls=tuple(start for start in state.calls if now - start < _HOUR),
         limited=False,
@@ -184,7 +194,7 @@ def _heard(rules: Rules, state: State, track: Track, *, inhibited: bool, held: b
     if state.call is CallState.CLEAR:
         return _while_clear(rules, state, track, inhibited=inhibited, held=held)
     if (ended := _end(rules, state, now, inhibited=inhibited)) is not None:
-        return _clear(ended[0], now, ended[1])
+        return _clear(rules, ended[0], now, ended[1])
     if now - state.refreshed >= _REFRESH:
         return _publish(replace(state, refreshed=now), now, Reason.SIREN, refresh=True)
     return state, None
@@ -194,7 +204,7 @@ def _end(rules: Rules, state: State, now: Samples, *, inhibited: bool) -> tuple[
     """Return why the call that stands must end, with the state to end it in; None: it stands on."""
     absent_for = 0 if state.absent_since is None else now - state.absent_since
     ended: tuple[State, Reason] | None = None
-    if now - state.since >= rules.max_presence:
+    if state.spent + now - state.since >= rules.max_presence:
         ended = replace(state, armed=False), Reason.MAX_PRESENCE
     elif now - state.since < rules.min_duration:
         pass
@@ -248,10 +258,14 @@ def _while_clear(
     return _publish(state, now, Reason.SIREN, refresh=False)
 
 
-def _clear(state: State, at: Samples, reason: Reason) -> tuple[State, Transition | None]:
-    """End the call, if one stands."""
+def _clear(rules: Rules, state: State, at: Samples, reason: Reason) -> tuple[State, Transition | None]:
+    """End the call, if one stands. A siren that did not end it may be called for what is left of its presence."""
     if state.call is CallState.CLEAR:
         return state, None
+    if reason in (Reason.INPUT_LOST, Reason.SHUTDOWN, Reason.INHIBITED):
+        spent = Samples(state.spent + at - state.since)
+        is_over = spent + rules.min_duration > rules.max_presence
+        state = replace(state, spent=spent, armed=state.armed and not is_over)
     return _publish(replace(state, call=CallState.CLEAR, since=at), at, reason, refresh=False)
 
 

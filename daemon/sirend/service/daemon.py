@@ -32,6 +32,7 @@ from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.home_assistant import discovery
 from sirend.service.extras import onlookers
 from sirend.service.health import Health
+from sirend.service.limits_file import LimitsFile, place
 
 if TYPE_CHECKING:
     import threading
@@ -152,6 +153,7 @@ class Service:
         self._scribe = scribe
         self._devices = devices(config, bundle, scribe, self._clocks)
         self._watches = self._devices[0].arbitration.watches
+        self._limits = LimitsFile(place(config), self._watches)
         self._view = View(Post.of(config, bundle))
         self._mosaic = Mosaic(self._view, self._watches, [list(stages.watches) for stages in self._devices])
         self._onlookers = onlookers(config, self._view)
@@ -175,6 +177,7 @@ class Service:
                 opened.enter_context(self._rereading)
             if self._journal is not None:
                 opened.enter_context(self._journal)
+            opened.enter_context(self._limits)
             for onlooker in self._onlookers:
                 opened.enter_context(onlooker)
             opened.enter_context(self._mqtt)  # closed before the onlookers: the broker must not wait for them
@@ -197,6 +200,7 @@ class Service:
             self._number = number
             self._health.learn(item, self._rig.names[number])
             yield number, item
+            self._limits.keep()
             self._show_life()
             if self._rereading is not None and (new := self._rereading.take()) is not None:
                 self._reload(new)
@@ -266,6 +270,8 @@ class Service:
         journal = None if self._journal is None else self._journal.problem
         ear = self._rig.diagnosis(time.monotonic())
         others = [onlooker.problem for onlooker in self._onlookers if onlooker.problem is not None]
+        if self._limits.problem is not None:
+            others.append(self._limits.problem)
         return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear, others=others)
 
     def _report(self) -> None:

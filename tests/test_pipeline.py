@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -163,6 +164,55 @@ def test_one_siren_on_two_approaches_is_called_once_by_the_louder(levels_db: tup
         (served, "approaching siren"),
         (served, "clear quiet"),
     ]
+
+
+def _held_leg(*missing_s: float) -> list[tuple[str, str, Moment]]:
+    """Return what is told where north calls for a siren that south goes on hearing; samples are missing at times."""
+    north, south = loud_between(45.0, (3.0, 18.0)), 0.5 * loud_between(45.0, (3.0, 45.0))
+    pcm = np.concatenate([south, north], axis=1).astype(np.float32)  # the channels of TWO
+    stream: list[Block | Gap] = []
+    cuts = [0, *(to_samples(second) for second in missing_s), len(pcm)]
+    for start, end in itertools.pairwise(cuts):
+        stream += [*([Gap(Samples(start), GapReason.OVERFLOW)] if start else []), Block(Samples(start), pcm[start:end])]
+    config = dataclasses.replace(TWO, arbitration=ArbitrationConfig())
+    return told(detect(stream, stages(config)))
+
+
+MISSING_S = [(10.0,), (20.0,), (22.5,), (24.0, 25.5, 27.0), (26.0,), (10.0, 20.0, 23.0, 28.0)]
+
+
+@pytest.mark.parametrize("missing_s", MISSING_S)
+def test_missing_samples_do_not_free_a_leg_that_is_held(missing_s: tuple[float, ...]) -> None:
+    held = _held_leg()
+    assert [(approach, change) for approach, change, _ in held] == [
+        ("north", "approaching siren"),
+        ("north", "clear quiet"),
+        ("south", "approaching siren"),
+        ("south", "clear shutdown"),
+    ]
+    # Windows are missing for 2 s, so a moment may be told later, never earlier.
+    for (approach, change, at), (expected, kind, moment) in zip(_held_leg(*missing_s), held, strict=True):
+        assert (approach, change) == (expected, kind)
+        assert moment - 0.5 <= at <= moment + 4.5
+
+
+def test_another_siren_after_missing_samples_is_not_held() -> None:
+    north, south = loud_between(45.0, (3.0, 12.0)), 0.5 * loud_between(45.0, (3.0, 12.0), (21.0, 45.0))
+    pcm = np.concatenate([south, north], axis=1).astype(np.float32)
+    half = to_samples(12.0)
+    stream: list[Block | Gap] = [
+        Block(Samples(0), pcm[:half]),
+        Gap(Samples(half), GapReason.OVERFLOW),
+        Block(Samples(half), pcm[half:]),
+    ]
+    config = dataclasses.replace(TWO, arbitration=ArbitrationConfig(hold_s=60.0))
+    changes = told(detect(stream, stages(config)))
+    assert [(approach, change) for approach, change, _ in changes[:3]] == [
+        ("north", "approaching siren"),
+        ("north", "clear quiet"),
+        ("south", "approaching siren"),
+    ]
+    assert changes[2][2] == 22.0
 
 
 def test_parallel_approaches_call_each_for_itself() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
@@ -11,16 +11,16 @@ import numpy as np
 from sirend.audio.level import levels_dbfs
 from sirend.audio.stream import SILENCE_DBFS, Gap, GapReason, Samples, Score, to_samples
 from sirend.audio.windows import Windows
-from sirend.call.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
-from sirend.call.machine import Rules, State, Stop, step, would_call
-from sirend.call.state import CallState
+from sirend.call.arbitration import ArbitrationRules
+from sirend.call.machine import Rules, Stop
+from sirend.call.watch import LATE, Arbitration, Watch
 from sirend.detect.features import Extractor
 from sirend.detect.motion import MEMORY_S, judge
 from sirend.detect.pitch import Pitch, PitchTracker
 from sirend.detect.tracker import Track, Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
     from numpy import float32
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from sirend.detect.features import Spectrogram
 
 
-LATE = to_samples(1.0)
-"""How late a device's window may be before it says nothing of now; a worker so late is reported too."""
-
-
 class Scorer(Protocol):
     """What the pipeline needs of a classifier."""
 
@@ -50,84 +46,6 @@ class Scorer(Protocol):
 def same(sample: Samples) -> Samples:
     """Return the count itself: a device that is alone is the site's clock."""
     return sample
-
-
-@dataclass(slots=True)
-class Watch:
-    """Follows one approach: what is heard there, and whether a call stands."""
-
-    tracker: Tracker
-    rules: Rules
-    is_inhibited: Callable[[Samples], bool]
-    """Whether the schedule forbids calls at a sample."""
-    state: State = field(default_factory=State)
-
-    priority: int = 1
-    """1 is served first."""
-
-    def bid(self, track: Track, level_db: float, ahead: int = 0, *, is_stale: bool = False) -> Bid:
-        """Return what the approach has to say when others hear the siren too, ``level_db`` loud here.
-
-        The site's count of samples is ``ahead`` of the approach's own. Where ``track`` is stale it says nothing, but a
-        call that stands goes on standing.
-        """
-        return Bid(
-            approach=track.approach,
-            onset=track.onset,
-            hears=track.onset < track.end and not is_stale,
-            ready=not is_stale and would_call(self.rules, self.state, track, inhibited=self.is_inhibited(track.end)),
-            calls=self.state.call is CallState.APPROACHING,
-            level_db=level_db,
-            priority=self.priority,
-            motion=track.motion,
-            ahead=ahead,
-        )
-
-    def decide(self, track: Track, *, held: bool) -> Transition | None:
-        """Take what is believed now; return the transition that it causes. ``held``: another approach is served."""
-        inhibited = self.is_inhibited(track.end)
-        self.state, transition = step(self.rules, self.state, track, inhibited=inhibited, held=held)
-        return transition
-
-    def learn(self, item: Gap | Stop) -> Transition | None:
-        """Take what happened to the stream; return the transition that it causes."""
-        if isinstance(item, Gap) and item.is_fault:
-            self.tracker.reset()
-        self.state, transition = step(self.rules, self.state, item)
-        return transition
-
-
-@dataclass(slots=True)
-class Arbitration:
-    """Decides between the approaches, window after window; those of other devices by what they heard last."""
-
-    rules: ArbitrationRules
-    watches: Mapping[str, Watch]
-    """Of every approach of the site, in the order in which they are configured."""
-    fresh: Samples
-    """What an approach heard longer ago says nothing of now; its device is late or about to be lost."""
-    state: ArbitrationState = field(default_factory=ArbitrationState)
-    _heard: dict[str, tuple[Samples, Track, float]] = field(default_factory=dict)
-
-    def grant(self, now: Samples, heard: Sequence[tuple[Track, float]]) -> frozenset[str]:
-        """Return the approaches that may start a call at ``now`` by the site's count.
-
-        ``heard`` is what is believed at the end of a window of one device, with the level of the siren there in dB.
-        """
-        self._heard.update({track.approach: (now, track, level_db) for track, level_db in heard})
-        bids = []
-        for name, watch in self.watches.items():
-            if name in self._heard:
-                at, track, level_db = self._heard[name]
-                bids.append(watch.bid(track, level_db, at - track.end, is_stale=now - at > self.fresh))
-        self.state, granted = arbitrate(self.rules, self.state, now, bids)
-        return granted
-
-    def forget(self, lost: Collection[str]) -> None:
-        """Forget the ``lost`` approaches, whose input is gone."""
-        self.state = forget(self.state, lost)
-        for name in lost:
-            self._heard.pop(name, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +154,8 @@ class Stages:
         self.pitch.reset()
         if isinstance(item, Stop) or item.is_fault:
             self.arbitration.forget(self.watches)
+        else:
+            self.arbitration.bridge(self.watches, item.at)
         for watch in self.watches.values():
             if (transition := watch.learn(item)) is not None:
                 yield self.scribe.write(transition)

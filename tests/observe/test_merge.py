@@ -6,12 +6,12 @@ from tests.observe.test_snapshot import HOP, post
 
 from sirend.audio.stream import SILENCE_DBFS, Samples, Score, Window
 from sirend.call.machine import Rules
+from sirend.call.watch import Watch
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.tracker import Track, Tracker
 from sirend.observe.merge import Mosaic
 from sirend.observe.snapshot import View
-from sirend.pipeline import Watch
 
 POINT = OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0)
 

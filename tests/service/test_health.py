@@ -10,11 +10,11 @@ from sirend.audio.diagnosis import Diagnosis
 from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.call import schemas
 from sirend.call.machine import Rules, State
+from sirend.call.watch import Watch
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track, Tracker
-from sirend.pipeline import Watch
 from sirend.publish.mqtt.daemon import Counts
 from sirend.service import health
 from sirend.service.health import Health, Vitals

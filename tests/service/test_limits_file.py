@@ -12,9 +12,9 @@ from tests.call.test_machine import RULES, _tracks
 
 from sirend.audio.stream import Samples
 from sirend.call.machine import State, step
+from sirend.call.watch import Watch
 from sirend.config.settings import Config, JournalConfig
 from sirend.detect.tracker import Tracker
-from sirend.pipeline import Watch
 from sirend.service import limits_file
 from sirend.service.limits_file import SCHEMA, LimitsFile, place
 

@@ -17,8 +17,8 @@ from sirend.detect.tracker import Track
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sirend.call.watch import Watch
     from sirend.observe.snapshot import View
-    from sirend.pipeline import Watch
 
 
 class Mosaic:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sirend.audio.stream import Block, GapReason, Score
+    from sirend.call.watch import Watch
     from sirend.detect.tracker import Track
-    from sirend.pipeline import Watch
     from sirend.publish.mqtt.daemon import Counts
 
 RECENT_S = 60.0

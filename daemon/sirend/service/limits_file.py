@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sirend.call.machine import State
+    from sirend.call.watch import Watch
     from sirend.config.settings import Config
-    from sirend.pipeline import Watch
 
 SCHEMA = "sirend/limits/1"
 MOST_BYTES = 4_000_000

@@ -87,7 +87,7 @@ class Stages:
                 bundle.name,
                 bundle.hop_s,
             )
-        rules = Rules.of(config.detect, config.call, bundle.operating)
+        rules = Rules.of(config.detect, config.call, bundle.point(config.detect.profile))
         watches = {
             approach.name: Watch(
                 Tracker(approach.name, hop, enter=rules.enter), rules, is_inhibited, priority=approach.priority
@@ -152,6 +152,7 @@ class Stages:
     def tell(self, item: Gap | Stop) -> Iterator[Event]:
         """Tell every approach what happened to the stream; yield the events it causes."""
         self.pitch.reset()
+        self.extractor.forget(is_fault=isinstance(item, Stop) or item.is_fault)
         if isinstance(item, Stop) or item.is_fault:
             self.arbitration.forget(self.watches)
         else:

@@ -39,7 +39,7 @@ def test_a_sound_configuration_is_summed_up(tmp_path: Path) -> None:
         "site elm-st: north (channel 1), south (channel 0) of the input 'USB'",
         "broker 127.0.0.1:1883, not encrypted, not signed, topics city/elm-st/...",
         f"model {bundle.load(bundle.find(None)).name}: digests verified, 4 golden windows give the same scores here",
-        "a siren is heard from 0.7 and gone below 0.3; confirmed after 1.5 s, released after 4 s",
+        "balanced: a siren is heard from 0.7 and gone below 0.3; confirmed after 1.5 s, released after 4 s",
     ]
 
 

@@ -146,7 +146,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"schema": "sirend/manifest/2"}, "schema is 'sirend/manifest/2': it must be of the form sirend/manifest/1"),
+        ({"schema": "sirend/manifest/3"}, "schema is 'sirend/manifest/3': sirend 0.1.0 reads sirend/manifest/2"),
         ({"output": "probability"}, "output is 'probability': it must be of the form logit"),
         ({"name": "../siren"}, r"name is '../siren': it must be of the form siren-\d+\.\d+\.\d+"),
         ({"golden": "../golden.npz"}, r"golden is '../golden.npz': it must be of the form [\w-]+\.npz"),

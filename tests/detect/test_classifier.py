@@ -4,67 +4,27 @@ import hashlib
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
-import ai_edge_litert.schema_py_generated as tflite
-import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+from tests.detect.networks import mean
 
 from sirend.audio.stream import Block, Samples, Window
 from sirend.audio.windows import Windows
 from sirend.detect import network as networks
 from sirend.detect.bundle import Backbone as Described
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
-from sirend.detect.classifier import Backbone, Classifier
+from sirend.detect.classifier import Classifier
 from sirend.detect.features import Extractor, FeatureSpec, Spectrogram
+from sirend.detect.windowed import Backbone
 from sirend.errors import ConfigError
 
 SPEC = FeatureSpec()
 
 
 def network(frames: int = SPEC.frames, bands: int = SPEC.bands, outputs: int = 1) -> bytes:
-    """Return a TFLite network whose every output is the mean of its input, float32[1, frames, bands]."""
-    model, graph = tflite.ModelT(), tflite.SubGraphT()
-    model.version = 3
-    weights = np.full((outputs, frames), 1.0 / frames, dtype="<f4")
-    contents = [b"", np.array([2], dtype="<i4").tobytes(), weights.tobytes()]
-    model.buffers = []
-    for content in contents:
-        buffer = tflite.BufferT()
-        buffer.data = np.frombuffer(content, dtype=np.uint8) if content else None
-        model.buffers.append(buffer)
-    graph.tensors = [
-        tensor("features", [1, frames, bands], tflite.TensorType.FLOAT32, 0),
-        tensor("axis", [1], tflite.TensorType.INT32, 1),
-        tensor("mean", [1, frames], tflite.TensorType.FLOAT32, 0),
-        tensor("weights", [outputs, frames], tflite.TensorType.FLOAT32, 2),
-        tensor("logit", [1, outputs], tflite.TensorType.FLOAT32, 0),
-    ]
-    model.operatorCodes = [operator_code(tflite.BuiltinOperator.MEAN), operator_code(9)]
-    reduced, connected = tflite.OperatorT(), tflite.OperatorT()
-    reduced.opcodeIndex, reduced.inputs, reduced.outputs = 0, [0, 1], [2]
-    reduced.builtinOptionsType, reduced.builtinOptions = tflite.BuiltinOptions.ReducerOptions, tflite.ReducerOptionsT()
-    connected.opcodeIndex, connected.inputs, connected.outputs = 1, [2, 3, -1], [4]
-    connected.builtinOptionsType = tflite.BuiltinOptions.FullyConnectedOptions
-    connected.builtinOptions = tflite.FullyConnectedOptionsT()
-    graph.operators, graph.inputs, graph.outputs = [reduced, connected], [0], [4]
-    model.subgraphs = [graph]
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def operator_code(builtin: int) -> Any:  # noqa: ANN401
-    code = tflite.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = builtin
-    return code
-
-
-def tensor(name: str, shape: list[int], kind: int, buffer: int) -> Any:  # noqa: ANN401
-    made = tflite.TensorT()
-    made.name, made.shape, made.type, made.buffer = name, shape, kind, buffer
-    return made
+    return mean(frames, bands, outputs)
 
 
 def bundle(model_bytes: bytes, calibration: Calibration | None = None) -> Bundle:

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import yaml
 from hypothesis import strategies as st
+from tests.detect.manifests import MANIFEST as _STREAMING
 from tests.fuzz.attack import LONGEST_MESSAGE, Parser, is_readable
 from tests.fuzz.inputs import edited_json, nested_json, spliced, yaml_of_keys
 from tests.fuzz.messages import BROKER, MESSAGE, NOW, STATEMENT, STATEMENTS, event
@@ -29,6 +30,7 @@ from sirend.call.event import to_json
 from sirend.client import Keyring
 from sirend.config import load as config
 from sirend.detect import bundle
+from sirend.detect import manifest as manifests
 from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError, InputError
 from sirend.publish import journal_reader as history
@@ -197,6 +199,31 @@ MANIFEST = Parser(
 )
 
 
+def _streaming(data: bytes, folder: Path) -> None:
+    """Hold what a manifest says of a stream to what the networks' code relies on; there need be no network."""
+    try:
+        manifest = manifests.parse(folder / bundle.MANIFEST_FILE, data)
+    except ConfigError as error:
+        for problem in error.problems:
+            assert 0 < len(problem) < LONGEST_MESSAGE, problem[:200]
+        return
+    if manifest["schema"] == manifests.SCHEMA:
+        patches, head = manifest["backbone"], manifest["head"]
+        assert round(patches["step_s"] * 16_000) % manifest["features"]["step_samples"] == 0
+        assert head["spacing_s"] / patches["step_s"] == round(head["spacing_s"] / patches["step_s"]) >= 1
+        assert 0 < head["inputs"] <= patches["outputs"]
+        assert 0 < head["places"] * head["spacing_s"] <= manifests.LONGEST_S
+        for point in manifest["operating_points"].values():
+            assert 0.0 < point["exit"] < point["enter"] < 1.0
+
+
+STREAMING = Parser(
+    "streaming manifest",
+    st.one_of(edited_json(_STREAMING), edited_json(_STREAMING, _digested), nested_json(_STREAMING)),
+    _streaming,
+)
+
+
 def _network(data: bytes, folder: Path) -> None:
     shutil.copy(MODEL / bundle.MANIFEST_FILE, folder)
     shutil.copy(MODEL / "golden.npz", folder)
@@ -258,4 +285,4 @@ def _clips(data: bytes, folder: Path) -> None:
 
 CLIPS = Parser("clips", st.one_of(spliced(st.just(_TABLE.encode()), head=200), st.binary(max_size=100)), _clips)
 
-PARSERS = (CONFIGURATION, SECRETS, RECORDING, MANIFEST, NETWORK, STATEMENT, MESSAGE, BROKER, JOURNAL, CLIPS)
+PARSERS = (CONFIGURATION, SECRETS, RECORDING, MANIFEST, STREAMING, NETWORK, STATEMENT, MESSAGE, BROKER, JOURNAL, CLIPS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from sirend.audio.routing import pickups
 from sirend.audio.stream import to_seconds
@@ -12,6 +14,7 @@ from sirend.config import load as config
 from sirend.detect import bundle
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Spectrogram
+from sirend.detect.golden import listen
 from sirend.errors import ConfigError
 from sirend.observe.snapshot import Post, View
 from sirend.service.extras import onlookers
@@ -74,7 +77,8 @@ def check(path: Path) -> list[str]:
         lines += [
             _verified(model),
             (
-                f"a siren is heard from {rules.enter:g} and gone below {rules.exit:g}; confirmed after "
+                f"{loaded.detect.profile}: a siren is heard from {rules.enter:g} and gone below {rules.exit:g}; "
+                "confirmed after "
                 f"{to_seconds(rules.confirm):g} s, released after {to_seconds(rules.release):g} s"
             ),
         ]
@@ -106,17 +110,27 @@ def _verified(model: Bundle) -> str:
         return f"model {model.name}: digests verified"
     try:
         with np.load(golden, allow_pickle=False) as saved:
-            pcm = saved["pcm"].astype(np.float32) / np.float32(32_768)
-            features, scores = saved["features"], saved["score"]
+            pcm, features, scores = saved["pcm"], saved["features"], saved["score"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(str(golden), [f"the golden windows cannot be read: {error}"]) from error
-    here = Spectrogram.of(model.feature_spec, pcm)
-    off = float(np.abs(here.log - features).max())
+    if model.streaming is not None:
+        log_mel, scored = listen(model, pcm)
+    else:
+        here = Spectrogram.of(model.feature_spec, pcm.astype(np.float32) / np.float32(32_768))
+        log_mel, scored = here.log, Classifier(model, len(pcm)).score(here)
+    off = _off(log_mel, features)
     if off > FEATURES_TOLERANCE:
         raise ConfigError(
             str(golden), [f"features differ by {off:.2g} from those of the training; report this machine"]
         )
-    off = float(np.abs(Classifier(model, len(pcm)).score(here) - scores).max())
+    off = _off(scored, scores)
     if off > SCORE_TOLERANCE:
         raise ConfigError(str(golden), [f"scores differ by {off:.2g} from those of the training; report this machine"])
-    return f"model {model.name}: digests verified, {len(pcm)} golden windows give the same scores here"
+    return f"model {model.name}: digests verified, {len(scores)} golden windows give the same scores here"
+
+
+def _off(here: npt.NDArray[np.float32], there: npt.NDArray[np.float32]) -> float:
+    """Return the largest difference; infinite where the shapes differ, or anything is no number."""
+    if here.shape != there.shape or not here.size or np.isnan(there).any():
+        return math.inf
+    return float(np.abs(here - there).max())

@@ -63,8 +63,10 @@ class DetectConfig:
     """Model bundle; None is the one that ships."""
     hop_s: float = fields.number(0.25, 0.05, 2.0, "s", step=0.01)
     """Distance between windows."""
+    profile: str = fields.text("balanced", "balanced|strict", "balanced or strict")
+    """Which of the model's operating points: ``strict`` where a false call costs more than a late one."""
     enter: float | None = fields.number(None, 0.01, 0.99, "", optional=True)
-    """Evidence at which a siren is heard; None takes the model's operating point, here and in the next three."""
+    """Evidence at which a siren is heard; None takes the profile's operating point, here and in the next three."""
     exit: float | None = fields.number(None, 0.01, 0.99, "", optional=True)
     """Evidence below which it is gone."""
     confirm_s: float | None = fields.number(0.75, 0.0, 10.0, "s", optional=True)

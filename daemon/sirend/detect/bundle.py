@@ -1,59 +1,27 @@
 """A model bundle: find it, read it, and believe nothing in it that was not checked.
 
-A bundle is a folder ``siren-<version>`` with ``model.tflite`` and ``manifest.json``. Every field of the manifest is
-checked here; a field that the daemon does not know is an error, for it might change what the model means.
+A bundle is a folder ``siren-<version>`` with ``manifest.json`` and the networks that it names. ``manifest`` checks
+every field; the digests are checked here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import reprlib
-import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sirend
-from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.detect import manifest as manifests
 from sirend.detect.features import FeatureSpec
+from sirend.detect.site_gain import SiteGainSpec
 from sirend.errors import ConfigError
 from sirend.host.files import is_there
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-SCHEMA = "sirend/manifest/1"
 MODEL_FILE = "model.tflite"
-MANIFEST_FILE = "manifest.json"
-_REQUIRED = {
-    "schema": str,
-    "name": str,
-    "features": dict,
-    "features_digest": str,
-    "model_sha256": str,
-    "output": str,
-    "calibration": dict,
-    "operating_point": dict,
-    "hop_s": float,
-    "recipe_sha256": str,
-    "min_sirend": str,
-}
-_OPTIONAL = {"golden": str, "backbone": dict}
-_BACKBONE = {"file": str, "sha256": str, "patch_frames": int, "places": list, "outputs": int}
-_PATTERNS = {
-    "schema": re.escape(SCHEMA),
-    "name": r"siren-\d+\.\d+\.\d+",
-    "output": "logit",
-    "features_digest": "[0-9a-f]{64}",
-    "model_sha256": "[0-9a-f]{64}",
-    "recipe_sha256": "[0-9a-f]{64}",
-    "min_sirend": r"\d+\.\d+\.\d+",
-    "golden": r"[\w-]+\.npz",
-}
-_BACKBONE_PATTERNS = {"file": r"[\w-]+\.tflite", "sha256": "[0-9a-f]{64}"}
+MANIFEST_FILE = manifests.MANIFEST_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +62,56 @@ class Backbone:
 
 
 @dataclass(frozen=True, slots=True)
+class Patches:
+    """A network that listens to the stream in patches, each once."""
+
+    model_bytes: bytes
+    """A TFLite flatbuffer whose digest was verified."""
+    patch_frames: int
+    """Length of a patch, frames."""
+    outputs: int
+    """Numbers that it says of a patch."""
+    step_s: float
+    """Patches end at multiples of this, s of the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the bundle's own network takes: the latest of what the patches said."""
+
+    places: int
+    """Patches, the newest last."""
+    spacing_s: float
+    """Time between them, s: a multiple of the patches' own."""
+    inputs: int
+    """How many of the first numbers of a patch; beside them it is told whether the patch exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Log-odds of classes of sound that the patches' network itself knows."""
+
+    first: int
+    """Place of the first of them among its outputs."""
+    count: int
+    weight: float
+    """Share of the largest of them beside the head's logit, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """How the networks of a bundle follow a stream."""
+
+    patches: Patches
+    head: Head
+    evidence: Evidence | None
+    suspect: float | None
+    """Log-odds over which, within a second, also the patches between those of the head are heard; None hears all."""
+    site_gain: SiteGainSpec | None
+    """None takes levels as they are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A model and everything that is needed to use it as it was trained."""
 
@@ -112,15 +130,27 @@ class Bundle:
     """SHA-256 of ``model_bytes`` in hex."""
     backbone: Backbone | None = None
     """None where the network takes the window alone."""
+    streaming: Streaming | None = None
+    """None where it takes windows."""
+    strict: OperatingPoint | None = None
+    """The operating point of the profile ``strict``; None where the bundle has only one."""
+
+    def point(self, profile: str) -> OperatingPoint:
+        """Return the operating point of a profile: ``strict``, or ``balanced``, which is for most sites."""
+        return self.strict if profile == "strict" and self.strict is not None else self.operating
 
     @property
     def identity(self) -> str:
         """SHA-256 in hex of all that decides a score or a call: networks, calibrations, thresholds."""
-        listening = self.backbone and (
-            hashlib.sha256(self.backbone.model_bytes).hexdigest(),
-            replace(self.backbone, model_bytes=b""),
-        )
-        return hashlib.sha256(repr((self.digest, self.calibration, self.operating, listening)).encode()).hexdigest()
+        said = [self.digest, self.calibration, self.operating]
+        if self.backbone is not None:
+            listening = hashlib.sha256(self.backbone.model_bytes).hexdigest()
+            said += [(listening, replace(self.backbone, model_bytes=b""))]
+        if self.streaming is not None:
+            patches = self.streaming.patches
+            listening = hashlib.sha256(patches.model_bytes).hexdigest()
+            said += [(listening, replace(self.streaming, patches=replace(patches, model_bytes=b""))), self.strict]
+        return hashlib.sha256(repr(tuple(said)).encode()).hexdigest()
 
 
 def find(path: Path | None) -> Path:
@@ -149,10 +179,8 @@ def shipped() -> list[Path]:
 
 def load(path: Path) -> Bundle:
     """Read the bundle in the folder ``path``; raise ``ConfigError`` with everything that is wrong with it."""
-    manifest = _manifest(path)
-    problems = _problems(manifest)
-    if problems:
-        raise ConfigError(str(path / MANIFEST_FILE), problems)
+    manifest = manifests.parse(path / MANIFEST_FILE, _read(path / MANIFEST_FILE))
+    problems: list[str] = []
     model_bytes = _read(path / MODEL_FILE)
     spec = FeatureSpec(**manifest["features"])
     digest = hashlib.sha256(model_bytes).hexdigest()
@@ -163,32 +191,47 @@ def load(path: Path) -> Bundle:
         )
     if spec.digest != manifest["features_digest"]:
         problems.append("features_digest does not belong to the features: the manifest was changed; install it again")
-    described = manifest.get("backbone")
-    backbone = None if described is None else _backbone(path, described, problems)
+    listening = b""
+    if (described := manifest.get("backbone")) is not None:
+        listening = _read(path / described["file"])
+        if hashlib.sha256(listening).hexdigest() != described["sha256"]:
+            problems.append(
+                f"{described['file']} does not have the SHA-256 of the manifest: it was changed; install it again"
+            )
     if manifest.get("golden") is not None and not is_there(path / manifest["golden"]):
         problems.append(f"the file {manifest['golden']} is missing; install the model again")
     if problems:
         raise ConfigError(str(path), problems)
+    is_streaming = manifest["schema"] == manifests.SCHEMA
+    points = manifest["operating_points"] if is_streaming else {"balanced": manifest["operating_point"]}
     return Bundle(
         path=path,
         name=f"{manifest['name']}@{digest[:12]}",
         feature_spec=spec,
         model_bytes=model_bytes,
-        operating=OperatingPoint(**manifest["operating_point"]),
+        operating=OperatingPoint(**points["balanced"]),
+        strict=OperatingPoint(**points["strict"]) if "strict" in points else None,
         calibration=Calibration(**manifest["calibration"]),
         hop_s=float(manifest["hop_s"]),
         digest=digest,
-        backbone=backbone,
+        backbone=None if described is None or is_streaming else _windowed(described, listening),
+        streaming=_streaming(manifest, listening) if is_streaming else None,
     )
 
 
-def _backbone(path: Path, described: dict[str, Any], problems: list[str]) -> Backbone:
-    model_bytes = _read(path / described["file"])
-    if hashlib.sha256(model_bytes).hexdigest() != described["sha256"]:
-        problems.append(
-            f"{described['file']} does not have the SHA-256 of the manifest: it was changed; install it again"
-        )
+def _windowed(described: dict[str, Any], model_bytes: bytes) -> Backbone:
     return Backbone(model_bytes, described["patch_frames"], tuple(described["places"]), described["outputs"])
+
+
+def _streaming(manifest: dict[str, Any], model_bytes: bytes) -> Streaming:
+    backbone, evidence, site_gain = manifest["backbone"], manifest.get("evidence"), manifest.get("site_gain")
+    return Streaming(
+        patches=Patches(model_bytes, backbone["patch_frames"], backbone["outputs"], float(backbone["step_s"])),
+        head=Head(**manifest["head"]),
+        evidence=None if evidence is None else Evidence(**evidence),
+        suspect=manifest.get("suspect"),
+        site_gain=None if site_gain is None else SiteGainSpec(**site_gain),
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -196,107 +239,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(str(path), [f"the model cannot be read: {error.strerror}"]) from error
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    """Return the manifest as JSON values."""
-    file = path / MANIFEST_FILE
-    try:
-        manifest = json.loads(_read(file))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(str(file), [f"this is not JSON: {error}"]) from error
-    if not isinstance(manifest, dict):
-        raise ConfigError(str(file), ["this must be a JSON object"])
-    return manifest
-
-
-def _problems(manifest: dict[str, Any]) -> list[str]:
-    """Return what is wrong with the manifest on its face."""
-    problems = _shape_problems("", manifest, _REQUIRED, _OPTIONAL)
-    for section, kind in (("features", FeatureSpec), ("calibration", Calibration), ("operating_point", OperatingPoint)):
-        if isinstance(manifest.get(section), dict):
-            types = {each.name: int if each.type == "int" else float for each in fields(kind)}
-            problems += _shape_problems(f"{section}.", manifest[section], types, {})
-    if isinstance(manifest.get("backbone"), dict):
-        problems += _shape_problems("backbone.", manifest["backbone"], _BACKBONE, {})
-    if problems:
-        return problems
-    backbone = manifest.get("backbone", {})
-    for prefix, values, patterns in (("", manifest, _PATTERNS), ("backbone.", backbone, _BACKBONE_PATTERNS)):
-        problems += [
-            f"{prefix}{name} is {reprlib.repr(values[name])}: it must be of the form {pattern}"
-            for name, pattern in patterns.items()
-            if name in values and not re.fullmatch(pattern, values[name])
-        ]
-    point, calibration, features = manifest["operating_point"], manifest["calibration"], manifest["features"]
-    for holds, problem in (
-        (0.0 < point["exit"] < point["enter"] < 1.0, "operating_point needs 0 < exit < enter < 1"),
-        (min(point["confirm_s"], point["release_s"]) >= 0.0, "operating_point has a negative time"),
-        (calibration["scale"] > 0.0, "calibration.scale must be over 0"),
-        (manifest["hop_s"] > 0.0, "hop_s must be over 0"),
-        (
-            features["sample_rate_hz"] == SAMPLE_RATE_HZ,
-            f"features.sample_rate_hz is {features['sample_rate_hz']}: it must be {SAMPLE_RATE_HZ}",
-        ),
-        (_can_be_computed(features), "features cannot be computed: lengths, bands and frequencies do not fit together"),
-    ):
-        if not holds:
-            problems.append(problem)
-    if not problems and backbone and not _lie_in_a_window(backbone, FeatureSpec(**features)):
-        problems.append("backbone.places must rise, and every patch of patch_frames lie within a window")
-    if not problems and _version(manifest["min_sirend"]) > _version(sirend.__version__):
-        problems.append(f"the model needs sirend {manifest['min_sirend']}; this is {sirend.__version__}: update it")
-    return problems
-
-
-def _shape_problems(
-    prefix: str, values: dict[str, Any], required: Mapping[str, type], optional: Mapping[str, type]
-) -> list[str]:
-    """Return a problem for each field that is missing, unknown or of the wrong type."""
-    problems = [f"{prefix}{name} is missing" for name in required if name not in values]
-    for name, value in values.items():
-        kind = required.get(name) or optional.get(name)
-        if kind is None:
-            problems.append(f"{prefix}{name} is unknown to sirend {sirend.__version__}")
-        elif kind is float:
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not abs(value) <= sys.float_info.max:  # a whole number of JSON has any size
-                problems.append(f"{prefix}{name} is {reprlib.repr(value)}: it must be a number")
-        elif not isinstance(value, kind) or isinstance(value, bool):
-            problems.append(f"{prefix}{name} is {reprlib.repr(value)}: it must be a {_JSON_NAMES[kind]}")
-    return problems
-
-
-_JSON_NAMES = {str: "text", int: "whole number", dict: "JSON object", list: "list"}
-
-
-def _can_be_computed(features: dict[str, float]) -> bool:
-    """Return whether the lengths, bands and frequencies of a feature specification make sense."""
-    return (
-        0
-        < features["step_samples"]
-        <= features["frame_samples"]
-        <= features["fft_samples"]
-        <= features["window_samples"]
-        and features["window_samples"] <= 10 * SAMPLE_RATE_HZ
-        and 0 < features["bands"] <= features["fft_samples"] // 2
-        and 0.0 <= features["low_hz"] < features["high_hz"] <= SAMPLE_RATE_HZ / 2
-        and min(features["log_offset"], features["target_rms"], features["max_gain"]) > 0.0
-    )
-
-
-def _lie_in_a_window(backbone: dict[str, Any], spec: FeatureSpec) -> bool:
-    """Return whether the patches of a backbone can be cut out of a window."""
-    places, frames = backbone["places"], backbone["patch_frames"]
-    return (
-        bool(places)
-        and all(type(place) is int for place in places)
-        and places == sorted(set(places))
-        and min(frames, backbone["outputs"]) > 0
-        and places[0] >= 0
-        and places[-1] + frames <= spec.frames
-    )
-
-
-def _version(text: str) -> list[int]:
-    return [int(part) for part in text.split(".")]

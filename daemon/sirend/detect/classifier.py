@@ -1,7 +1,8 @@
-"""What a bundle makes of a window: a calibrated probability of a siren.
+"""What a bundle makes of a stream: a calibrated probability of a siren at the end of each window.
 
-A bundle is one network over the window, or two: a backbone that listens to patches shorter than a window, and a network
-that judges the window and what the backbone made of its patches.
+A backbone listens to patches of about a second, each once, and says of each some numbers and the log-odds of a few
+classes of sound. A head judges the patches of the last seconds together. Both are networks without state: what they
+said before lies in the stream's ``Memory``, so that replay equals live and any chunking gives the same scores.
 """
 
 from __future__ import annotations
@@ -11,14 +12,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from sirend.audio.stream import Samples, to_samples
+from sirend.detect import site_gain
+from sirend.detect.features import log_mel
 from sirend.detect.network import Network
+from sirend.detect.windowed import Windowed
 
 if TYPE_CHECKING:
-    from sirend.detect.bundle import Backbone as Described
-    from sirend.detect.bundle import Bundle
+    from sirend.detect.bundle import Bundle, Streaming
     from sirend.detect.features import Spectrogram
+    from sirend.detect.memory import Memory
 
 Floats = npt.NDArray[np.float32]
+
+_SUSPECTED = to_samples(1.0)
+"""A log-odds over the bundle's ``suspect`` makes every patch worth its cost for so long."""
+_SURE = 80.0
+"""Log-odds beyond this make the same probability in float32."""
 
 
 class Classifier:
@@ -29,46 +39,106 @@ class Classifier:
 
         Raises ``ConfigError`` when no runtime is installed or a network is not of the shape that the manifest says.
         """
-        spec = bundle.feature_spec
-        inputs: list[tuple[int, ...]] = [(spec.frames, spec.bands)]
-        self._backbone = None
-        if bundle.backbone is not None:
-            self._backbone = Backbone(bundle, bundle.backbone, approaches)
-            inputs.append((len(bundle.backbone.places), bundle.backbone.outputs))
-        self._network = Network(bundle.path, bundle.model_bytes, rows=approaches, inputs=inputs, outputs=1)
-        self._calibration = bundle.calibration
+        self._voice: Streamed | Windowed
+        if bundle.streaming is None:
+            self._voice = Windowed(bundle, approaches)
+        else:
+            self._voice = Streamed(bundle, bundle.streaming, approaches)
 
     def score(self, spectrogram: Spectrogram) -> Floats:
-        """Return float32[approaches], probability of a siren 0..1."""
-        inputs = [spectrogram.log]
-        if self._backbone is not None:
-            inputs.append(self._backbone.embeddings(spectrogram))
-        logits = self._network(*inputs)[:, 0].astype(np.float64)
-        exponent = self._calibration.scale * logits + self._calibration.offset
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(exponent, -80.0, 80.0))), dtype=np.float32)
+        """Return float32[approaches], probability of a siren 0..1; that of the newest patch at the window's end."""
+        log_odds = np.clip(self._voice.log_odds(spectrogram), -_SURE, _SURE)
+        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float32)
 
 
-class Backbone:
-    """Listens to patches of a window, to each once: windows overlap, and share the patches that lie in both."""
+class Streamed:
+    """What the networks say that listen to patches."""
 
-    def __init__(self, bundle: Bundle, described: Described, approaches: int) -> None:
-        """Load the network ``described`` of ``bundle`` for ``approaches``; raises ``ConfigError`` as ``Classifier``."""
-        self._places, self._frames = described.places, described.patch_frames
-        self._network = Network(
+    def __init__(self, bundle: Bundle, streaming: Streaming, approaches: int) -> None:
+        """Load the networks of ``bundle``; raises ``ConfigError`` as ``Classifier``."""
+        self._streaming, self._calibration = streaming, bundle.calibration
+        self._patches, self._head = streaming.patches, streaming.head
+        self._approaches = approaches
+        self._step = to_samples(self._patches.step_s)
+        self._each = round(self._head.spacing_s / self._patches.step_s)
+        self._fresh = self._step // bundle.feature_spec.step_samples
+        self._listen = Network(
             bundle.path,
-            described.model_bytes,
+            self._patches.model_bytes,
             rows=approaches,
-            inputs=[(self._frames, bundle.feature_spec.bands)],
-            outputs=described.outputs,
+            inputs=[(self._patches.patch_frames, bundle.feature_spec.bands)],
+            outputs=self._patches.outputs,
         )
+        shape = (self._head.places, self._head.inputs + 1)
+        self._judge = Network(bundle.path, bundle.model_bytes, rows=approaches, inputs=[shape], outputs=1)
         self.judged = 0
-        """Patches listened to so far."""
+        """Patches listened to so far, those of all approaches at one time as one."""
 
-    def embeddings(self, spectrogram: Spectrogram) -> Floats:
-        """Return float32[approaches, places, outputs] of the patches of a window."""
-        said = spectrogram.said
-        for place in self._places:
-            if place not in said:
-                said[place] = self._network(spectrogram.patch(place, self._frames))
-                self.judged += 1
-        return np.stack([said[place] for place in self._places], axis=1)
+    def log_odds(self, spectrogram: Spectrogram) -> npt.NDArray[np.float64]:
+        """Return float64[approaches], calibrated, of the newest patch at the window's end; -80 while there is none."""
+        memory, spec = spectrogram.memory, spectrogram.spec
+        oldest = (spectrogram.end - spectrogram.mel.shape[1] * spec.step_samples) // self._step
+        for number in range(max(memory.heard // self._step, oldest) + 1, spectrogram.end // self._step + 1):
+            self._hear(spectrogram, memory, number)
+        return np.full(self._approaches, -_SURE) if memory.log_odds is None else memory.log_odds
+
+    def _hear(self, spectrogram: Spectrogram, memory: Memory, number: int) -> None:
+        """Take the patch that ends ``number`` steps after the stream began, where the window reaches back to it."""
+        end = Samples(number * self._step)
+        mel = spectrogram.until(end, self._patches.patch_frames)
+        if mel is None:
+            return
+        memory.heard = end
+        gain: npt.NDArray[np.float64] = np.ones(1)
+        if self._streaming.site_gain is not None:
+            rms = np.sqrt(np.mean(np.square(mel[:, -self._fresh :]), axis=(1, 2), dtype=np.float64))
+            memory.gain = site_gain.follow(self._streaming.site_gain, memory.gain, rms, self._patches.step_s)
+            gain = site_gain.gain(self._streaming.site_gain, memory.gain)
+        is_of_head = number % self._each == 0
+        wanted = np.full(self._approaches, True) if is_of_head else self._suspected(memory, end)
+        if not wanted.any():
+            return
+        said = self._listen(log_mel(spectrogram.spec, mel, gain[:, np.newaxis, np.newaxis]))
+        self.judged += 1
+        if is_of_head:
+            memory.patches.append(said[:, : self._head.inputs])
+            if len(memory.patches) > self._head.places:
+                memory.patches.popleft()
+            memory.head = self._judge(self._history(memory))[:, 0].astype(np.float64)
+        if memory.head is None:
+            return
+        log_odds = self._calibration.scale * self._fused(memory.head, said) + self._calibration.offset
+        # An approach hears what it would hear alone: patches that others made worth their cost are none of its.
+        memory.log_odds = log_odds if memory.log_odds is None else np.where(wanted, log_odds, memory.log_odds)
+        memory.recent.append((end, memory.log_odds))
+        while memory.recent[0][0] <= end - _SUSPECTED:
+            memory.recent.popleft()
+
+    def _history(self, memory: Memory) -> Floats:
+        """Return what the head takes, float32[approaches, places, inputs + 1]: the newest patch last."""
+        history = np.zeros((self._approaches, self._head.places, self._head.inputs + 1), np.float32)
+        first = self._head.places - len(memory.patches)
+        history[:, first:, :-1] = np.stack(tuple(memory.patches), axis=1)
+        history[:, first:, -1] = 1.0
+        return history
+
+    def _fused(self, head: npt.NDArray[np.float64], said: Floats) -> npt.NDArray[np.float64]:
+        """Return the logit float64[approaches] of what the head and the backbone's own classes have to say."""
+        evidence = self._streaming.evidence
+        if evidence is None:
+            return head
+        classes = said[:, evidence.first : evidence.first + evidence.count].max(axis=1).astype(np.float64)
+        return np.asarray((1.0 - evidence.weight) * head + evidence.weight * classes)
+
+    def _suspected(self, memory: Memory, end: Samples) -> npt.NDArray[np.bool_]:
+        """Return for which approaches a patch between those of the head is worth its cost at ``end``, bool[approaches].
+
+        The scores so far decide alone.
+        """
+        if self._streaming.suspect is None:
+            return np.full(self._approaches, True)
+        highest = np.full(self._approaches, -np.inf)
+        for at, log_odds in memory.recent:
+            if at > end - _SUSPECTED:
+                highest = np.maximum(highest, log_odds)
+        return np.asarray(highest > self._streaming.suspect)

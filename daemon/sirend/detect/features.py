@@ -11,11 +11,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
+
+from sirend.audio.stream import Samples
+from sirend.detect.memory import Memory
 
 if TYPE_CHECKING:
     from sirend.audio.stream import Pcm, Window
@@ -81,8 +84,16 @@ def _mel(hz: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def mel_frames(spec: FeatureSpec, pcm: Pcm) -> Features:
     """Return the linear mel magnitudes of float32[..., n] samples: float32[..., frames, bands]."""
     framed = np.lib.stride_tricks.sliding_window_view(pcm, spec.frame_samples, axis=-1)[..., :: spec.step_samples, :]
-    spectrum = np.abs(fft.rfft(framed * spec.hann, spec.fft_samples, axis=-1))
-    return np.asarray(spectrum @ spec.mel_weights, dtype=np.float32)
+    spectrum = fft.rfft(framed * spec.hann, spec.fft_samples, axis=-1)
+    # abs() of complex numbers guards against overflow that samples in [-1, 1] cannot cause, at five times the cost.
+    magnitude = np.sqrt(np.square(spectrum.real) + np.square(spectrum.imag))
+    return np.asarray(magnitude @ spec.mel_weights, dtype=np.float32)
+
+
+def log_mel(spec: FeatureSpec, mel: Features, gain: npt.NDArray[np.floating[Any]] | float = 1.0) -> Features:
+    """Return what a network hears of linear mel magnitudes float32[..., frames, bands] at the level ``gain`` gives."""
+    heard = mel * np.asarray(gain, np.float32)
+    return np.asarray(np.log(heard + np.float32(spec.log_offset)), dtype=np.float32)
 
 
 def normalise(spec: FeatureSpec, mel: Features) -> Features:
@@ -103,7 +114,12 @@ class Spectrogram:
 
     spec: FeatureSpec
     mel: Features
-    """Linear magnitudes float32[approaches, frames, bands]."""
+    """Linear magnitudes float32[approaches, frames, bands]; the last frames are the window's, with those before it
+    that patches of the new samples reach back to."""
+    end: Samples = Samples(0)  # noqa: RUF009  a NewType of int
+    """The window's end."""
+    memory: Memory = field(default_factory=Memory)
+    """What was made of the stream so far; whoever listens leaves there what the next window needs."""
     said: dict[int, Features] = field(default_factory=dict)
     """What a backbone said of patches, by the frame at which they begin: float32[approaches, outputs] each.
 
@@ -113,19 +129,31 @@ class Spectrogram:
     @classmethod
     def of(cls, spec: FeatureSpec, pcm: Pcm) -> Self:
         """Return the spectrogram of windows float32[approaches, window_samples] that follow no other."""
-        return cls(spec, mel_frames(spec, pcm))
+        return cls(spec, mel_frames(spec, pcm), Samples(spec.window_samples), Memory())
 
     @property
     def log(self) -> Features:
-        """The features float32[approaches, frames, bands], the level normalised over the window."""
-        return normalise(self.spec, self.mel)
+        """The features float32[approaches, frames, bands] of the window, the level normalised over it."""
+        return normalise(self.spec, self.mel[:, -self.spec.frames :])
 
     def patch(self, start: int, frames: int) -> Features:
         """Return float32[approaches, frames, bands] from frame ``start`` on, the level normalised over the patch.
 
         A patch knows nothing of the window around it, so what is made of it holds for the next window too.
         """
+        start += self.mel.shape[1] - self.spec.frames
         return normalise(self.spec, self.mel[:, start : start + frames])
+
+    def until(self, end: int, frames: int) -> Features | None:
+        """Return the last ``frames`` frames before sample ``end``, linear float32[approaches, frames, bands].
+
+        Frames lie on a grid of ``step_samples`` that the stream's begin lies on. None where the first of them is not
+        known, as the stream began or broke since.
+        """
+        spec = self.spec
+        back = -(-(self.end - end) // spec.step_samples)  # frames that end after ``end``
+        last = self.mel.shape[1] - back
+        return self.mel[:, last - frames : last] if last >= frames else None
 
 
 class Extractor:
@@ -134,21 +162,32 @@ class Extractor:
     def __init__(self, spec: FeatureSpec) -> None:
         """Start with nothing remembered."""
         self.spec = spec
+        self._memory = Memory()
+        self.forget()
+
+    def forget(self, *, is_fault: bool = True) -> None:
+        """Forget the stream so far, at a gap. One that is no fault leaves what is known of the site's level."""
         self._mel: Features | None = None
+        self._tail: Pcm | None = None
+        self._end = 0
         self._said: dict[int, Features] = {}
+        self._memory = Memory() if is_fault else Memory(gain=self._memory.gain)
 
     def spectrogram(self, window: Window) -> Spectrogram:
-        """Return the spectrogram of ``window``, that of ``Spectrogram.of`` but for what was said before."""
-        spec = self.spec
-        fresh, odd = divmod(window.fresh, spec.step_samples)
-        if self._mel is None or odd or fresh >= spec.frames:
-            self._mel = mel_frames(spec, window.pcm)
-            self._said = {}
+        """Return the spectrogram of ``window``, that of ``Spectrogram.of`` but for what was heard before."""
+        spec, pcm = self.spec, window.pcm
+        is_next = self._tail is not None and window.end - self._end == window.fresh
+        if self._tail is not None and not is_next:
+            self.forget(is_fault=False)
+        if self._mel is None or self._tail is None or window.fresh % spec.step_samples:
+            self._mel, fresh = mel_frames(spec, pcm), spec.frames
         else:
-            samples = (fresh - 1) * spec.step_samples + spec.frame_samples
-            last = spec.step_samples * (spec.frames - fresh)
-            self._mel = np.concatenate(
-                (self._mel[:, fresh:], mel_frames(spec, window.pcm[:, last : last + samples])), axis=1
-            )
-            self._said = {start - fresh: said for start, said in self._said.items() if start >= fresh}
-        return Spectrogram(spec, self._mel, self._said)
+            new = mel_frames(spec, np.concatenate((self._tail, pcm[:, pcm.shape[1] - window.fresh :]), axis=1))
+            fresh = new.shape[1]
+            # A hop may be as long as a window: then a patch of its first samples begins in the window before.
+            self._mel = np.concatenate((self._mel[:, -spec.frames :], new), axis=1)
+        self._said = {start - fresh: said for start, said in self._said.items() if start >= fresh}
+        # The next frame begins a step after the last one.
+        self._tail = pcm[:, (spec.frames * spec.step_samples) :]
+        self._end = window.end
+        return Spectrogram(spec, self._mel, window.end, self._memory, self._said)

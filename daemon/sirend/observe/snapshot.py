@@ -65,7 +65,7 @@ class Post:
             model=bundle.name,
             version=sirend.__version__,
             approaches=config.approaches,
-            rules=Rules.of(config.detect, config.call, bundle.operating),
+            rules=Rules.of(config.detect, config.call, bundle.point(config.detect.profile)),
             spec=bundle.feature_spec,
             hop_s=config.detect.hop_s,
             advisory=config.call.advisory,

@@ -250,7 +250,7 @@ class Service:
             if isinstance(new, ConfigError):
                 raise new
             merged, taken, left = merge(self._config, new)
-            rules = Rules.of(merged.detect, merged.call, self._bundle.operating)
+            rules = Rules.of(merged.detect, merged.call, self._bundle.point(merged.detect.profile))
         except ConfigError as error:
             _log.error("the configuration was not reloaded, the old one stays in force: %s", error)
             self._health.complaint = "the configuration file is wrong; the one before it is in force"

@@ -13,9 +13,10 @@ import numpy as np
 
 import sirend
 from sirend.detect import bundle as bundles
-from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE, SCHEMA
+from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Spectrogram
+from sirend.detect.manifest import WINDOW_SCHEMA
 from sirend.training import network
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES
 
@@ -84,7 +85,7 @@ def write(
     flatbuffer = to_tflite(keras.Model(model.input, model.output["logit"]), recipe.stored)
     (unfinished / MODEL_FILE).write_bytes(flatbuffer)
     manifest: dict[str, object] = {
-        "schema": SCHEMA,
+        "schema": WINDOW_SCHEMA,
         "name": recipe.name,
         "features": asdict(recipe.features),
         "features_digest": recipe.features.digest,

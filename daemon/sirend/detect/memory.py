@@ -1,0 +1,32 @@
+"""What is remembered of a stream from patch to patch, so that a network with 8 s of memory need hold no state."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sirend.audio.stream import Samples
+from sirend.detect.site_gain import SiteGain
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Memory:
+    """What was made of one stream so far. A gap begins another."""
+
+    gain: SiteGain = field(default_factory=SiteGain)
+    """What is known of the site's level; the only thing that outlives a gap that is no fault."""
+    heard: Samples = Samples(0)  # noqa: RUF009  a NewType of int
+    """End of the newest patch that was looked at, whether or not a network listened to it."""
+    patches: deque[npt.NDArray[np.float32]] = field(default_factory=deque)
+    """What the backbone said of the patches that the head takes, float32[approaches, inputs] each, newest last."""
+    head: Floats | None = None
+    """What the head said last, float64[approaches]; None while it said nothing."""
+    log_odds: Floats | None = None
+    """Calibrated log-odds of a siren at ``heard``, float64[approaches]."""
+    recent: deque[tuple[Samples, Floats]] = field(default_factory=deque)
+    """Ends and log-odds of the patches that were listened to over the last second."""

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sirend.detect.site_gain import SiteGain, SiteGainSpec, follow, gain
+
+SPEC = SiteGainSpec(target_rms=2.0, prior_s=30.0, memory_s=120.0, low_db=-20.0, high_db=40.0)
+
+
+def _followed(rms: float, seconds: float, state: SiteGain | None = None) -> SiteGain:
+    state = state or SiteGain()
+    for _ in range(round(4 * seconds)):
+        state = follow(SPEC, state, np.array([rms]), 0.25)
+    return state
+
+
+def _db(state: SiteGain) -> float:
+    return float(20.0 * np.log10(gain(SPEC, state)[0]))
+
+
+def test_a_stream_begins_at_the_level_that_it_has() -> None:
+    assert _db(SiteGain()) == 0.0
+    assert _db(_followed(2.0, 600.0)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_gain_moves_over_minutes() -> None:
+    assert _db(_followed(0.2, 5.0)) == pytest.approx(20.0 * 5 / 35, abs=1e-9)
+    assert _db(_followed(0.2, 30.0)) == pytest.approx(10.0, abs=1e-9)
+    assert 18.0 < _db(_followed(0.2, 300.0)) < 20.0
+
+
+def test_a_siren_of_half_a_minute_is_not_taken_for_the_site() -> None:
+    street = _followed(2.0, 600.0)
+    assert -3.0 < _db(_followed(8.0, 30.0, street)) < -2.0  # 12 dB over the street
+
+
+def test_the_gain_is_bounded() -> None:
+    assert _db(_followed(1e-4, 3_600.0)) == pytest.approx(40.0)
+    assert _db(_followed(1e3, 3_600.0)) == pytest.approx(-20.0)
+
+
+def test_digital_silence_says_nothing_of_the_site() -> None:
+    quiet = _followed(0.2, 60.0)
+    assert _db(_followed(0.0, 600.0, quiet)) == _db(quiet)
+
+
+@given(st.lists(st.floats(0.0, 1e4), min_size=1, max_size=40))
+def test_each_approach_has_its_own_level_and_the_gain_stays_in_bounds(levels: list[float]) -> None:
+    both, one = SiteGain(), SiteGain()
+    for rms in levels:
+        both = follow(SPEC, both, np.array([rms, 2.0]), 0.25)
+        one = follow(SPEC, one, np.array([rms]), 0.25)
+    assert both.mean_db.tolist() == [*one.mean_db.tolist(), 0.0]
+    assert 0.0999 <= gain(SPEC, both).min() <= gain(SPEC, both).max() <= 100.1

@@ -29,8 +29,7 @@ DOCUMENTS = "\n".join(TEXTS.values())
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 HERE = {
     "sudo CREDENTIALS_DIRECTORY=/etc/credstore ": "",
-    "sudo /opt/sirend/bin/": "",
-    "/opt/sirend/bin/": "",
+    "sudo sirend ": "sirend ",
     "/etc/sirend/sirend.yaml": "site.yaml",
     "--mqtt": "--mqtt --config site.yaml",
 }
@@ -62,8 +61,8 @@ ELSEWHERE = {
     "sudo systemctl enable --now sirend-listen.service": ("tests/e2e/cabinet.py", '"--now", "--quiet", listener'),
     "sudo systemctl restart mosquitto": ("tests/conf/test_broker.py", "broker.start()"),
     "journalctl -u sirend -f": ("tests/e2e/cabinet.py", '"journalctl"'),
-    "/opt/sirend/bin/sirend devices": ("tests/e2e/test_run.py", '("devices")'),
-    "/opt/sirend/bin/sirend monitor --config /etc/sirend/sirend.yaml": (
+    "sirend devices": ("tests/e2e/test_run.py", '("devices")'),
+    "sirend monitor --config /etc/sirend/sirend.yaml": (
         "tests/observe/test_monitor.py",
         '"sirend", "monitor"',
     ),
@@ -83,7 +82,7 @@ hand in a bare Debian root."""
 def typed() -> list[str]:
     """Return the indented lines that are commands, in order, without their comments."""
     lines = re.findall(r"^ {4,}(\S.*)$", DOCUMENTS, re.MULTILINE)
-    words = (*OF_THE_SYSTEM, "sudo ", "make ", "sirend ", "/opt/sirend/bin/", "journalctl ", "systemctl ")
+    words = (*OF_THE_SYSTEM, "sudo ", "make ", "sirend ", "journalctl ", "systemctl ")
     return [re.sub(r"\s+# .*", "", line) for line in lines if line.startswith(words)]
 
 

@@ -215,7 +215,7 @@ def test_it_is_upgraded_tests_itself_stops_and_is_uninstalled(cabinet: Cabinet, 
         assert "upgraded and started again" in said
         assert cabinet("cat", "/etc/sirend/sirend.yaml") == kept
         assert len(cabinet("ls", "/opt/sirend-versions").split()) == 1
-        assert "needs shtab" in cabinet("/opt/sirend/bin/sirend", "completion", "bash", check=False)
+        assert "needs shtab" in cabinet("sirend", "completion", "bash", check=False)
 
         # Extras that were asked for once stay.
         install(cabinet, "EXTRAS=completion")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import struct
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,4 +96,48 @@ def test_a_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         UsageError, match=r"--plot needs matplotlib: sudo make install EXTRAS=plot, or make venv EXTRAS=plot"
     ):
-        picture.check()
+        picture.check(Path("a.png"))
+
+
+def test_only_a_png_is_drawn() -> None:
+    with pytest.raises(UsageError, match=r"--plot a.jpg: the picture is a PNG; name it a.png"):
+        picture.check(Path("a.jpg"))
+    picture.check(Path("/dev/null"))
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "first", "last"),
+    [
+        (0, 150, "0:00", "2:30"),
+        (0, 3_600, "0:00", "60:00"),
+        (0, 86_400, "0:00", "24:00"),
+        (7_200, 10_000, "2:00", "2:45"),
+    ],
+)
+def test_a_long_recording_has_few_ticks_at_whole_times(start_s: float, end_s: float, first: str, last: str) -> None:
+    ticks = picture.ticks_between(start_s, end_s)
+    assert 4 <= len(ticks) <= picture.MOST_TICKS + 1
+    assert [picture.time_text(ticks[0], end_s), picture.time_text(ticks[-1], end_s)] == [first, last]
+
+
+def test_a_night_of_calls_is_drawn_with_few_labels_and_an_hour_by_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    strip = Strip("night.wav", 9_000.0, RULES)
+    column = np.ones(257, dtype=np.float32)
+    strip.columns = [column] * round(9_000.0 * SAMPLE_RATE_HZ / strip.column_samples)
+    strip.end_s = 9_000.0
+    for at_s in range(100, 9_000, 20):
+        strip.events += [event(at_s, CallState.APPROACHING), event(at_s + 10, CallState.CLEAR)]
+        end = Samples(at_s * SAMPLE_RATE_HZ)
+        strip.observe(Score(end, "main", 0.8, -20.0), Track(end, "main", 0.7, end, -20.0, Motion.UNKNOWN))
+    labels: list[str] = []
+    monkeypatch.setattr(picture, "_label", lambda _axis, _at_s, _side, text: labels.append(text))
+    assert picture.png([strip], "m")[:4] == b"\x89PNG"
+    assert 20 < len(labels) < 70, "as many as there is room for, of 890"
+    hours = strip.hours()
+    assert [(hour.start_s, hour.end_s) for hour in hours] == [(0.0, 3_600.0), (3_600.0, 7_200.0), (7_200.0, 9_000.0)]
+    assert [len(hour.traces["main"].end_s) for hour in hours] == [175, 180, 90]
+    assert sum(len(hour.columns) for hour in hours) == len(strip.columns)
+    labels.clear()
+    assert picture.png([hours[2]], "m")[:4] == b"\x89PNG"
+    assert labels[0] == "approaching, 2:00"
+    assert strip_of(10).hours() == []

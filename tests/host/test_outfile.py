@@ -52,15 +52,6 @@ def test_bytes_may_follow_text(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"text\xff\x00"
 
 
-def test_a_missing_folder_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "none" / "a.csv"
-    with pytest.raises(DeviceError) as caught, OutFile(path):
-        pass
-    assert str(caught.value) == (
-        f"{path}: cannot be written: No such file or directory; free some space or name another file"
-    )
-
-
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_a_full_disk_is_told_whether_it_shows_early_or_late(size: int) -> None:
     with pytest.raises(DeviceError) as caught, OutFile(Path("/dev/full")) as out:
@@ -69,3 +60,9 @@ def test_a_full_disk_is_told_whether_it_shows_early_or_late(size: int) -> None:
         "/dev/full: cannot be written: No space left on device; free some space or name another file"
     )
     assert Path("/dev/full").is_char_device()
+
+
+def test_a_missing_folder_is_called_missing(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "a.csv"
+    with pytest.raises(DeviceError, match=f"{path}: the folder {path.parent} is missing; make it, or name another"):
+        OutFile(path).__enter__()

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from tests.observe.test_snapshot import events
@@ -135,3 +135,15 @@ def test_the_tail_is_the_latest_events_of_both_files(journal: Path) -> None:
     assert [event["seq"] for event in tail(journal, size - 1)] == [4], "a line that is cut off is none"
     with pytest.raises(InputError, match="there is no journal"):
         tail(journal.with_name("none"), 100)
+
+
+def test_who_may_not_read_it_is_told_of_sudo(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(InputError, match=r"events.jsonl.1: you may not read it; use sudo"):
+        list(read(journal, []))
+    with pytest.raises(InputError, match=r"events.jsonl: you may not read it; use sudo"):
+        tail(journal, 100)

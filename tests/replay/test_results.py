@@ -12,7 +12,7 @@ from sirend.call.event import Event, to_json
 from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
 from sirend.errors import DeviceError
-from sirend.replay.results import Results
+from sirend.replay.results import STDOUT, Results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,3 +96,14 @@ def test_a_reader_that_goes_away_is_no_error(monkeypatch: pytest.MonkeyPatch, tm
                 results.publish(EVENT)
             assert not alone.are_wanted
             assert together.are_wanted
+
+
+def test_scores_can_go_to_the_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Results(tmp_path / "e", STDOUT) as results:
+        results.begin()
+        results.observe("a.wav", Score(Samples(36_000), "main", 0.5, -31.0))
+        results.discard()
+    assert (
+        capsys.readouterr().out == "source,approach,window_end_s,score,level_dbfs\na.wav,main,2.250,0.500000,-31.00\n"
+    )
+    assert not (tmp_path / "-").exists()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 from functools import partial
@@ -52,9 +53,14 @@ def replay(args: argparse.Namespace) -> int:
     """Send recordings through the pipeline."""
     from sirend.config import load as config
     from sirend.replay.replay import Wishes
+    from sirend.replay.results import STDOUT
 
+    if args.scores == STDOUT and args.events == "-":
+        raise UsageError("--events - and --scores - are both the standard output: name a file for one of them")
+    # Events go to the standard output unless the scores do.
+    events = args.events or (os.devnull if args.scores == STDOUT else "-")
     wishes = Wishes(
-        events=None if args.events == "-" else Path(args.events),
+        events=None if events == "-" else Path(events),
         scores=args.scores,
         plot=args.plot,
         is_mqtt=args.mqtt,
@@ -88,7 +94,7 @@ def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
     outputs = [path for path in (wishes.events, wishes.scores, wishes.plot) if path is not None]
     for index, path in enumerate(outputs):
         others = [*outputs[:index], *map(Path, names)]
-        if not is_other(path) and path.resolve() in [other.resolve() for other in others]:
+        if str(path) != "-" and not is_other(path) and path.resolve() in [other.resolve() for other in others]:
             raise UsageError(f"{path} is named twice: writing it would destroy what else it is for")
 
 

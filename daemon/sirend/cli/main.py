@@ -146,9 +146,16 @@ def _add_replay(made: Parser) -> None:
         default="max",
         help="realtime takes as long as the recording (default: max)",
     )
-    made.add_argument("--events", metavar="FILE", default="-", help="JSON Lines; - is the standard output (default)")
-    made.add_argument("--scores", type=Path, metavar="FILE", help="CSV, one row a window and approach")
-    made.add_argument("--plot", type=Path, metavar="FILE.png", help="a picture of what was heard and called")
+    made.add_argument(
+        "--events", metavar="FILE", help="JSON Lines; - is the standard output (default, unless --scores takes it)"
+    )
+    made.add_argument(
+        "--scores", type=Path, metavar="FILE", help="CSV, one row a window and approach; - is the standard output"
+    )
+    made.add_argument(
+        "--plot", type=Path, metavar="FILE.png",
+        help="a picture of what was heard and called; over an hour, FILE-h01.png and so on as well",
+    )  # fmt: skip
     made.add_argument("--mqtt", action="store_true", help="publish the events to the configured broker as well")
     made.add_argument(
         "--start",

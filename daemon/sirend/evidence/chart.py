@@ -6,6 +6,7 @@ Only ``check`` and ``png`` import matplotlib.
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ import sirend
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.pitch import HIGH_HZ
 from sirend.errors import UsageError
-from sirend.evidence.chart_data import FRAME
+from sirend.evidence.chart_data import COLUMNS, FRAME
 from sirend.evidence.drive import Span, lead, told
+from sirend.host.files import is_other
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sirend.evidence.chart_data import Call, Strip
     from sirend.evidence.drive import Drive
@@ -28,8 +31,11 @@ TOP_HZ = 5_000
 """Sirens and their strong harmonics lie below."""
 MOST_STRIPS = 8
 """Recordings that fit in one picture."""
-MINUTES_S = 120.0
-"""Length from which times are shown in minutes."""
+MINUTES_S, HOURS_S = 120.0, 7200.0
+"""Lengths from which times are shown in minutes and in hours."""
+MOST_TICKS = 12
+LABEL_ROOM = 0.015
+"""Share of the width that a label along a line needs; one that has less is left out, its line stays."""
 CALL_COLOUR = "#d62728"
 SIREN_COLOUR = "#f2b134"
 TRUTH_COLOUR = "#1f6f8b"
@@ -44,8 +50,10 @@ ROOM = 0.07
 """Share of the width that a word needs."""
 
 
-def check() -> None:
-    """Raise ``UsageError`` when matplotlib is not installed, before an hour is spent on a replay."""
+def check(path: Path) -> None:
+    """Raise ``UsageError``, before an hour is spent, where no picture can be drawn, or none that ``path`` names."""
+    if path.suffix.lower() != ".png" and not is_other(path):
+        raise UsageError(f"--plot {path}: the picture is a PNG; name it {path.with_suffix('.png')}")
     try:
         import matplotlib  # noqa: F401, ICN001, PLC0415  an extra
     except ImportError as error:
@@ -77,7 +85,7 @@ def png(strips: Sequence[Strip], model: str) -> bytes:
 
 def _draw(strip: Strip, axes: dict[str, Any]) -> None:
     """Draw one recording: its panels above each other, with one time below all."""
-    calls = list(strip.calls())
+    calls = [call for call in strip.calls() if call.end_s >= strip.start_s and call.start_s <= strip.end_s]
     name = strip.name.encode(errors="replace").decode()  # file names need not be text
     title = f"{name}: {len(calls)} {'call' if len(calls) == 1 else 'calls'}"
     axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
@@ -86,28 +94,39 @@ def _draw(strip: Strip, axes: dict[str, Any]) -> None:
     _draw_traces(strip, axes["scores"], axes["levels"])
     _draw_decisions(strip, calls, axes["decisions"])
     if strip.drive is not None:
-        _draw_drive(strip.drive, axes, is_long=strip.end_s > MINUTES_S)
+        _draw_drive(strip.drive, axes, strip.end_s)
         title = f"{title}; {told(lead(strip.drive, map(Span.of, calls)))}"
         axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
-    is_long = strip.end_s > MINUTES_S
-    axes["decisions"].set_xlabel(f"time since the recording began ({'min:s' if is_long else 's'})")
+    unit = "h:min" if strip.end_s > HOURS_S else "min:s" if strip.end_s > MINUTES_S else "s"
+    axes["decisions"].set_xlabel(f"time since the recording began ({unit})")
     for place in axes.values():
-        place.set_xlim(0.0, max(strip.end_s, 1.0))
-        if is_long:
-            place.xaxis.set_major_formatter(lambda at_s, _: _time(at_s, in_minutes=True))
+        place.set_xlim(strip.start_s, max(strip.end_s, strip.start_s + 1.0))
+        if strip.end_s > MINUTES_S:
+            place.set_xticks(ticks_between(strip.start_s, strip.end_s))
+            place.xaxis.set_major_formatter(lambda at_s, _: time_text(at_s, strip.end_s))
         place.tick_params(labelbottom=place is axes["decisions"])
-    for call in calls:
+    room_s = LABEL_ROOM * (strip.end_s - strip.start_s)
+    labelled_s = -math.inf
+    for call in sorted(calls, key=lambda call: call.start_s):
         for place in axes.values():
             place.axvline(call.start_s, color=CALL_COLOUR, linewidth=1.2)
             place.axvline(call.end_s, color=CALL_COLOUR, linewidth=1.2, linestyle="--")
         for panel in ("pitch", "scores", "levels"):
             axes[panel].axvspan(call.start_s, call.end_s, color=CALL_COLOUR, alpha=0.18, linewidth=0.0)
         where = f" on {call.start.approach}" if len(strip.traces) > 1 else ""
-        began = f"approaching{where}, {_time(call.start_s, in_minutes=is_long)}"
-        _label(axes["spectrum"], call.start_s, "left", began)
-        if call.end is not None:
-            ended = f"cleared: {call.end.reason}, {_time(call.end_s, in_minutes=is_long)}"
-            _label(axes["spectrum"], call.end_s, "right", ended)
+        if call.start_s - labelled_s >= room_s:
+            labelled_s = call.start_s
+            _label(
+                axes["spectrum"], call.start_s, "left", f"approaching{where}, {time_text(call.start_s, strip.end_s)}"
+            )
+        if call.end is not None and call.end_s - labelled_s >= 2.0 * room_s:
+            labelled_s = call.end_s
+            _label(
+                axes["spectrum"],
+                call.end_s,
+                "right",
+                f"cleared: {call.end.reason}, {time_text(call.end_s, strip.end_s)}",
+            )
 
 
 def _draw_spectrum(strip: Strip, axis: Any) -> None:  # noqa: ANN401  matplotlib's own types need it installed
@@ -117,12 +136,15 @@ def _draw_spectrum(strip: Strip, axis: Any) -> None:  # noqa: ANN401  matplotlib
         return
     power_db = 10.0 * np.log10(np.stack(strip.columns, axis=1) + 1e-12)
     shown = power_db[: FRAME * TOP_HZ // SAMPLE_RATE_HZ]
+    many = max(1, shown.shape[1] // COLUMNS)
+    column_s = many * strip.column_samples / SAMPLE_RATE_HZ
+    shown = shown[:, : shown.shape[1] // many * many].reshape(len(shown), -1, many).max(axis=2)
     low, high = np.percentile(shown, [20.0, 99.8])
     axis.imshow(
         shown,
         origin="lower",
         aspect="auto",
-        extent=(0.0, shown.shape[1] * strip.column_samples / SAMPLE_RATE_HZ, 0.0, TOP_HZ / 1000.0),
+        extent=(strip.start_s, strip.start_s + shown.shape[1] * column_s, 0.0, TOP_HZ / 1000.0),
         cmap="magma",
         vmin=low,
         vmax=max(high, low + 10.0),
@@ -171,7 +193,7 @@ def _draw_decisions(strip: Strip, calls: Sequence[Call], axis: Any) -> None:  # 
         axis.broken_barh(heard, (lane + 0.1, 0.4), facecolor=SIREN_COLOUR, hatch="////", edgecolor="#8a5a00", zorder=2)
         axis.broken_barh(called, (lane + 0.5, 0.4), facecolor=CALL_COLOUR, zorder=2)
         for from_s, until_s, motion in strip.motions(name):
-            if until_s - from_s >= ROOM * strip.end_s:
+            if until_s - from_s >= ROOM * (strip.end_s - strip.start_s):
                 box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
                 middle = (from_s + until_s) / 2.0
                 axis.text(middle, lane + 0.3, motion.value, ha="center", va="center", fontsize=7, bbox=box, zorder=3)
@@ -187,7 +209,7 @@ def _draw_decisions(strip: Strip, calls: Sequence[Call], axis: Any) -> None:  # 
     )
 
 
-def _draw_drive(drive: Drive, axes: dict[str, Any], *, is_long: bool) -> None:
+def _draw_drive(drive: Drive, axes: dict[str, Any], end_s: float) -> None:
     """Draw what is known of a simulated drive: its distance, when it was first audible, when at the stop line."""
     distance = axes["levels"].twinx()
     distance.plot(drive.time_s, drive.distance_m, color=TRUTH_COLOUR, linewidth=1.2)
@@ -199,7 +221,7 @@ def _draw_drive(drive: Drive, axes: dict[str, Any], *, is_long: bool) -> None:
                 place.axvline(at_s, color=TRUTH_COLOUR, linewidth=1.2, linestyle=style)
             box = {"facecolor": TRUTH_COLOUR, "edgecolor": "none", "pad": 1.5}
             axes["pitch"].text(
-                at_s, 0.97 * HIGH_HZ / 1000.0, f"{what}, {_time(at_s, in_minutes=is_long)}", ha="right", va="top",
+                at_s, 0.97 * HIGH_HZ / 1000.0, f"{what}, {time_text(at_s, end_s)}", ha="right", va="top",
                 rotation=90, color="white", fontsize=7, bbox=box, clip_on=True,
             )  # fmt: skip
 
@@ -211,6 +233,16 @@ def _label(axis: Any, at_s: float, side: str, text: str) -> None:  # noqa: ANN40
     axis.text(at_s, top, text, ha=side, va="top", rotation=90, color="white", fontsize=8, bbox=box, clip_on=True)
 
 
-def _time(at_s: float, *, in_minutes: bool) -> str:
-    """Return a time for people."""
-    return f"{int(at_s) // 60}:{int(at_s) % 60:02d}" if in_minutes else f"{at_s:.1f} s"
+def ticks_between(start_s: float, end_s: float) -> list[float]:
+    """Return at most ``MOST_TICKS`` times between, at whole minutes or hours."""
+    steps = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
+    step = next((each for each in steps if (end_s - start_s) / each <= MOST_TICKS), 86_400)
+    return [float(at_s) for at_s in range(math.ceil(start_s / step) * step, math.floor(end_s) + 1, step)]
+
+
+def time_text(at_s: float, end_s: float) -> str:
+    """Return a time for people, as a recording of ``end_s`` needs it."""
+    whole = int(at_s)
+    if end_s > HOURS_S:
+        return f"{whole // 3600}:{whole // 60 % 60:02d}"
+    return f"{whole // 60}:{whole % 60:02d}" if end_s > MINUTES_S else f"{at_s:.1f} s"

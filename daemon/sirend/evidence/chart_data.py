@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
+from copy import copy
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 
 COLUMNS = 1_600
 """Most columns of a spectrogram: as many as the picture has pixels across. A longer recording has wider ones."""
+HOUR_S = 3600.0
+"""What a picture of its own shows of a longer recording."""
+MOST_HOURS = 24
+"""Hours whose columns are as fine as those of one; what is longer has coarser ones, so that memory stays bounded."""
 FRAME = 512
 """Length of a Fourier transform in samples: 32 ms, 31 Hz a bin."""
 
@@ -40,6 +47,13 @@ class Trace:
     evidence: array[float] = field(default_factory=lambda: array("f"))
     level_dbfs: array[float] = field(default_factory=lambda: array("f"))
     motion: list[Motion] = field(default_factory=list)
+
+    def part(self, start_s: float, end_s: float) -> Trace:
+        """Return the windows that end from ``start_s`` until ``end_s``."""
+        kept = slice(bisect_left(self.end_s, start_s), bisect_left(self.end_s, end_s))
+        return Trace(
+            self.end_s[kept], self.score[kept], self.evidence[kept], self.level_dbfs[kept], motion=self.motion[kept]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,11 @@ class PitchTrack:
     _held: Pcm = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     _begin: int = 0
     """Sample that ``_held`` begins with."""
+
+    def part(self, start_s: float, end_s: float) -> PitchTrack:
+        """Return the points from ``start_s`` until ``end_s``."""
+        kept = slice(bisect_left(self.at_s, start_s), bisect_left(self.at_s, end_s))
+        return PitchTrack(self.frames, self.at_s[kept], self.hz[kept], self.strength[kept])
 
     def hear(self, pcm: Pcm) -> None:
         """Take the next float32[n]. A point is the median of its frames that are a tone, if that is half of them."""
@@ -103,7 +122,8 @@ class Strip:
         self.events: list[Event] = []
         self.columns: list[npt.NDArray[np.float32]] = []
         """Power spectra, float32[FRAME // 2 + 1] each, of the average of all channels."""
-        finest = FRAME * max(1, -(-round(duration_s * SAMPLE_RATE_HZ) // (FRAME * COLUMNS)))
+        shown_s = max(min(duration_s, HOUR_S), duration_s / MOST_HOURS)
+        finest = FRAME * max(1, -(-round(shown_s * SAMPLE_RATE_HZ) // (FRAME * COLUMNS)))
         self.column_samples = finest if column_samples is None else column_samples
         self.pitch = PitchTrack(max(1, round(self.column_samples / PITCH_STEP)))
         """Of the average of all channels."""
@@ -111,7 +131,8 @@ class Strip:
         """Scores by approach."""
         self.drive: Drive | None = None
         """What is known of it, where it was simulated."""
-        self.end_s = 0.0
+        self.start_s, self.end_s = 0.0, 0.0
+        """What of the recording is shown, s from its beginning."""
         self._hann = np.hanning(FRAME).astype(np.float32)
         self._held: Pcm = np.zeros(0, dtype=np.float32)
 
@@ -140,6 +161,24 @@ class Strip:
         trace.evidence.append(track.evidence)
         trace.level_dbfs.append(score.level_dbfs)
         trace.motion.append(track.motion)
+
+    def part(self, start_s: float, end_s: float) -> Strip:
+        """Return what there is from ``start_s`` until ``end_s`` of the recording."""
+        made = copy(self)
+        made.start_s, made.end_s = start_s, end_s
+        column_s = self.column_samples / SAMPLE_RATE_HZ
+        made.columns = self.columns[round(start_s / column_s) : round(end_s / column_s)]
+        made.pitch = self.pitch.part(start_s, end_s)
+        made.traces = {name: trace.part(start_s, end_s) for name, trace in self.traces.items()}
+        return made
+
+    def hours(self) -> list[Strip]:
+        """Return its hours, of a recording that is longer than one."""
+        if self.end_s <= HOUR_S:
+            return []
+        return [
+            self.part(hour * HOUR_S, min((hour + 1) * HOUR_S, self.end_s)) for hour in range(ceil(self.end_s / HOUR_S))
+        ]
 
     def calls(self) -> Iterator[Call]:
         """Yield the calls, those that ended first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -78,4 +79,33 @@ class OutFile:
             self.stream.truncate()
 
     def _unusable(self, error: OSError) -> DeviceError:
+        if isinstance(error, FileNotFoundError) and not self._place.parent.is_dir():
+            return DeviceError(f"{self._path}: the folder {self._path.parent} is missing; make it, or name another")
         return DeviceError(f"{self._path}: cannot be written: {error.strerror}; free some space or name another file")
+
+
+class StandardOutput:
+    """The standard output where a file could be: what it got is gone, and nothing of it is taken back."""
+
+    def __enter__(self) -> Self:
+        """Nothing needs opening."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing needs closing."""
+
+    def write(self, text: str) -> None:
+        """Write ``text``; raise ``DeviceError`` when that is impossible, ``BrokenPipeError`` when nobody reads."""
+        try:
+            sys.stdout.write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise DeviceError(f"the standard output cannot be written: {error.strerror}; free some space") from error
+
+    def mark(self) -> int:
+        """Return nothing to go back to."""
+        return 0
+
+    def rewind(self, _mark: int) -> None:
+        """Keep what was written."""

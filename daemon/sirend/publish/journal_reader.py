@@ -62,7 +62,7 @@ def read(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+            raise _unreadable(path, error) from error
         for number, line in enumerate(lines, start=1):
             if (event := _event(line)) is not None:
                 yield event
@@ -88,10 +88,16 @@ def tail(journal: Path, most_bytes: int) -> list[dict[str, Any]]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+            raise _unreadable(path, error) from error
     if not parts:
         raise InputError(f"{journal}: there is no journal; it begins with the first event")
     return [event for part in parts for line in part.splitlines() if (event := _event(line)) is not None]
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    if isinstance(error, PermissionError):
+        return InputError(f"{path}: you may not read it; use sudo")
+    return InputError(f"{path}: cannot be read: {error.strerror}")
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

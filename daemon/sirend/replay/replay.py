@@ -100,13 +100,22 @@ class Replay:
                     raise InputError("\n".join(failures))
             if picture_file is not None:
                 picture_file.write_bytes(picture.png(strips, self._bundle.name))
+        if wishes.plot is not None:
+            self._draw_hours(wishes.plot, strips)
         if failures:
             raise InputError("\n".join(failures))
+
+    def _draw_hours(self, plot: Path, strips: Sequence[Strip]) -> None:
+        """Draw a picture of each hour of a longer recording beside that of the whole: ``night-h01.png`` and so on."""
+        hours = [hour for strip in strips for hour in strip.hours()]
+        for number, hour in enumerate(hours, start=1):
+            with OutFile(plot.with_name(f"{plot.stem}-h{number:02d}{plot.suffix}")) as file:
+                file.write_bytes(picture.png([hour], self._bundle.name))
 
     def _check(self, names: Sequence[str]) -> None:
         """Raise what stands in the way, before an hour is spent."""
         if self._wishes.plot is not None:
-            picture.check()
+            picture.check(self._wishes.plot)
             if len(names) > picture.MOST_STRIPS:
                 raise UsageError(f"--plot shows at most {picture.MOST_STRIPS} files at once, not {len(names)}")
         problems = []

@@ -7,21 +7,22 @@ import io
 import os
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tqdm import tqdm
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
-from sirend.host.outfile import OutFile
+from sirend.host.outfile import OutFile, StandardOutput
 from sirend.publish.sink import JsonLines
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
     from sirend.audio.stream import Score
     from sirend.call.event import Event
 
+STDOUT = Path("-")
 SCORES_HEADER = "source,approach,window_end_s,score,level_dbfs\n"
 
 
@@ -32,12 +33,15 @@ class Results:
     """
 
     def __init__(self, events: Path | None, scores: Path | None) -> None:
-        """Write events to a file, or to the standard output when ``events`` is None, and scores to one if wanted."""
+        """Write events to a file, or to the standard output when ``events`` is None, and scores to one if wanted.
+
+        Scores go to the standard output where ``scores`` is ``STDOUT``.
+        """
         self._events = None if events is None else OutFile(events)
-        self._scores = None if scores is None else OutFile(scores)
+        self._scores = None if scores is None else StandardOutput() if scores == STDOUT else OutFile(scores)
         self._lines: JsonLines | None = None
         self._files = ExitStack()
-        self._marks: list[tuple[OutFile, int]] = []
+        self._marks: list[tuple[OutFile | StandardOutput, int]] = []
 
     def __enter__(self) -> Self:
         """Open the files; raise ``DeviceError`` where that fails."""

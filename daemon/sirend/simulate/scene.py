@@ -324,6 +324,8 @@ def write(scene: Scene, out_wav: Path, renderer: Callable[[Scene], Rendered] = r
     """
     if out_wav.suffix.lower() != ".wav":
         raise UsageError(f"the output '{out_wav}' is not named *.wav")
+    if not out_wav.parent.is_dir():
+        raise DeviceError(f"{out_wav}: the folder {out_wav.parent} is missing; make it, or name another")
     rendered = renderer(scene)
     wav = io.BytesIO()
     soundfile.write(wav, rendered.pcm, RATE_HZ, subtype="PCM_16", format="WAV")

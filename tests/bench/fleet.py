@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tests.bench import figures
 
-from sirend.publish.mqtt.daemon import Backoff
+from sirend.publish.mqtt.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

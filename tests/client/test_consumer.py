@@ -17,6 +17,7 @@ from sirend.call.event import Mode, to_json
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState
 from sirend.client import Call, Consumer, Fault, Keyring, Moment, Topics
+from sirend.publish.mqtt.stamp import Stamp
 
 if TYPE_CHECKING:
     from sirend.call.machine import Transition
@@ -65,6 +66,13 @@ def consumer(key: bytes | None = None, *, online: bool = True, **settings: Any) 
     return made
 
 
+def presence(by: Consumer, state: str, boot_id: str, connection: int, key: bytes | None = None) -> Fault | None:
+    """Let ``by`` take the availability that a run says on a connection; return why it refused."""
+    properties = Stamp("main-5th", boot_id, key).properties("availability", state.encode(), connection)
+    refused = by.take(TOPICS.availability, state.encode(), moment(), properties=dict(properties))
+    return None if refused is None else refused.fault
+
+
 def acted_on(by: Consumer, after_s: float = 0.0) -> tuple[str, str]:
     (call,) = by.effective(moment(after_s))
     assert (call.site, call.approach) == ("main-5th", "main")
@@ -72,10 +80,12 @@ def acted_on(by: Consumer, after_s: float = 0.0) -> tuple[str, str]:
     return call.state, call.reason
 
 
-def refusal(by: Consumer, message: bytes, after_s: float = 0.0, topic: str = TOPIC, **how: bool) -> Fault | None:
+def refusal(
+    by: Consumer, message: bytes, after_s: float = 0.0, topic: str = TOPIC, *, retained: bool = False
+) -> Fault | None:
     """Let ``by`` take ``message``; return why it refused, and check that the refusal was counted."""
     before = dict(by.refused)
-    refused = by.take(topic, message, moment(after_s), **how)
+    refused = by.take(topic, message, moment(after_s), retained=retained)
     if refused is None:
         assert dict(by.refused) == before
         return None
@@ -275,7 +285,7 @@ def test_whatever_is_sent_a_call_is_in_force_only_if_the_daemon_said_so_lately(s
     """An attacker repeats and forges at will; the model is what the daemon itself said last."""
     listening, by = consumer(KEY), scribe(KEY)
     now_s, boot, recorded = 0.0, 1, list[bytes]()
-    is_online, said = True, (CallState.CLEAR, -100.0)
+    said = (CallState.CLEAR, -100.0)
     told: list[Call] = listening.changes(moment())
     for kind, value in steps:
         if kind == "say":
@@ -290,19 +300,128 @@ def test_whatever_is_sent_a_call_is_in_force_only_if_the_daemon_said_so_lately(s
             assert refusal(listening, json.dumps(forged).encode(), now_s) in (Fault.SIGNATURE, Fault.STALE)
         elif kind == "wait":
             now_s += value
-        elif kind == "presence":
-            is_online = value == b"online"
+        elif kind == "presence":  # nobody signed it
             listening.take(TOPICS.availability, value, moment(now_s))
+            listening.take(TOPIC, b"", moment(now_s))
         elif kind == "restart":
+            assert presence(listening, "offline", f"boot-{boot}", 1, KEY) is None  # its will
+            said = (CallState.CLEAR, now_s)
             boot += 1
             now_s += 0.01
             by = scribe(KEY, f"boot-{boot}")
         elif kind == "garbage" and value:
             assert refusal(listening, value, now_s) is not None
         (call,) = listening.effective(moment(now_s))
-        in_force = is_online and said[0] is CallState.APPROACHING and round(now_s - said[1], 3) < 4.999
+        in_force = said[0] is CallState.APPROACHING and round(now_s - said[1], 3) < 4.999
         if abs(now_s - said[1] - 5.0) > 0.01:  # statements are dated to the millisecond
             assert call.is_active == in_force
         told += listening.changes(moment(now_s))
     states = [call.state for call in told]
     assert all(before != after for before, after in pairwise(states))
+
+
+def test_an_offline_speaks_for_its_own_run_and_its_own_connection_only() -> None:
+    """A frozen predecessor's late will, and the recorded will of a connection that was replaced."""
+    listening, by = consumer(KEY), scribe(KEY)
+    assert presence(listening, "online", "boot-1", 3, KEY) is None
+    assert refusal(listening, payload(CALL, by)) is None
+    assert presence(listening, "offline", "boot-0", 9, KEY) is None
+    assert acted_on(listening) == ("approaching", "siren")
+    assert presence(listening, "offline", "boot-1", 2, KEY) is Fault.REPLAYED
+    assert acted_on(listening) == ("approaching", "siren")
+    assert presence(listening, "offline", "boot-1", 3, KEY) is None
+    assert acted_on(listening) == ("clear", "offline")
+    assert refusal(listening, payload(CALL, by, 0.5), 0.5) is None  # a fresh signed state is proof of life
+    assert acted_on(listening, 0.5) == ("approaching", "siren")
+    assert presence(listening, "offline", "boot-1", 3, KEY) is Fault.REPLAYED
+    assert acted_on(listening, 0.5) == ("approaching", "siren")
+
+
+def test_with_a_key_nothing_unsigned_ends_a_call() -> None:
+    for state, properties in (
+        ("offline", {}),
+        ("", {}),
+        ("offline", {"boot_id": "boot-1", "connection": "1"}),
+        ("offline", {"boot_id": "boot-1", "connection": "1", "kid": "0" * 8, "sig": "0" * 64}),
+        ("offline", {"boot_id": "boot-1", "connection": "²", "kid": "0" * 8, "sig": "0" * 64}),
+        ("garbage", {}),
+    ):
+        listening = consumer(KEY)
+        assert refusal(listening, payload(CALL, scribe(KEY))) is None
+        listening.take(TOPICS.availability, state.encode(), moment(), properties=properties)
+        listening.take(TOPIC, b"", moment())
+        assert acted_on(listening) == ("approaching", "siren")
+
+
+def test_without_a_key_the_late_will_of_another_run_does_not_mute_the_site() -> None:
+    listening = consumer(online=False)
+    assert presence(listening, "online", "boot-1", 1) is None
+    assert refusal(listening, payload(CALL)) is None
+    assert presence(listening, "offline", "boot-0", 1) is None
+    assert acted_on(listening) == ("approaching", "siren")
+    assert presence(listening, "offline", "boot-1", 1) is None
+    assert acted_on(listening) == ("clear", "offline")
+
+
+def test_a_spare_daemon_that_comes_and_goes_does_not_end_a_call() -> None:
+    listening, by = consumer(KEY), scribe(KEY)
+    assert presence(listening, "online", "boot-1", 1, KEY) is None
+    assert refusal(listening, payload(CALL, by)) is None
+    spare = scribe(KEY, "spare", after_s=0.2)
+    assert presence(listening, "online", "spare", 1, KEY) is None
+    assert refusal(listening, payload(CLEAR, spare), 0.2) is None
+    assert acted_on(listening, 0.2) == ("approaching", "siren")
+    assert presence(listening, "offline", "spare", 1, KEY) is None
+    assert acted_on(listening, 0.3) == ("approaching", "siren")
+    assert refusal(listening, payload(CLEAR, by, 0.5), 0.5) is None
+    assert acted_on(listening, 0.5)[0] == "clear"
+
+
+def test_a_daemon_whose_clock_is_ahead_calls_no_longer_than_it_says() -> None:
+    listening = consumer(KEY)
+    assert refusal(listening, payload(CALL, scribe(KEY, after_s=59.0))) is None
+    assert acted_on(listening, 4.9) == ("approaching", "siren")
+    assert acted_on(listening, 5.0) == ("clear", "expired")
+
+
+@pytest.mark.parametrize("ahead_s", [59.0, 3600.0])
+def test_after_the_clocks_were_set_back_the_next_run_is_believed(ahead_s: float) -> None:
+    """Both sides' clocks were ``ahead_s`` ahead until the daemon was restarted."""
+    listening = consumer(KEY)
+    then = Moment(NOW + timedelta(seconds=ahead_s), 1000.0)
+    assert listening.take(TOPIC, payload(CALL, scribe(KEY, after_s=ahead_s)), then) is None
+    for after_s in range(1, 12):  # it calls, and says so every second
+        call = payload(CALL, scribe(KEY, "boot-2"), after_s)
+        late = scribe(KEY, "boot-2", after_s=0.0)
+        for _ in range(after_s):
+            call = payload(CALL, late, after_s)
+        listening.take(TOPIC, call, moment(after_s))
+    assert acted_on(listening, 11.5) == ("approaching", "siren")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"at": "9999-01-01T00:00:00.000Z"},
+        {"at": "9999-01-01T00:00:00.000Z", "valid_until": "9999-01-01T00:00:05.000Z"},
+        {"seq": 10**15},
+        {"boot_id": "evil", "seq": 10**15, "at": "2026-11-22T21:04:03.000Z", "valid_until": "2026-11-22T21:04:08.000Z"},
+    ],
+)
+def test_without_a_key_no_single_forgery_locks_the_site_out(changes: dict[str, Any]) -> None:
+    listening, by = consumer(), scribe()
+    listening.take(TOPIC, payload(CLEAR, by), moment())
+    listening.take(TOPIC, json.dumps({**json.loads(payload(CLEAR, by)), **changes}).encode(), moment())
+    for after_s in range(1, 13):
+        listening.take(TOPIC, payload(CALL, by, after_s), moment(after_s))
+    assert acted_on(listening, 12.5) == ("approaching", "siren")
+
+
+def test_what_is_signed_in_canonical_form_is_told_apart_at_a_glance() -> None:
+    listening, by = consumer(KEY), scribe(KEY)
+    call = payload(CALL, by)
+    assert listening.is_genuine(TOPIC, call)
+    for forged in (call.replace(b"approaching", b"clear"), payload(CALL), b"", b"{}", call[:-1], call + b" "):
+        assert not listening.is_genuine(TOPIC, forged)
+    assert not listening.is_genuine(TOPIC, json.dumps(json.loads(call)).encode())  # it has to be looked at
+    assert not consumer().is_genuine(TOPIC, call)

@@ -15,7 +15,7 @@ from sirend.call.event import to_json
 from sirend.call.scribe import Scribe
 from sirend.client import Call, Consumer, Fault, Keyring, Subscription, Topics
 from sirend.config.settings import MqttConfig
-from sirend.publish.mqtt.daemon import Backoff
+from sirend.publish.mqtt.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,9 +24,10 @@ from sirend.cli.pki import Wish
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.config.settings import MqttConfig, TlsConfig
 from sirend.errors import ConfigError
-from sirend.publish.mqtt.daemon import Backoff, Mqtt
+from sirend.publish.mqtt.backoff import Backoff
+from sirend.publish.mqtt.connection import client_id_of
+from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.guest import Delivery
-from sirend.publish.mqtt.session import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -257,7 +258,7 @@ def test_a_broker_that_another_authority_vouches_for_is_not_trusted(fleet: Fleet
 @pytest.mark.parametrize("has_key", [False, True])
 def test_no_site_can_name_another_ones_session(fleet: Fleet, has_key: bool) -> None:
     own = fleet.config("site", "s1")
-    guess = name_of(own, "s2") if has_key else "sirend-s2"  # the only key that the thief has is its own
+    guess = client_id_of(own, "s2") if has_key else "sirend-s2"  # the only key that the thief has is its own
     with sink(fleet.config("site", "s2"), "s2") as victim:
         wait(lambda: victim.counts.connected)
         with sink(replace(own, client_id=guess), "s1") as thief:
@@ -282,11 +283,11 @@ def test_a_replay_and_a_self_test_leave_the_daemon_of_their_site_alone(fleet: Fl
 
 def test_the_name_of_a_daemon_is_its_own_and_stays(fleet: Fleet) -> None:
     config = fleet.config("site", "s1")
-    name = name_of(config, "s1")
+    name = client_id_of(config, "s1")
     assert re.fullmatch("sirend-s1-[0-9a-f]{16}", name)
-    assert name_of(config, "s1") == name
-    assert name_of(replace(config, tls=fleet.tls("site", "s2")), "s1") != name
-    assert name_of(replace(config, client_id="box"), "s1") == "box"
-    assert name_of(MqttConfig(), "s1") == "sirend-s1"
+    assert client_id_of(config, "s1") == name
+    assert client_id_of(replace(config, tls=fleet.tls("site", "s2")), "s1") != name
+    assert client_id_of(replace(config, client_id="box"), "s1") == "box"
+    assert client_id_of(MqttConfig(), "s1") == "sirend-s1"
     with pytest.raises(ConfigError, match=r"nobody\.key: cannot be read: No such file"):
-        name_of(replace(config, tls=fleet.tls("site", "nobody")), "s1")
+        client_id_of(replace(config, tls=fleet.tls("site", "nobody")), "s1")

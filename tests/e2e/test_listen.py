@@ -223,7 +223,8 @@ def test_an_absent_broker_is_waited_for(sirend: Command, broker: Broker) -> None
     with start(sirend) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == (
-            f"sirend: warning: MQTT broker 127.0.0.1:{broker.port}: Connection refused; trying again\n"
+            f"sirend: warning: MQTT broker 127.0.0.1:{broker.port}: cannot be reached: Connection refused; "
+            "trying again until it works\n"
         )
         broker.start()
         with broker.subscribe("nothing") as publisher:
@@ -231,7 +232,7 @@ def test_an_absent_broker_is_waited_for(sirend: Command, broker: Broker) -> None
             assert next(said) == ("clear", "offline")
             subscribed(broker)
             while (line := process.stderr.readline()) != CONNECTED.format(broker.port):
-                assert line.endswith("; trying again\n")
+                assert line.endswith("; trying again until it works\n")
             call(publisher, Site())
             assert next(said) == ("approaching", "siren")
         process.terminate()

@@ -21,7 +21,8 @@ from sirend.client.consumer import Moment
 from sirend.client.statement import StatementError, parse
 from sirend.config.settings import MqttConfig
 from sirend.controller.listen import line_of
-from sirend.publish.mqtt.daemon import Backoff, Mqtt
+from sirend.publish.mqtt.backoff import Backoff
+from sirend.publish.mqtt.daemon import Mqtt
 from sirend.signing import canonical
 
 if TYPE_CHECKING:

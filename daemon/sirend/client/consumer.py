@@ -1,30 +1,33 @@
 """The rules by which a controller reads a site: messages and the time in, the effective call out. Pure.
 
-A call is in force only while the daemon is online, the statement is fresh by both clocks, and nothing newer was said.
+A call is in force only while the statement is fresh by both clocks and its run of the daemon said nothing newer. With a
+key, a fresh signed state is itself the proof of life; without one, ``availability`` must be ``online`` as well.
 Everything else is clear.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from sirend.call.state import CallState
-from sirend.client.statement import Fault, Statement, StatementError, parse
+from sirend.client.presence import Presence, is_signed
+from sirend.client.runs import CLOCKS_DIFFER, LONGEST_VALIDITY, Runs
+from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sirend.client.keyring import Keyring
+    from sirend.client.runs import Held
+    from sirend.client.statement import Statement
     from sirend.publish.mqtt.topics import Topics
-
-_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
-LONGEST_VALIDITY = timedelta(seconds=65.0)
-"""A statement that claims to be valid for longer than ``call.valid_for_s`` can be (60 s) is none of ours; 5 s are for
-clocks that differ."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +78,6 @@ class Refusal:
         return f"{self.topic}: {self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """The last statement of an approach, and the monotonic time, s, from which it does not count."""
-
-    statement: Statement
-    deadline_s: float
-
-
 @dataclass(slots=True)
 class Consumer:
     """What is known of a site. Not for several threads at once."""
@@ -94,102 +89,129 @@ class Consumer:
     """With keys, only what one of them signed counts."""
     rehearsal: bool = False
     """Whether advisory and replayed calls count, to try a controller out."""
-    _is_online: bool = False
-    _held: dict[str, _Held] = field(default_factory=dict)
-    _boot_id: str = ""
-    _latest_at: datetime = _LONG_AGO
-    _seqs: dict[str, int] = field(default_factory=dict)
+    heard_s: float = -math.inf
+    """Monotonic time, s, of the last word of the site that counted."""
+    _presence: Presence = field(init=False)
+    _runs: Runs = field(init=False)
     _refused: Counter[Fault] = field(default_factory=Counter)
     _told: dict[str, tuple[CallState, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing known."""
+        self._presence = Presence(self.topics.site, self.keys)
+        self._runs = Runs(is_keyed=self.keys is not None)
 
     @property
     def refused(self) -> Mapping[Fault, int]:
         """Messages refused since the beginning, by kind."""
         return self._refused
 
-    def take(self, topic: str, payload: bytes, now: Moment, *, retained: bool = False) -> Refusal | None:
+    def is_genuine(self, topic: str, payload: bytes, properties: Mapping[str, str] = NOTHING) -> bool:
+        """Return whether a message is surely the daemon's own; cheap. Without a key it never is."""
+        if self.keys is None or len(payload) > LARGEST_BYTES:
+            return False
+        kind = {self.topics.availability: "availability", self.topics.health: "health"}.get(topic)
+        if kind is None:
+            return self.keys.vouches_for(payload)
+        return is_signed(self.topics.site, kind, payload, properties, self.keys)
+
+    def crowded_out(self, topic: str) -> Refusal:
+        """Count a message that nobody had the time to look at."""
+        self._refused[Fault.CROWDED_OUT] += 1
+        return Refusal(Fault.CROWDED_OUT, topic, "too many messages that nobody signed")
+
+    def take(
+        self,
+        topic: str,
+        payload: bytes,
+        now: Moment,
+        *,
+        retained: bool = False,
+        properties: Mapping[str, str] = NOTHING,
+    ) -> Refusal | None:
         """Take a message of the broker; return why it was refused, if it was.
 
-        ``retained`` tells that the broker repeats what it keeps, which it does after every subscription.
+        ``retained`` tells that the broker repeats what it keeps, which it does after every subscription; ``properties``
+        are the user properties of MQTT 5.
         """
         try:
-            self._take(topic, payload, now, retained=retained)
+            self._take(topic, payload, now, retained=retained, properties=properties)
         except StatementError as error:
             self._refused[error.fault] += 1
             return Refusal(error.fault, topic, str(error))
         return None
 
-    def _take(self, topic: str, payload: bytes, now: Moment, *, retained: bool) -> None:
-        if topic == self.topics.availability:
-            self._is_online = payload == b"online"
-            if payload not in (b"online", b"offline", b""):
-                raise StatementError(Fault.MALFORMED, "it is neither online nor offline: taken as offline")
-            return
+    def _take(self, topic: str, payload: bytes, now: Moment, *, retained: bool, properties: Mapping[str, str]) -> None:
         approach = self.topics.approach_of(topic)
         if approach is None:
+            self._take_presence(topic, payload, now, properties)
             return
         if approach not in self.approaches:
             raise StatementError(Fault.UNKNOWN_APPROACH, "nothing here is mapped to this approach")
-        if not payload:  # the daemon took its state from the broker: nothing is known
-            self._held.pop(approach, None)
+        if not payload:  # the daemon took its state from the broker: nothing is known; with a key nobody signed that
+            if self.keys is None:
+                self._runs.forget(approach)
             return
         statement = parse(payload)
-        held = self._held.get(approach)
-        if retained and held is not None and statement == held.statement:
+        if retained and any(held.statement == statement for held in self._runs.of(approach)):
             return
         self._judge(statement, approach, now)
-        if statement.boot_id != self._boot_id:
-            self._boot_id = statement.boot_id
-            self._seqs.clear()
-        self._latest_at = max(self._latest_at, statement.at)
-        self._seqs[approach] = statement.seq
-        left_s = (statement.valid_until - now.utc).total_seconds()
-        self._held[approach] = _Held(statement, now.mono_s + left_s)
+        self._runs.believe(statement, approach, now.utc, now.mono_s)
+        self.heard_s = now.mono_s
+        if self.keys is not None:
+            self._presence.is_online = True
+
+    def _take_presence(self, topic: str, payload: bytes, now: Moment, properties: Mapping[str, str]) -> None:
+        """Take ``availability``, and ``health`` as a sign of life: with a key, a signed one."""
+        if topic == self.topics.availability:
+            ended = self._presence.take(payload, properties)
+            if ended is not None:
+                self._runs.end(ended)
+        elif topic != self.topics.health or (
+            self.keys is not None and not is_signed(self.topics.site, "health", payload, properties, self.keys)
+        ):
+            return
+        self.heard_s = now.mono_s
 
     def _judge(self, statement: Statement, approach: str, now: Moment) -> None:
         """Raise ``StatementError`` when ``statement`` must not count."""
         if (statement.site, statement.approach) != (self.topics.site, approach):
             raise StatementError(Fault.ELSEWHERE, "it speaks of another site or approach")
-        if statement.valid_until > now.utc + LONGEST_VALIDITY:
+        is_ahead = statement.valid_until > now.utc + LONGEST_VALIDITY + CLOCKS_DIFFER
+        if is_ahead or statement.valid_until - statement.at > LONGEST_VALIDITY:
             raise StatementError(Fault.TOO_LONG, "it claims to be valid for too long")
         if self.keys is not None and not self.keys.signed(statement.payload):
             raise StatementError(Fault.SIGNATURE, "its signature is missing or wrong")
-        # Whoever records signed statements can repeat them: numbers grow within a run, and an earlier run is over.
-        # A new run is told by its time: were it by its name alone, one old message would lock the living daemon out.
-        if statement.boot_id == self._boot_id:
-            is_repeated = statement.seq <= self._seqs.get(approach, 0)
-        else:
-            is_repeated = statement.at <= self._latest_at
-        if is_repeated:
-            raise StatementError(Fault.REPLAYED, "it was said before")
-        # A clear stands until something else is said, so its age is no fault; but it must not end another run's call.
-        is_foreign = bool(self._boot_id) and statement.boot_id != self._boot_id
-        if statement.valid_until < now.utc and (statement.state is CallState.APPROACHING or is_foreign):
-            raise StatementError(Fault.STALE, "it is stale")
+        self._runs.judge(statement, approach, now.utc, now.mono_s)
 
     def effective(self, now: Moment) -> list[Call]:
         """Return what is to be acted on at each approach, in their order."""
         return [self._effective(approach, now) for approach in self.approaches]
 
     def _effective(self, approach: str, now: Moment) -> Call:
-        held = self._held.get(approach)
-        statement = None if held is None else held.statement
-        state, reason = CallState.CLEAR, ""
-        if not self._is_online:
+        """Return the newest call that is in force; where there is none, why not, by what was said last."""
+        known = sorted(self._runs.of(approach), key=lambda held: held.order, reverse=True)
+        verdicts = [(self._verdict(held, now), held.statement) for held in known]
+        for reason, statement in verdicts:
+            if reason is None:
+                return Call(self.topics.site, approach, CallState.APPROACHING, statement.reason, now.utc, statement)
+        reason, last = verdicts[0] if verdicts else ("unknown", None)
+        if not self._presence.is_online:
             reason = "offline"
-        elif held is None or statement is None:
-            reason = "unknown"
-        elif statement.state is CallState.CLEAR:
-            reason = statement.reason
-        elif now.mono_s >= held.deadline_s or now.utc >= statement.valid_until:
-            reason = "expired"
-        elif statement.mode == "replay" and not self.rehearsal:
-            reason = "replay"
-        elif statement.advisory and not self.rehearsal:
-            reason = "advisory"
-        else:
-            state, reason = CallState.APPROACHING, statement.reason
-        return Call(self.topics.site, approach, state, reason, now.utc, statement)
+        return Call(self.topics.site, approach, CallState.CLEAR, reason or "unknown", now.utc, last)
+
+    def _verdict(self, held: Held, now: Moment) -> str | None:
+        """Return why what is held is no call in force, or None when it is one."""
+        statement = held.statement
+        if held.is_over or (self.keys is None and not self._presence.is_online):
+            return "offline"
+        if statement.state is CallState.CLEAR:
+            return statement.reason
+        if not held.is_fresh(now.utc, now.mono_s):
+            return "expired"
+        if statement.mode == "replay" and not self.rehearsal:
+            return "replay"
+        return "advisory" if statement.advisory and not self.rehearsal else None
 
     def changes(self, now: Moment) -> list[Call]:
         """Return the calls that differ from what was returned before: each change of an approach once.

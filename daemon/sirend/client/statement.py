@@ -37,6 +37,8 @@ class Fault(StrEnum):
     REPLAYED = "replayed"
     """Said before: its number does not grow, or its run of the daemon is over."""
     STALE = "stale"
+    CROWDED_OUT = "crowded_out"
+    """Nobody looked at it: too many came at once, and none of the rest was signed."""
 
 
 class StatementError(Exception):
@@ -89,6 +91,9 @@ def parse(payload: bytes) -> Statement:
         raise _malformed("mode")
     if found.get("advisory", True) is not True:
         raise _malformed("advisory")
+    at, valid_until = _utc(found, "at"), _utc(found, "valid_until")
+    if valid_until < at:
+        raise _malformed("valid_until")
     return Statement(
         site=_name(found, "site"),
         approach=_name(found, "approach"),
@@ -97,8 +102,8 @@ def parse(payload: bytes) -> Statement:
         event_id=_text(found, "event_id"),
         boot_id=_text(found, "boot_id"),
         seq=seq,
-        at=_utc(found, "at"),
-        valid_until=_utc(found, "valid_until"),
+        at=at,
+        valid_until=valid_until,
         mode="live" if mode == "live" else "replay",
         advisory="advisory" in found,
         payload=found,

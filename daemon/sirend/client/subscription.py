@@ -1,81 +1,85 @@
-"""The way from the broker to the consumer: one thread that keeps a connection, and a lock around the consumer."""
+"""The way from the broker to the consumer: a session that keeps a connection, and a lock around the consumer."""
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from paho.mqtt.enums import MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
 from sirend.client.consumer import Moment
-from sirend.errors import SirendError
-from sirend.publish.mqtt.daemon import Backoff
+from sirend.publish.mqtt.backoff import Backoff
 from sirend.publish.mqtt.outbox import Message
-from sirend.publish.mqtt.session import Connection, new_client
-from sirend.publish.mqtt.thread import Talker
+from sirend.publish.mqtt.session import Session
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Sequence
 
-    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.reasoncodes import ReasonCode
 
     from sirend.client.consumer import Call, Consumer, Refusal
     from sirend.client.statement import Fault
     from sirend.config.settings import MqttConfig
+    from sirend.publish.mqtt.connection import Incoming
 
 _log = logging.getLogger(__name__)
 
-LARGEST_PACKET = 65_536
-"""Bytes; the broker is asked to keep larger ones to itself."""
 MOST_WAITING = 64
-"""Acknowledgements that may wait for the broker; older ones make room, for only the newest says how things are."""
+"""Acknowledgements that may wait for the broker, and messages that nobody has signed and nobody looked at yet."""
 QUIET_S = 10.0
 """Refusals of one kind are logged at most this often: whoever can publish must not be able to fill a disk."""
-_ANSWER_S = 5.0
-_STABLE_S = 10.0
+SILENCE_S = 90.0
+"""A site says how it is every 30 s; one that is silent for three times as long is told of."""
+BACKOFF = Backoff(cap_s=3.0)
+"""Who listens cannot know that a call waits at the broker, so it is never away for long."""
+_CLOSE_S = 1.2
 
 
 class Subscription:
     """Feeds a consumer from the broker while the ``with`` block lasts. A missing broker is waited for."""
 
+    listens_first = True
+
     def __init__(self, config: MqttConfig, consumer: Consumer, *, backoff: Backoff | None = None) -> None:
         """Prepare to follow the site of ``consumer``; raise ``ConfigError`` when a secret or certificate is missing."""
-        self._config = config
         self._consumer = consumer
-        self._backoff = backoff or Backoff()
         # Never the daemon's own name, which the same file may hold: the two would throw each other out.
-        self._name = f"{config.client_id}-listen" if config.client_id else f"sirend-listen-{uuid.uuid4()}"
-        self._protocol = MQTTProtocolVersion.MQTTv5
+        name = f"{config.client_id}-listen" if config.client_id else f"sirend-listen-{uuid.uuid4()}"
         self._lock = threading.Lock()
         self._news = threading.Event()
-        self._closing = threading.Event()
         self._outgoing: deque[Message] = deque(maxlen=MOST_WAITING)
+        self._doubtful: deque[Incoming] = deque()
         self._logged: dict[Fault, float] = {}
-        self._talker = Talker("sirend-client", self._run)
-        self._is_connected = False
-        new_client(config, self._name, self._protocol)
+        self._subscribed_at = math.inf
+        self._silence: str | None = None
+        self._session = Session(config, name, self, name="sirend-client", backoff=backoff or BACKOFF)
 
     @property
     def is_connected(self) -> bool:
         """Whether the broker has taken the subscription and not gone since."""
-        return self._is_connected
+        return self._session.is_subscribed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be published."""
+        return self._session.is_open
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be heard, or that nothing is heard; None when all is well."""
+        return self._session.problem or self._silence
 
     def __enter__(self) -> Self:
         """Start the network thread."""
-        self._talker.start()
+        self._session.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Send what waits and disconnect; takes 2 s at most."""
-        self._closing.set()
-        self._talker.stir()
-        self._talker.join(2.0)
+        self._session.close(_CLOSE_S)
 
     def changes(self, timeout_s: float) -> list[Call]:
         """Wait for a message, at most ``timeout_s``; return what changed, also by the mere passing of time."""
@@ -92,95 +96,116 @@ class Subscription:
     def publish(self, topic: str, payload: bytes, valid_for_s: float) -> None:
         """Queue a message that is dropped when it cannot be delivered within ``valid_for_s``; return at once."""
         self._outgoing.append(Message(topic, payload, retain=False, deadline=time.monotonic() + valid_for_s))
-        self._talker.stir()
+        self._session.wake()
+
+    # What follows is the session's: it comes on the network thread.
 
     @property
-    def _place(self) -> str:
-        return f"MQTT broker {self._config.host}:{self._config.port}"
+    def is_urgent(self) -> bool:
+        """Whether a call is in force, whose end or continuation must be heard."""
+        return any(call.is_active for call in self.effective())
 
-    def _run(self, wake: socket.socket) -> None:
-        failures = 0
-        with wake:
-            while not self._closing.is_set():
-                began_at = time.monotonic()
-                try:
-                    self._follow(wake)
-                except (OSError, ValueError, SirendError) as error:
-                    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-                    _log.warning("%s: %s; trying again", self._place, said)
-                except Exception:  # noqa: BLE001  a bug must not end the subscription; the calls expire meanwhile
-                    _log.exception("%s: the connection failed by a bug; trying again", self._place)
-                failures = 0 if time.monotonic() - began_at > _STABLE_S else failures + 1
-                self._closing.wait(self._backoff.delay_s(failures))
+    @property
+    def has_more(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._outgoing)
 
-    def _follow(self, wake: socket.socket) -> None:
-        """Connect, subscribe and listen until the connection ends."""
-        client = new_client(self._config, self._name, self._protocol)
-        client.on_message = self._on_message
-        connection = Connection(client, wake)
-        properties = None
-        if self._protocol is MQTTProtocolVersion.MQTTv5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = LARGEST_PACKET
-        client.connect(self._config.host, self._config.port, self._config.keepalive_s, properties=properties)
-        answer_by = time.monotonic() + _ANSWER_S
-        while connection.answer is None and connection.end is None and not self._closing.is_set():
-            if time.monotonic() > answer_by:
-                connection.drop("accepts connections but does not answer")
-            connection.turn(0.2)
-        if not connection.is_accepted:
-            if str(connection.answer) == "Unsupported protocol version":
-                self._protocol = MQTTProtocolVersion.MQTTv311
-            if not self._closing.is_set():
-                _log.warning("%s: %s; trying again", self._place, connection.answer or connection.end)
-            return
+    def topics(self, *, is_5: bool) -> list[tuple[str, int]]:
+        """Return what is followed.
+
+        With MQTT 5 that is every approach, so that one which nothing is mapped to is told. An older broker cannot keep
+        a giant message to itself; one that stands on a topic of nobody would end every connection. States come with QoS
+        0: each is said again every second, and a broker's queue for QoS 1 that a flood has filled takes no more.
+        """
         topics = self._consumer.topics
-        client.subscribe([(topics.availability, 1), (topics.states, 1)])
-        version = "5" if self._protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
-        _log.info("%s: connected with MQTT %s, following %s", self._place, version, topics.states)
-        try:
-            self._is_connected = True
-            while connection.is_accepted and not (self._closing.is_set() and self._is_done(connection)):
-                self._send(connection)
-                connection.turn(0.05 if self._closing.is_set() else 1.0)
-            if connection.is_accepted:
-                connection.leave()
-            else:
-                _log.warning("%s: %s; trying again", self._place, connection.end)
-        finally:
-            self._is_connected = False
+        states = [topics.states] if is_5 else [topics.state(approach) for approach in self._consumer.approaches]
+        return [(topics.availability, 1), *((state, 0) for state in states), (topics.health, 0)]
 
-    def _is_done(self, connection: Connection) -> bool:
-        return not self._outgoing and not connection.unacknowledged
+    def will(self, number: int) -> Message | None:  # noqa: ARG002  nobody waits for a consumer
+        """Return None: nobody waits for a consumer."""
+        return None
 
-    def _send(self, connection: Connection) -> None:
-        while self._outgoing and connection.has_room:
+    def opened(self, number: int, *, is_5: bool) -> str:  # noqa: ARG002  the same on each connection
+        """Return what is followed, for the log."""
+        self._subscribed_at = math.inf
+        return f", following {self._consumer.topics.states}"
+
+    def take(self, now: float) -> Message | None:
+        """Return the next acknowledgement that is still of use."""
+        while self._outgoing:
             message = self._outgoing.popleft()
-            now = time.monotonic()
             if not message.is_stale(now):
-                connection.send(message, now)
-        if connection.waits_since < time.monotonic() - _ANSWER_S:
-            connection.drop("does not acknowledge messages")
-        for message, code in connection.acknowledgements:
-            if code.is_failure:
-                _log.warning("%s: refused a message on %s: %s", self._place, message.topic, code)
-        connection.acknowledgements.clear()
+                return message
+        return None
 
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
+    def sent(self, message: Message, now: float) -> None:
+        """Nothing needs remembering."""
+
+    def too_large(self, message: Message) -> None:
+        """Tell that a message was dropped."""
+        self._session.log(logging.WARNING, f"takes no message as large as that on {message.topic}; dropped")
+
+    def acknowledged(self, message: Message, code: ReasonCode) -> None:
+        """Tell of a message that the broker refused."""
+        if code.is_failure:
+            self._session.log(logging.WARNING, f"refused a message on {message.topic}: {code}")
+
+    def subscribed(self, refused: Sequence[tuple[str, ReasonCode]]) -> str | None:
+        """Return that the broker shows less than a consumer needs; health is only a sign of life."""
+        needed = [(topic, code) for topic, code in refused if topic != self._consumer.topics.health]
+        if needed:
+            return "refused the subscription to " + ", ".join(f"{topic} ({code})" for topic, code in needed)
+        self._subscribed_at = time.monotonic()
+        return None
+
+    def heard(self, message: Incoming) -> None:
+        """Take what is signed at once; the rest waits, and in a flood the oldest of it is only counted."""
+        if self._consumer.is_genuine(message.topic, message.payload, message.properties):
+            self._deliver(message)
             return
+        if len(self._doubtful) >= MOST_WAITING:
+            if self._consumer.keys is None:  # nobody can tell which of them is true
+                self._deliver_doubtful()
+            else:
+                crowded = self._doubtful.popleft()
+                self._log(self._consumer.crowded_out(crowded.topic))
+        self._doubtful.append(message)
+
+    def _deliver_doubtful(self) -> None:
+        while self._doubtful:
+            self._deliver(self._doubtful.popleft())
+
+    def _deliver(self, message: Incoming) -> None:
         with self._lock:
-            refusal = self._consumer.take(topic, bytes(message.payload), Moment.now(), retained=message.retain)
-            count = 0 if refusal is None else self._consumer.refused[refusal.fault]
+            refusal = self._consumer.take(
+                message.topic,
+                message.payload,
+                Moment.now(),
+                retained=message.retained,
+                properties=message.properties,
+            )
         if refusal is not None:
-            self._log(refusal, count)
+            self._log(refusal)
         self._news.set()
 
-    def _log(self, refusal: Refusal, count: int) -> None:
+    def turned(self, now: float) -> None:
+        """Look at what nobody signed, and at how long the site has been silent."""
+        self._deliver_doubtful()
+        silent_s = now - max(self._consumer.heard_s, self._subscribed_at)
+        silence = None
+        if silent_s > SILENCE_S:
+            silence = f"nothing was heard of the site for {SILENCE_S:g} s; it says how it is every 30 s"
+        if silence is not None and self._silence is None:
+            _log.warning("%s: %s", self._session.place, silence)
+        self._silence = silence
+
+    def closed(self, unacknowledged: list[Message]) -> None:  # noqa: ARG002  see below
+        """Forget acknowledgements: the next say how things are then."""
+        self._doubtful.clear()
+
+    def _log(self, refusal: Refusal) -> None:
         """Log a refusal, unless one of its kind was logged just now."""
         now = time.monotonic()
         if now - self._logged.get(refusal.fault, -QUIET_S) >= QUIET_S:
             self._logged[refusal.fault] = now
-            _log.warning("refused %s (%s, %d so far)", refusal, refusal.fault, count)
+            _log.warning("refused %s (%s, %d so far)", refusal, refusal.fault, self._consumer.refused[refusal.fault])

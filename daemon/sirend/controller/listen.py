@@ -37,9 +37,12 @@ class Acknowledgements:
         self._outputs = outputs
         self._said: dict[str, tuple[dict[str, Any], float]] = {}
 
-    def due(self, call: Call) -> bytes | None:
-        """Return the acknowledgement of ``call`` where it differs from the last, or has to be repeated."""
-        about = self._about(call)
+    def due(self, call: Call, problem: str | None = None) -> bytes | None:
+        """Return the acknowledgement of ``call`` where it differs from the last, or has to be repeated.
+
+        ``problem`` is why the listener may hear nothing of the site.
+        """
+        about = self._about(call) | ({} if problem is None else {"problem": problem})
         before, said_at = self._said.get(call.approach, ({}, 0.0))
         is_due = call.is_active and time.monotonic() - said_at >= ACK_S
         if about == before and not is_due:
@@ -126,9 +129,9 @@ def listen(config: Config, consumer: Consumer, say: Callable[[str], None], stop:
                 say(line_of(call))
             for output in outputs.values():
                 output.beat()
-            if config.listen.ack and subscription.is_connected:
+            if config.listen.ack and subscription.is_open:
                 for call in subscription.effective():
-                    ack = acks.due(call)
+                    ack = acks.due(call, subscription.problem)
                     if ack is not None:
                         subscription.publish(consumer.topics.ack(call.approach), ack, ACK_S)
 

@@ -135,11 +135,14 @@ class Service:
         approaches = [approach.name for approach in config.approaches]
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
-        self._mqtt = Mqtt(config.mqtt, config.site, approaches, announcements=discovery(config))
         self._rig = Rig(pickups(config), stop)
         self._clocks = [LiveClock(microphone.arrived) for microphone in self._rig.microphones]
         key_file = config.mqtt.sign_key_file
+        key = None if key_file is None else sign_key(key_file)
         boot_id = str(uuid.uuid4())
+        self._mqtt = Mqtt(
+            config.mqtt, config.site, approaches, announcements=discovery(config), boot_id=boot_id, sign_key=key
+        )
         scribe = Scribe(
             site=config.site,
             boot_id=boot_id,
@@ -148,7 +151,7 @@ class Service:
             clock=self._clocks[0],
             valid_for_s=config.call.valid_for_s,
             advisory=config.call.advisory,
-            sign_key=None if key_file is None else sign_key(key_file),
+            sign_key=key,
         )
         self._scribe = scribe
         self._devices = devices(config, bundle, scribe, self._clocks)

@@ -20,7 +20,8 @@ from sirend.call.clock import LiveClock
 from sirend.call.scribe import Scribe
 from sirend.config.settings import MqttConfig, TlsConfig
 from sirend.errors import ConfigError
-from sirend.publish.mqtt.daemon import Backoff, Counts, Mqtt
+from sirend.publish.mqtt.backoff import Backoff
+from sirend.publish.mqtt.daemon import Counts, Mqtt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,7 +221,7 @@ def test_everything_published_before_a_clean_close_arrives_in_order_before_offli
 
 def test_a_killed_daemon_is_declared_offline_by_its_will(broker: Broker) -> None:
     program = (
-        "import sys, time; from sirend.settings import MqttConfig; from sirend.mqtt import Mqtt\n"
+        "import sys, time; from sirend.config.settings import MqttConfig; from sirend.publish.mqtt.daemon import Mqtt\n"
         "with Mqtt(MqttConfig(port=int(sys.argv[1])), 's', ['main']): time.sleep(600)"
     )
     with broker.subscribe("sirend/s/availability") as subscriber:
@@ -298,7 +299,7 @@ def test_an_event_without_acknowledgement_is_sent_again_after_the_outage(broker:
 def test_a_line_that_is_half_dead_is_given_up_before_its_keepalive(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("sirend.publish.mqtt.daemon._ANSWER_S", 0.3)
+    monkeypatch.setattr("sirend.publish.mqtt.session.ANSWER_S", 0.3)
     with broker.subscribe("sirend/s/main/event") as subscriber, _mqtt(broker.port) as sink:
         _wait(lambda: sink.counts.published == 2)
         broker.signal(signal.SIGSTOP)
@@ -342,7 +343,7 @@ def test_a_broker_that_lost_its_memory_is_told_everything_again(broker: Broker) 
 def test_a_broker_absent_at_the_start_is_waited_for_and_told_of_once(
     make_broker: Callable[..., Broker], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "sirend.publish.mqtt.daemon")
+    caplog.set_level(logging.INFO, "sirend.publish.mqtt")
     broker = make_broker()
     with _mqtt(broker.port) as sink:
         sink.publish(_scribe(valid_for_s=60.0).write(_transition()))

@@ -8,7 +8,8 @@ import pytest
 
 import sirend
 from sirend.config.settings import Approach, CallConfig, Config, HomeAssistantConfig, MqttConfig
-from sirend.publish.mqtt.daemon import Backoff, Mqtt
+from sirend.publish.mqtt.backoff import Backoff
+from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.home_assistant import discovery
 
 if TYPE_CHECKING:

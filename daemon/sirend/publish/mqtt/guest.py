@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from sirend.errors import DeviceError
+from sirend.publish.mqtt.connection import client_id_of
 from sirend.publish.mqtt.daemon import Mqtt
-from sirend.publish.mqtt.session import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Delivery:
         ``name`` tells it from that daemon towards the broker.
         """
         self._place = f"MQTT broker {config.host}:{config.port}"
-        client_id = f"{name_of(config, site)}-{name}"
+        client_id = f"{client_id_of(config, site)}-{name}"
         self._mqtt = Mqtt(replace(config, client_id=client_id), site, approaches, is_guest=True)
 
     def __enter__(self) -> Self:

@@ -24,6 +24,8 @@ class Message:
     retain: bool
     deadline: float | None = None
     """Monotonic time, s, after which it must not be sent; None is never."""
+    properties: tuple[tuple[str, str], ...] = ()
+    """User properties of MQTT 5; an older protocol leaves them out."""
 
     def is_stale(self, now: float) -> bool:
         """Return whether the deadline lies before the monotonic time ``now``."""
@@ -42,6 +44,7 @@ class Outbox:
         self._is_open = False
         self._dropped_expired = 0
         self._dropped_full = 0
+        self._dropped_large = 0
 
     def __len__(self) -> int:
         """Messages that wait in the queue."""
@@ -56,6 +59,15 @@ class Outbox:
     def dropped_full(self) -> int:
         """Messages dropped since the beginning because newer ones needed the room."""
         return self._dropped_full
+
+    @property
+    def dropped_large(self) -> int:
+        """Messages dropped since the beginning because the broker takes none so large."""
+        return self._dropped_large
+
+    def too_large(self) -> None:
+        """Count a message that was taken and cannot be sent to this broker."""
+        self._dropped_large += 1
 
     def put(self, message: Message) -> None:
         """Take a message. A retained one is queued only while a connection stands, for the next begins with it."""

@@ -1,169 +1,368 @@
-"""One connection to an MQTT broker: paho's client driven by hand, without a thread of paho's own."""
+"""The one connection loop, for the daemon, its guests and the consumer: connect, speak, listen, and begin again.
+
+What is said and heard is a ``Party``'s business; how a connection comes about, is judged and lost is decided here.
+Each connection gets a new paho client, so that nothing of the one before is ever sent again behind our back.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import logging
 import math
 import select
-import socket
-import ssl
-from contextlib import suppress
-from dataclasses import astuple
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.enums import MQTTProtocolVersion
 
-from sirend.config.load import secret
-from sirend.errors import ConfigError
+from sirend.errors import SirendError
+from sirend.publish.mqtt.backoff import Backoff, urgent_delay_s
+from sirend.publish.mqtt.connection import Connection, new_client
+from sirend.publish.mqtt.network_thread import NetworkThread
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import socket
+    from collections.abc import Sequence
 
-    from paho.mqtt.client import ConnectFlags, DisconnectFlags
     from paho.mqtt.reasoncodes import ReasonCode
 
     from sirend.config.settings import MqttConfig
+    from sirend.publish.mqtt.connection import Incoming
     from sirend.publish.mqtt.outbox import Message
 
-_WINDOW = 10
-"""Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""
-_CONNECT_S = 5.0
+ANSWER_S = 5.0
+"""A broker that says nothing for so long, to CONNECT, SUBSCRIBE or a message, is tried anew: the line may be dead."""
+STABLE_S = 10.0
+"""A connection that held so long was a good one: the next failure starts the back-off anew."""
+FAREWELL_S = 0.4
+_UNSUPPORTED = "Unsupported protocol version"
+_TURN_S = 0.2
+_SERVING_S = 0.25
+_LEAVING_S = 0.05
+"""How long one turn waits: for CONNACK, while a connection stands, and when it is to end."""
 
 
-def name_of(config: MqttConfig, site: str) -> str:
-    """Return the client identifier of the daemon of ``site``; raise ``ConfigError`` when its key cannot be read.
+class Party(Protocol):
+    """Who speaks and listens over a session. Everything but the reading of properties comes on the network thread."""
 
-    A broker gives the session of a name to whoever comes under it last. With a key for TLS a part of the name is made
-    of that key, so that it stays the same over restarts, but no other site of the broker can know it.
-    """
-    name = config.client_id or f"sirend-{site}"
-    file = None if config.tls is None or config.client_id else config.tls.key_file
-    if file is None:
-        return name
-    try:
-        return f"{name}-{hmac.new(file.read_bytes(), b'sirend client id', hashlib.sha256).hexdigest()[:16]}"
-    except OSError as error:
-        raise ConfigError("mqtt.tls", [f"{file}: cannot be read: {error.strerror}"]) from None
-
-
-def new_client(config: MqttConfig, name: str, protocol: MQTTProtocolVersion, will: Message | None = None) -> Client:
-    """Return a client called ``name`` that is ready to connect; raise ``ConfigError`` when it lacks a secret or key."""
-    client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol, reconnect_on_failure=False)
-    client.connect_timeout = _CONNECT_S
-    client.max_inflight_messages_set(_WINDOW)
-    client.max_queued_messages_set(_WINDOW)
-    if will is not None:
-        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
-    if config.username is not None:
-        client.username_pw_set(config.username, _password(config.password_file))
-    if config.tls is not None:
-        ca, cert, key = (None if file is None else str(file) for file in astuple(config.tls))
-        try:
-            # The empty password keeps OpenSSL from asking for one on the terminal.
-            client.tls_set(ca_certs=ca, certfile=cert, keyfile=key, keyfile_password="")
-        except (OSError, ValueError) as error:
-            raise ConfigError("mqtt.tls", [f"the certificates cannot be used: {error}"]) from None
-    return client
-
-
-def _password(file: Path | None) -> str | None:
-    try:
-        return None if file is None else secret(file).decode()
-    except UnicodeDecodeError:
-        raise ConfigError(str(file), ["the password is not UTF-8 text"]) from None
-
-
-class Connection:
-    """One connection, from CONNECT to its end. It lives on the network thread."""
-
-    def __init__(self, client: Client, wake: socket.socket) -> None:
-        """Follow ``client``, which is about to connect; bytes in ``wake`` mean that there is something to send."""
-        self.answer: ReasonCode | None = None
-        """What the broker said to CONNECT; None until it did."""
-        self.end: str | None = None
-        """Why the connection ended, as a predicate of the broker; None while it stands."""
-        self.acknowledgements: list[tuple[Message, ReasonCode]] = []
-        """What the broker said to messages, to be taken away by the owner."""
-        self._sent: dict[int, tuple[Message, float]] = {}
-        self._client = client
-        self._wake = wake
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
+    listens_first: bool
+    """Whether it subscribes before it speaks; else after what it began with was acknowledged."""
 
     @property
-    def is_accepted(self) -> bool:
-        """Whether the broker took us in and has not let go since."""
-        return self.end is None and self.answer is not None and not self.answer.is_failure
+    def is_urgent(self) -> bool:
+        """Whether a call waits for a connection."""
 
     @property
-    def unacknowledged(self) -> list[Message]:
-        """Messages sent that the broker has said nothing to, oldest first."""
-        return [message for message, _ in self._sent.values()]
+    def has_more(self) -> bool:
+        """Whether something waits to be sent."""
 
-    @property
-    def waits_since(self) -> float:
-        """Monotonic time, s, at which the oldest of these was sent; infinite when there is none."""
-        return min((at for _, at in self._sent.values()), default=math.inf)
+    def topics(self, *, is_5: bool) -> Sequence[tuple[str, int]]:
+        """Return what it listens to now, with the QoS."""
 
-    @property
-    def has_room(self) -> bool:
-        """Whether another message may be sent before the broker acknowledges one."""
-        return len(self._sent) < _WINDOW
+    def will(self, number: int) -> Message | None:
+        """Return what the broker is to say when connection ``number`` breaks."""
 
-    def _on_connect(self, _c: Client, _u: object, _f: ConnectFlags, code: ReasonCode, _p: Properties | None) -> None:
-        self.answer = code
+    def opened(self, number: int, *, is_5: bool) -> str:
+        """Begin connection ``number``; return what is worth a word in the log."""
 
-    def _on_disconnect(
-        self, _c: Client, _u: object, flags: DisconnectFlags, code: ReasonCode, _p: Properties | None
+    def take(self, now: float) -> Message | None:
+        """Return what to send next."""
+
+    def sent(self, message: Message, now: float) -> None:
+        """Hear that a message is on its way."""
+
+    def too_large(self, message: Message) -> None:
+        """Hear that this broker takes no message so large."""
+
+    def acknowledged(self, message: Message, code: ReasonCode) -> None:
+        """Hear what the broker said to a message."""
+
+    def subscribed(self, refused: Sequence[tuple[str, ReasonCode]]) -> str | None:
+        """Hear the answer to SUBSCRIBE; return what is wrong, where it has to be asked for again."""
+
+    def heard(self, message: Incoming) -> None:
+        """Take a message; comes often."""
+
+    def turned(self, now: float) -> None:
+        """Do what is due; comes at least every second of a connection."""
+
+    def closed(self, unacknowledged: list[Message]) -> None:
+        """End the connection."""
+
+
+class Session:
+    """Keeps a connection for a party from ``start`` to ``close``; a missing broker is no error."""
+
+    def __init__(
+        self, config: MqttConfig, client_id: str, party: Party, *, name: str, backoff: Backoff | None = None
     ) -> None:
-        said = f"ended the connection: {code}" if flags.is_disconnect_packet_from_server else "lost the connection"
-        self.end = self.end or said
+        """Prepare to connect as ``client_id`` on a thread called ``name``.
 
-    def _on_publish(self, _c: Client, _u: object, mid: int, code: ReasonCode, _p: Properties | None) -> None:
-        if mid in self._sent:
-            self.acknowledgements.append((self._sent.pop(mid)[0], code))
+        Raises ``ConfigError`` when the password or the certificates cannot be used.
+        """
+        self._config = config
+        self._client_id = client_id
+        self._party = party
+        self._backoff = backoff or Backoff()
+        self._thread = NetworkThread(name, self._run)
+        self._closing = threading.Event()
+        self._close_by = math.inf
+        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._speaks_5 = False
+        self._unanswered = 0
+        self._doubts = 2
+        self._number = 0
+        self._connects = 0
+        self._attempted_at = -math.inf
+        self._is_open = False
+        self._problem: str | None = "not connected yet"
+        self._logged = ""
+        self._subscription = _Subscription()
+        new_client(config, client_id, self._protocol)
 
-    def turn(self, timeout_s: float) -> None:
-        """Wait for the broker or for something to send, at most ``timeout_s``; read and write what is due."""
-        client = self._client
-        sock = client.socket()
-        if sock is None:
-            self.end = self.end or "lost the connection"
+    @property
+    def place(self) -> str:
+        """The broker, for messages."""
+        return f"MQTT broker {self._config.host}:{self._config.port}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection stands."""
+        return self._is_open
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether the broker has granted what the party listens to, and not gone since."""
+        return self._is_open and self._subscription.is_granted
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no connection now, or no subscription; None when there is both."""
+        return self._problem
+
+    @property
+    def connects(self) -> int:
+        """Connections so far."""
+        return self._connects
+
+    def start(self) -> None:
+        """Start the network thread, which keeps trying until the end."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Tell the network thread that there is something to send, or a call that waits."""
+        self._thread.wake()
+
+    def close(self, patience_s: float) -> None:
+        """Deliver what waits, at most for ``patience_s``, say the will and disconnect."""
+        self._close_by = time.monotonic() + patience_s
+        self._closing.set()
+        self._thread.wake()
+        if not self._thread.join(patience_s + 2.0 * FAREWELL_S):
+            _log.warning("%s: still waiting for the network; left to itself", self.place)
+
+    def log(self, level: int, text: str) -> None:
+        """Log a change of how things are once."""
+        if text != self._logged:
+            self._logged = text
+            _log.log(level, "%s: %s", self.place, text)
+
+    def _run(self, wakened: socket.socket) -> None:
+        failures = 0
+        with wakened:
+            while not self._closing.is_set():
+                began_at = time.monotonic()
+                held_s = self._attempt(wakened)
+                failures = 0 if held_s > STABLE_S else failures + 1
+                self._pause(wakened, began_at, self._backoff.delay_s(failures))
+
+    def _pause(self, wakened: socket.socket, began_at: float, delay_s: float) -> None:
+        """Wait before the next attempt; a call that waits cuts it short: at once, then about every second."""
+        until = time.monotonic() + delay_s
+        urgent_at = began_at + urgent_delay_s()
+        while not self._closing.is_set():
+            left_s = (min(until, urgent_at) if self._party.is_urgent else until) - time.monotonic()
+            if left_s <= 0.0:
+                return
+            if select.select([wakened], [], [], left_s)[0]:
+                wakened.recv(4096)
+
+    def _attempt(self, wakened: socket.socket) -> float:
+        """Connect and serve the connection to its end; return how long it held, s."""
+        self._number += 1
+        opened_at = math.inf
+        try:
+            connection = self._connect(wakened)
+            if connection is not None:
+                opened_at = time.monotonic()
+                self._serve(connection)
+        except (OSError, ValueError, SirendError) as error:
+            self._fail(f"cannot be reached: {_brief(error)}")
+        except Exception:  # noqa: BLE001  a bug must not end the reports; calls expire meanwhile
+            self._problem = "the connection failed by a bug"
+            _log.exception("%s: the connection failed by a bug; trying again", self.place)
+        return time.monotonic() - opened_at
+
+    def _fail(self, problem: str) -> None:
+        if not self._closing.is_set():
+            self._problem = problem
+            self.log(logging.WARNING, f"{problem}; trying again until it works")
+
+    def _connect(self, wakened: socket.socket) -> Connection | None:
+        """Return a connection that the broker accepted, or None when it did not."""
+        client = new_client(self._config, self._client_id, self._protocol, self._party.will(self._number))
+        connection = Connection(client, wakened, self._party.heard)
+        connection.open(self._config.host, self._config.port, self._config.keepalive_s)
+        answer_by = time.monotonic() + ANSWER_S
+        while connection.answer is None and connection.end is None:
+            if time.monotonic() > min(answer_by, self._close_by):
+                connection.drop("accepts connections but does not answer")
+                break
+            connection.turn(_TURN_S)
+        if connection.is_accepted:
+            return connection
+        return self._connect(wakened) if self._rejected(connection) else None
+
+    def _rejected(self, connection: Connection) -> bool:
+        """Tell why the broker did not take us; return whether to try the older protocol at once."""
+        answer = connection.answer
+        was_5 = self._protocol is MQTTProtocolVersion.MQTTv5
+        if str(answer) == _UNSUPPORTED and was_5 and not self._closing.is_set():
+            self._protocol = MQTTProtocolVersion.MQTTv311
+            return True
+        self._fail(f"refused the connection: {answer}" if answer else connection.end or "did not answer")
+        self._unanswered += answer is None
+        # Some old brokers hang up on a CONNECT of MQTT 5; one that spoke it before and hangs up is in trouble, not old.
+        is_doubtful = answer is None and self._unanswered % self._doubts == 0 and not self._speaks_5
+        if is_doubtful or str(answer) == _UNSUPPORTED:
+            self._protocol = MQTTProtocolVersion.MQTTv311 if was_5 else MQTTProtocolVersion.MQTTv5
+        return False
+
+    def _serve(self, connection: Connection) -> None:
+        """Serve a connection until it ends, or until a clean close is done."""
+        self._subscription = _Subscription()
+        self._accepted(connection)
+        try:
+            while connection.is_accepted and not self._is_done(connection):
+                self._exchange(connection, _LEAVING_S if self._closing.is_set() else _SERVING_S)
+            if connection.is_accepted:
+                self._say_farewell(connection)
+        finally:
+            self._is_open = False
+            self._party.closed(connection.unacknowledged)
+        if connection.end is not None:
+            self._fail(connection.end)
+        if not connection.is_5:  # it may be a newer one when it comes back
+            self._protocol = MQTTProtocolVersion.MQTTv5
+
+    def _accepted(self, connection: Connection) -> None:
+        self._unanswered = 0
+        self._speaks_5 = self._speaks_5 or connection.is_5
+        self._doubts = 2 if connection.is_5 else 1
+        about = self._party.opened(self._number, is_5=connection.is_5)
+        if connection.is_5:
+            self.log(logging.INFO, f"connected with MQTT 5{about}")
+        else:
+            without = "messages do not expire in it; update the broker"
+            self.log(logging.WARNING, f"connected with MQTT 3.1.1, for it refuses MQTT 5: {without}{about}")
+        self._connects += 1
+        self._problem = None
+        self._is_open = True
+
+    def _exchange(self, connection: Connection, timeout_s: float) -> None:
+        """Send what may be sent, then wait for the broker or the party."""
+        if self._party.listens_first or self._subscription.asked:
+            self._subscribe(connection)
+        while connection.is_accepted and connection.has_room:
+            now = time.monotonic()
+            message = self._party.take(now)
+            if message is None:
+                break
+            if connection.send(message, now):
+                self._party.sent(message, now)
+            else:
+                self._party.too_large(message)
+        if not (self._subscription.asked or self._party.has_more or connection.unacknowledged):
+            self._subscribe(connection)
+        connection.turn(timeout_s)
+        now = time.monotonic()
+        if connection.waits_since < now - ANSWER_S:
+            connection.drop("does not acknowledge messages")
+        for message, code in connection.acknowledgements:
+            self._party.acknowledged(message, code)
+        connection.acknowledgements.clear()
+        self._party.turned(now)
+
+    def _subscribe(self, connection: Connection) -> None:
+        """Ask for what the party listens to, judge the answer, and ask again for what was refused."""
+        state, now = self._subscription, time.monotonic()
+        wanted = tuple(self._party.topics(is_5=connection.is_5))
+        if wanted != state.asked and not state.is_waiting:
+            gone = [topic for topic, _ in state.asked if topic not in dict(wanted)]
+            if gone:
+                connection.unsubscribe(gone)
+            state.asked, state.due_at, state.is_granted = wanted, now, False
+            if not wanted:
+                state.due_at = math.inf
+        if state.is_waiting and connection.granted is not None:
+            state.is_waiting = False
+            codes = zip(state.asked, connection.granted, strict=False)
+            problem = self._party.subscribed([(topic, code) for (topic, _), code in codes if code.is_failure])
+            state.is_granted = problem is None
+            self._problem = problem
+            if problem is not None:
+                state.failures += 1
+                state.due_at = now + max(1.0, self._backoff.delay_s(state.failures))
+                self.log(logging.ERROR, f"{problem}; asking again until it is allowed")
+        elif state.is_waiting and now > state.asked_at + ANSWER_S:
+            state.is_waiting = False
+            if self._party.listens_first:
+                connection.drop("does not answer the subscription")
+            else:
+                self.log(logging.WARNING, "does not answer the subscription; nobody watches over what stands there")
+        elif not state.is_waiting and now >= state.due_at:
+            state.is_waiting, state.asked_at, state.due_at = True, now, math.inf
+            connection.subscribe(state.asked)
+
+    def _is_done(self, connection: Connection) -> bool:
+        """Return whether a clean close has waited for the last messages, or long enough."""
+        if not self._closing.is_set():
+            return False
+        return time.monotonic() > self._close_by or not (self._party.has_more or connection.unacknowledged)
+
+    def _say_farewell(self, connection: Connection) -> None:
+        """Say the will and disconnect; where the broker does not acknowledge it, let it publish the will instead."""
+        will = self._party.will(self._number)
+        if will is None:
+            connection.leave()
             return
-        pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        writing = [sock] if client.want_write() else []
-        readable, writable, _ = select.select([sock, self._wake], writing, [], 0.0 if pending else timeout_s)
-        if self._wake in readable:
-            self._wake.recv(4096)
-        if sock in readable or pending:
-            client.loop_read()
-        if writable:
-            client.loop_write()
-        client.loop_misc()
+        now = time.monotonic()
+        connection.send(will, now)
+        self._party.sent(will, now)
+        until = time.monotonic() + FAREWELL_S
+        while will in connection.unacknowledged and connection.is_accepted and time.monotonic() < until:
+            connection.turn(_LEAVING_S)
+        if will in connection.unacknowledged:
+            connection.drop("did not acknowledge the farewell")
+        else:
+            connection.leave()
 
-    def send(self, message: Message, now: float) -> None:
-        """Hand a message to the broker."""
-        properties = None
-        if message.deadline is not None and self._client.protocol is MQTTProtocolVersion.MQTTv5:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = max(1, math.ceil(message.deadline - now))
-        sent = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
-        self._sent[sent.mid] = (message, now)
 
-    def drop(self, why: str) -> None:
-        """Leave without a word, so that the broker publishes the will; ``why`` becomes the connection's end."""
-        self.end = self.end or why
-        sock = self._client.socket()
-        if isinstance(sock, socket.socket):
-            with suppress(OSError):  # it may be gone already
-                sock.shutdown(socket.SHUT_RDWR)
-            self._client.loop_read()
+class _Subscription:
+    """How far the party's subscription has come on this connection."""
 
-    def leave(self) -> None:
-        """Say goodbye, so that the broker forgets the will."""
-        self._client.disconnect()
+    def __init__(self) -> None:
+        self.asked: tuple[tuple[str, int], ...] = ()
+        self.asked_at = 0.0
+        self.due_at = math.inf
+        self.is_waiting = False
+        self.is_granted = False
+        self.failures = 0
+
+
+def _brief(error: Exception) -> str:
+    """Return an error's own words, without the number in front of them."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+_log = logging.getLogger(__name__)

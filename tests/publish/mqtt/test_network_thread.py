@@ -2,10 +2,10 @@ import queue
 import socket
 import threading
 
-from sirend.publish.mqtt.thread import Talker
+from sirend.publish.mqtt.network_thread import NetworkThread
 
 
-def test_a_thread_that_waits_is_woken_by_each_stir_and_joined() -> None:
+def test_a_thread_that_waits_is_woken_by_each_wake_and_joined() -> None:
     heard: queue.Queue[bytes] = queue.Queue()
 
     def run(wake: socket.socket) -> None:
@@ -14,14 +14,14 @@ def test_a_thread_that_waits_is_woken_by_each_stir_and_joined() -> None:
             while heard.qsize() < 2:
                 heard.put(wake.recv(1))
 
-    talker = Talker("talks", run)
+    talker = NetworkThread("talks", run)
     assert talker.join(0.0)  # it never began
     talker.start()
-    talker.stir()
-    talker.stir()
+    talker.wake()
+    talker.wake()
     assert talker.join(60.0)
     assert [heard.get_nowait(), heard.get_nowait()] == [b"\0", b"\0"]
-    talker.stir()  # after its end: nobody is woken, and nothing is raised
+    talker.wake()  # after its end: nobody is woken, and nothing is raised
 
 
 def test_one_that_does_not_end_is_told_apart_and_a_full_pipe_holds_nobody_up() -> None:
@@ -31,9 +31,9 @@ def test_one_that_does_not_end_is_told_apart_and_a_full_pipe_holds_nobody_up() -
         with wake:
             may_end.wait(60.0)
 
-    talker = Talker("sleeps", run)
+    talker = NetworkThread("sleeps", run)
     talker.start()
     for _ in range(100_000):
-        talker.stir()
+        talker.wake()
     assert not talker.join(0.0)
     may_end.set()

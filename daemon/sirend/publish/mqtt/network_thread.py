@@ -1,4 +1,4 @@
-"""A thread that talks to a broker, and the pipe by which others wake it where it waits in ``select``."""
+"""A thread that serves a connection, and the pipe by which others wake it where it waits in ``select``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Talker:
+class NetworkThread:
     """Runs a function that is given the readable end of the pipe, which it owns."""
 
     def __init__(self, name: str, run: Callable[[socket.socket], None]) -> None:
@@ -23,12 +23,12 @@ class Talker:
 
     def start(self) -> None:
         """Start the thread."""
-        wake, self._waker = socket.socketpair()
+        wakened, self._waker = socket.socketpair()
         self._waker.setblocking(False)
-        self._thread = threading.Thread(target=self._run, args=(wake,), name=self._name, daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(wakened,), name=self._name, daemon=True)
         self._thread.start()
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """Wake the thread; it is awake anyway where the pipe is full, and gone where the pipe is closed."""
         if self._waker is not None:
             with suppress(OSError):

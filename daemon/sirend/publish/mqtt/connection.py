@@ -1,0 +1,339 @@
+"""One connection to an MQTT broker: paho's client driven by hand, without a thread of paho's own."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import select
+import socket
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.reasoncodes import ReasonCode
+
+from sirend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from paho.mqtt.client import ConnectFlags, DisconnectFlags
+
+    from sirend.config.settings import MqttConfig
+    from sirend.publish.mqtt.outbox import Message
+
+LARGEST_PACKET = 65_536
+"""Bytes; the broker is asked to keep larger packets to itself, and one that sends them all the same is left."""
+_WINDOW = 10
+"""Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""
+_CONNECT_S = 5.0
+_READ_S = 0.05
+"""How long one turn reads at most, so that a flood does not keep us from speaking."""
+_BARE = b"/emergency"
+"""A state says everything in its payload; whatever stands beside it is not looked at."""
+_MID_AND_LENGTHS = 1 + 4 + 2 + 2
+"""Bytes of a PUBLISH besides topic, properties and payload: header, remaining length, topic's length, identifier."""
+
+
+class Incoming(NamedTuple):
+    """A message of the broker; a light tuple, for a flood makes many."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    """Whether the broker repeats what it keeps."""
+    properties: dict[str, str]
+    """User properties of MQTT 5."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a broker allows: its word in CONNACK."""
+
+    window: int = _WINDOW
+    """Messages under way without acknowledgement."""
+    largest: float = math.inf
+    """Bytes of a packet."""
+    qos: int = 1
+    retains: bool = True
+
+    @classmethod
+    def of(cls, properties: Properties | None) -> Limits:
+        """Read them; what is not there is not limited."""
+        return cls(
+            window=min(_WINDOW, max(1, getattr(properties, "ReceiveMaximum", _WINDOW))),
+            largest=getattr(properties, "MaximumPacketSize", math.inf),
+            qos=min(1, getattr(properties, "MaximumQoS", 1)),
+            retains=bool(getattr(properties, "RetainAvailable", 1)),
+        )
+
+
+def client_id_of(config: MqttConfig, site: str) -> str:
+    """Return the client identifier of the daemon of ``site``; raise ``ConfigError`` when its key cannot be read.
+
+    A broker gives the session of a name to whoever comes under it last. With a key for TLS a part of the name is made
+    of that key, so that it stays the same over restarts, but no other site of the broker can know it.
+    """
+    name = config.client_id or f"sirend-{site}"
+    file = None if config.tls is None or config.client_id else config.tls.key_file
+    if file is None:
+        return name
+    try:
+        return f"{name}-{hmac.new(file.read_bytes(), b'sirend client id', hashlib.sha256).hexdigest()[:16]}"
+    except OSError as error:
+        raise ConfigError("mqtt.tls", [f"{file}: cannot be read: {error.strerror}"]) from None
+
+
+class BoundedClient(Client):
+    """paho's client with what it lacks: a bound on what it takes in, and a short way for messages that come in a flood.
+
+    It overrides three of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
+    """
+
+    excess: str | None = None
+    """What the broker sent that nobody asked for, as a predicate; None while it did not."""
+    heard: Callable[[Incoming], None]
+    """Gets every message."""
+    _ahead = b""
+    _position = 0
+
+    @property
+    def has_read_ahead(self) -> bool:
+        """Whether bytes are here that no packet was made of yet."""
+        return self._position < len(self._ahead)
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """Read many packets with one call of the system, and none that is too large."""
+        if bufsize > LARGEST_PACKET:  # paho asks for the rest of a packet at once, and keeps it all
+            self.excess = f"sent a packet of {bufsize} bytes, more than {LARGEST_PACKET}"
+            raise ConnectionAbortedError(self.excess)
+        if not self.has_read_ahead:
+            self._ahead, self._position = super()._sock_recv(LARGEST_PACKET), 0
+        taken = self._ahead[self._position : self._position + bufsize]
+        self._position += len(taken)
+        return taken
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        """Take a message apart in a quarter of paho's time: 10,000 a second must not hold up the one that counts."""
+        header, packet = self._in_packet["command"], self._in_packet["packet"]
+        end = 2 + int.from_bytes(packet[:2], "big")
+        name, at = bytes(packet[2:end]), end + (2 if header & 0x06 else 0)
+        if header & 0x04:  # paho would keep it until it is released
+            self.excess = "sends with QoS 2, which nobody asked for"
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        properties: dict[str, str] = {}
+        if self.protocol is MQTTProtocolVersion.MQTTv5:
+            length, width = VariableByteIntegers.decode(packet[at : at + 4])  # type: ignore[no-untyped-call]
+            if length and not name.endswith(_BARE):
+                found = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+                found.unpack(packet[at:])  # type: ignore[no-untyped-call]
+                properties = dict(getattr(found, "UserProperty", ()))
+            at += width + length
+        if at > len(packet):
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        with suppress(UnicodeDecodeError):  # nobody's topic
+            self.heard(Incoming(name.decode(), bytes(packet[at:]), bool(header & 1), properties))
+        if header & 0x02:
+            return self._send_puback(int.from_bytes(packet[end : end + 2], "big"))
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def new_client(
+    config: MqttConfig, name: str, protocol: MQTTProtocolVersion, will: Message | None = None
+) -> BoundedClient:
+    """Return a client called ``name`` that is ready to connect; raise ``ConfigError`` when it lacks a secret or key."""
+    client = BoundedClient(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol, reconnect_on_failure=False)
+    client.connect_timeout = _CONNECT_S
+    client.max_inflight_messages_set(_WINDOW)
+    client.max_queued_messages_set(_WINDOW)
+    if will is not None:
+        properties = _user_properties(will, PacketTypes.WILLMESSAGE) if _is_5(client) else None
+        client.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
+    if config.username is not None:
+        client.username_pw_set(config.username, _password(config.password_file))
+    if config.tls is not None:
+        ca, cert, key = (None if file is None else str(file) for file in astuple(config.tls))
+        try:
+            # The empty password keeps OpenSSL from asking for one on the terminal.
+            client.tls_set(ca_certs=ca, certfile=cert, keyfile=key, keyfile_password="")
+        except (OSError, ValueError) as error:
+            raise ConfigError("mqtt.tls", [f"the certificates cannot be used: {error}"]) from None
+    return client
+
+
+def _password(file: Path | None) -> str | None:
+    from sirend.config.load import secret  # noqa: PLC0415  it brings YAML, which most controllers need not load
+
+    try:
+        return None if file is None else secret(file).decode()
+    except UnicodeDecodeError:
+        raise ConfigError(str(file), ["the password is not UTF-8 text"]) from None
+
+
+def _is_5(client: Client) -> bool:
+    return client.protocol is MQTTProtocolVersion.MQTTv5
+
+
+def _user_properties(message: Message, packet: int) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    if message.properties:
+        properties.UserProperty = list(message.properties)
+    return properties
+
+
+class Connection:
+    """One connection, from CONNECT to its end. It lives on the network thread."""
+
+    def __init__(self, client: BoundedClient, wakened: socket.socket, heard: Callable[[Incoming], None]) -> None:
+        """Follow ``client``, which is about to connect; bytes in ``wakened`` mean that there is something to send.
+
+        ``heard`` gets what the broker sends.
+        """
+        self.answer: ReasonCode | None = None
+        """What the broker said to CONNECT; None until it did."""
+        self.limits = Limits()
+        self.end: str | None = None
+        """Why the connection ended, as a predicate of the broker; None while it stands."""
+        self.acknowledgements: list[tuple[Message, ReasonCode]] = []
+        """What the broker said to messages, to be taken away by the owner."""
+        self.granted: list[ReasonCode] | None = None
+        """What the broker said to the last SUBSCRIBE; None until it did."""
+        self._subscribing: int | None = None
+        self._sent: dict[int, tuple[Message, float]] = {}
+        self._client = client
+        self._wakened = wakened
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.heard = heard
+
+    @property
+    def is_5(self) -> bool:
+        """Whether it speaks MQTT 5."""
+        return _is_5(self._client)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the broker took us in and has not let go since."""
+        return self.end is None and self.answer is not None and not self.answer.is_failure
+
+    @property
+    def unacknowledged(self) -> list[Message]:
+        """Messages sent that the broker has said nothing to, oldest first."""
+        return [message for message, _ in self._sent.values()]
+
+    @property
+    def waits_since(self) -> float:
+        """Monotonic time, s, at which the oldest of these was sent; infinite when there is none."""
+        return min((at for _, at in self._sent.values()), default=math.inf)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another message may be sent before the broker acknowledges one."""
+        return len(self._sent) < self.limits.window
+
+    def open(self, host: str, port: int, keepalive_s: int) -> None:
+        """Connect and send CONNECT; raise ``OSError`` or ``ValueError`` when there is no way."""
+        properties = None
+        if self.is_5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = LARGEST_PACKET
+        self._client.connect(host, port, keepalive_s, properties=properties)
+
+    def _on_connect(self, _c: Client, _u: object, _f: ConnectFlags, code: ReasonCode, said: Properties | None) -> None:
+        self.answer = code
+        self.limits = Limits.of(said)
+
+    def _on_disconnect(
+        self, _c: Client, _u: object, flags: DisconnectFlags, code: ReasonCode, _p: Properties | None
+    ) -> None:
+        said = f"ended the connection: {code}" if flags.is_disconnect_packet_from_server else "lost the connection"
+        self.end = self.end or self._client.excess or said
+
+    def _on_publish(self, _c: Client, _u: object, mid: int, code: ReasonCode, _p: Properties | None) -> None:
+        if mid in self._sent:
+            self.acknowledgements.append((self._sent.pop(mid)[0], code))
+
+    def _on_subscribe(self, _c: Client, _u: object, mid: int, codes: list[ReasonCode], _p: Properties | None) -> None:
+        if mid == self._subscribing:
+            self.granted = codes
+
+    def turn(self, timeout_s: float) -> None:
+        """Wait for the broker or for something to send, at most ``timeout_s``; read and write what is due."""
+        client = self._client
+        sock = client.socket()
+        if sock is None:
+            self.end = self.end or "lost the connection"
+            return
+        pending = client.has_read_ahead or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
+        writing = [sock] if client.want_write() else []
+        readable, writable, _ = select.select([sock, self._wakened], writing, [], 0.0 if pending else timeout_s)
+        if self._wakened in readable:
+            self._wakened.recv(4096)
+        if sock in readable or pending:
+            self._read()
+        if writable:
+            client.loop_write()
+        client.loop_misc()
+
+    def _read(self) -> None:
+        """Take what has come, for a bounded time."""
+        client, until = self._client, time.monotonic() + _READ_S
+        client.loop_read()
+        while client.has_read_ahead and self.end is None and time.monotonic() < until:
+            client.loop_read()
+
+    def subscribe(self, topics: Sequence[tuple[str, int]]) -> None:
+        """Ask for topics, each with its QoS; the answer comes as ``granted``."""
+        self.granted = None
+        self._subscribing = self._client.subscribe(list(topics))[1]
+
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Ask for topics no longer."""
+        self._client.unsubscribe(list(topics))
+
+    def send(self, message: Message, now: float) -> bool:
+        """Hand a message to the broker; return False when it is larger than the broker takes."""
+        properties = None
+        size = len(message.topic.encode()) + len(message.payload) + _MID_AND_LENGTHS
+        if self.is_5:
+            properties = _user_properties(message, PacketTypes.PUBLISH)
+            if message.deadline is not None:
+                properties.MessageExpiryInterval = max(1, math.ceil(message.deadline - now))
+            size += len(properties.pack())  # type: ignore[no-untyped-call]
+        if size > self.limits.largest:
+            return False
+        sent = self._client.publish(
+            message.topic,
+            message.payload,
+            qos=self.limits.qos,
+            retain=message.retain and self.limits.retains,
+            properties=properties,
+        )
+        if self.limits.qos:
+            self._sent[sent.mid] = (message, now)
+        else:
+            self.acknowledgements.append((message, ReasonCode(PacketTypes.PUBACK)))
+        return True
+
+    def drop(self, why: str) -> None:
+        """Leave without a word, so that the broker publishes the will; ``why`` becomes the connection's end."""
+        self.end = self.end or why
+        sock = self._client.socket()
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):  # it may be gone already
+                sock.shutdown(socket.SHUT_RDWR)
+            self._client.loop_read()
+
+    def leave(self) -> None:
+        """Say goodbye, so that the broker forgets the will."""
+        self._client.disconnect()

@@ -15,8 +15,8 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from sirend.cli.doctor.finding import Finding, Verdict
 from sirend.errors import ConfigError
+from sirend.publish.mqtt.connection import Connection, client_id_of, new_client
 from sirend.publish.mqtt.outbox import Message
-from sirend.publish.mqtt.session import Connection, name_of, new_client
 from sirend.publish.mqtt.topics import Topics
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def broker(config: Config, *, is_stopped: bool) -> Iterator[Finding]:
 def connect(config: Config, protocol: MQTTProtocolVersion, wake: socket.socket) -> tuple[Connection, float]:
     """Return a connection that was answered, or not in time, and how long that took, s."""
     mqtt = config.mqtt
-    name = name_of(replace(mqtt, client_id=None), config.site)
+    name = client_id_of(replace(mqtt, client_id=None), config.site)
     client = new_client(mqtt, f"{name}-doctor", protocol)
-    connection = Connection(client, wake)
+    connection = Connection(client, wake, lambda _: None)
     began = time.monotonic()
-    client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s)
+    connection.open(mqtt.host, mqtt.port, mqtt.keepalive_s)
     until(connection, lambda: connection.answer is not None)
     return connection, time.monotonic() - began
 

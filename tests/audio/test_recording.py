@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 
@@ -192,3 +193,32 @@ def test_samples_beyond_full_scale_are_clipped_with_a_warning(tmp_path: Path, ca
     path = write(tmp_path / "a.wav", np.full((40_000, 1), 3.0, dtype=np.float32))
     assert float(read(path).max()) == 1.0
     assert caplog.messages == [f"{path}: samples reach 3 times full scale and were clipped; is its scale right?"]
+
+
+def test_a_flac_of_unknown_length_is_played_to_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.flac", noise(95_123), subtype="PCM_16")
+    whole = read(path)
+    damage(damage(path, 21, "<B", path.read_bytes()[21] & 0xF0), 22, "<I", 0)
+    with WavFile(path) as source:
+        assert source.duration_s == 95_123 / 16_000
+    assert read(path).tobytes() == whole.tobytes()
+    assert read(path, mono=True).tobytes() == whole.tobytes()
+    assert caplog.messages == []
+
+
+def test_what_lies_behind_the_promise_of_another_format_is_worth_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "a.au", noise(96_000), subtype="PCM_16")
+    damage(path, 8, ">I", 32_000)
+    assert len(read(path)) == 32_000  # one second and a leading one of silence
+    (told,) = caplog.messages
+    wanted = r".*a\.au: 1(59|60)\d\d\d bytes lie behind the sound that its header promises; they are not played"
+    assert re.fullmatch(wanted, told)
+    empty = write(tmp_path / "b.aiff", noise(96_000), subtype="PCM_16")
+    data = bytearray(empty.read_bytes())
+    data[22:26] = bytes(4)
+    place = data.index(b"SSND") + 4
+    data[place : place + 4] = (8).to_bytes(4, "big")
+    empty.write_bytes(data)
+    assert message(empty).startswith(f"{empty}: holds no audio (0 frames, though it has 19")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -224,3 +225,20 @@ def test_the_configured_schedule_inhibits_by_local_time(tmp_path: Path) -> None:
     always = dataclasses.replace(Config(), call=dataclasses.replace(Config().call, inhibit=(Inhibit(),)))
     replay(always, events=tmp_path / "e").run([str(write(tmp_path / "a.wav", (4.0, 9.0)))])
     assert (tmp_path / "e").read_text() == ""
+
+
+def test_a_recording_in_which_nothing_is_called_is_worth_a_word(tmp_path: Path) -> None:
+    quiet, loud = str(write(tmp_path / "quiet.wav")), str(write(tmp_path / "loud.wav", (4.0, 9.0)))
+    player = replay(events=tmp_path / "events.jsonl")
+    player.run([quiet, loud])
+    assert player.quiet == {quiet: "no call; the highest score is 0.010, a siren's are above 0.6"}
+
+
+def test_a_name_that_is_no_unicode_is_text_in_events_and_scores(tmp_path: Path) -> None:
+    name = os.fsdecode(bytes(tmp_path) + b"/stra\xdfe.wav")
+    write(tmp_path / "a.wav", (4.0, 9.0)).rename(name)
+    events, scores = tmp_path / "events.jsonl", tmp_path / "scores.csv"
+    replay(events=events, scores=scores).run([name])
+    shown = f"{tmp_path}/stra\\xdfe.wav"
+    assert {event["source"] for event in events_in(events.read_text("utf-8"))} == {shown}
+    assert scores.read_text("utf-8").splitlines()[1].startswith(f"{shown},main,2.000,")

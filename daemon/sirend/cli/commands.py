@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirend.errors import ConfigError, DeviceError, UsageError
-from sirend.host.files import is_other
+from sirend.host.files import as_text, is_other
 
 if TYPE_CHECKING:
     import argparse
@@ -70,12 +70,12 @@ def replay(args: argparse.Namespace) -> int:
     )
     _check_outputs(wishes, args.wavs)
     for name, lead in _replay(config.load(args.config), args.model, wishes, args.wavs).items():
-        sys.stderr.write(f"sirend: {name}: {lead}\n")  # the standard output may have the events
+        sys.stderr.write(f"sirend: {as_text(name)}: {lead}\n")  # the standard output may have the events
     return 0
 
 
 def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[str]) -> dict[str, str]:
-    """Replay; return how early the simulated drives among ``names`` were called, in words."""
+    """Replay; return what is to be said of which file: no call, or how early a simulated drive was called."""
     from sirend.config.load import sign_key
     from sirend.detect import bundle
     from sirend.detect.classifier import Classifier
@@ -86,7 +86,8 @@ def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[
     key = None if key_file is None else sign_key(key_file)
     player = Replay(config, loaded, Classifier(loaded, len(config.approaches)), wishes, key)
     player.run(names)
-    return player.leads
+    said = (player.leads, player.quiet)
+    return {name: "; ".join(each[name] for each in said if name in each) for name in {**said[0], **said[1]}}
 
 
 def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from sirend.errors import InputError, UsageError
 from sirend.evidence import chart as picture
 from sirend.evidence import drive as drives
 from sirend.evidence.chart_data import Strip
+from sirend.host.files import as_text
 from sirend.host.outfile import OutFile
 from sirend.pipeline import Stages, detect, schedule
 from sirend.publish.mqtt.guest import Delivery
@@ -73,6 +74,8 @@ class Replay:
         self._delivery: Delivery | None = None
         self.leads: dict[str, str] = {}
         """Of the simulated drives that were replayed: how early each was called, in words, by the file's name."""
+        self.quiet: dict[str, str] = {}
+        """Of the recordings in which nothing was called: how near it came, in words, by the file's name."""
 
     def run(self, names: Sequence[str]) -> None:
         """Replay the files ``names``.
@@ -146,18 +149,23 @@ class Replay:
     def _play(self, name: str, results: Results) -> Strip:
         """Send one recording through the pipeline; return what there is to be drawn of it."""
         results.begin()
-        stages = self._stages(name)
+        source = as_text(name)
+        stages = self._stages(source)
+        highest, is_called = 0.0, False
         with self._open(name) as recording:
-            strip = Strip(name, recording.duration_s, next(iter(stages.watches.values())).rules)
+            strip = Strip(source, recording.duration_s, next(iter(stages.watches.values())).rules)
             strip.drive = drives.read(Path(name))
 
             def on_score(score: Score, track: Track) -> None:
-                results.observe(name, score)
+                nonlocal highest
+                highest = max(highest, score.siren)
+                results.observe(source, score)
                 if self._wishes.plot is not None:
                     strip.observe(score, track)
 
             blocks = self._paced(_shown(recording, name, recording.duration_s))
             for event in detect(strip.listen(blocks) if self._wishes.plot is not None else blocks, stages, on_score):
+                is_called = True
                 results.publish(event)
                 if self._delivery is not None:
                     self._delivery.publish(event)
@@ -165,6 +173,9 @@ class Replay:
                     strip.events.append(event)
                 if not (results.are_wanted or self._delivery or self._wishes.plot):
                     break
+            if not is_called:
+                enter = next(iter(stages.watches.values())).rules.enter
+                self.quiet[name] = f"no call; the highest score is {highest:.3f}, a siren's are above {enter:.3g}"
             strip.end_s = max(strip.end_s, recording.duration_s)
             if strip.drive is not None:
                 self.leads[name] = drives.told(drives.lead(strip.drive, map(drives.Span.of, strip.calls())))

@@ -19,8 +19,11 @@ from sirend.call.scribe import Scribe
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram
+from sirend.detect.motion import MEMORY_S, Motion, judge
+from sirend.detect.pitch import PitchTracker
 from sirend.errors import InputError
 from sirend.pipeline import Stages, detect
+from sirend.simulate.scene import Scene, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -290,3 +293,19 @@ def test_another_hop_than_the_models_is_warned_of(caplog: pytest.LogCaptureFixtu
     assert caplog.messages == [
         "detect.hop_s is 0.5, but the thresholds of siren-9.9.9@0123456789ab were chosen at 0.25 s"
     ]
+
+
+def test_motion_is_that_of_a_pitch_followed_all_the_time_though_none_is_before_a_siren() -> None:
+    rendered = render(Scene(siren="hilo", profile="de", start_m=120.0, snr_db=20.0, seed=2))
+    quiet = np.zeros((to_samples(6.0), 1), np.float32)
+    pcm = np.concatenate((quiet, rendered.pcm[:, np.newaxis], quiet))
+    made, always, followed = stages(Config()), PitchTracker(MEMORY_S), 0
+    for window in made.windows.push(Block(Samples(0), pcm)):
+        pitch = always.update(window)
+        for _, track, _ in made.hear(window):
+            if track.onset < track.end:
+                assert track.motion is judge(pitch, 0, track.onset - window.pcm.shape[1])
+                followed += track.motion is not Motion.UNKNOWN
+        if window.end <= quiet.size or window.end > len(pcm) - to_samples(1.0):
+            assert made.pitch.remembered == 0
+    assert followed > 20

@@ -135,19 +135,14 @@ class Stages:
 
     def hear(self, window: Window) -> Iterator[tuple[Score, Track, Transition | None]]:
         """Yield the score, what is believed and the transition of each approach at the end of ``window``."""
-        pitch = self.pitch.update(window)
-        heard = [(score, self._track(row, score, pitch, window)) for row, score in enumerate(self.scores(window))]
+        tracks = [(score, self.watches[score.approach].tracker.update(score)) for score in self.scores(window)]
+        # Half of what a street costs would go into the pitch of no siren.
+        pitch = self.pitch.follow(window, is_wanted=any(track.is_suspected for _, track in tracks))
+        heard = [(score, _moving(track, row, pitch, window)) for row, (score, track) in enumerate(tracks)]
         loud = [(track, tone_db(pitch, row)) for row, (_, track) in enumerate(heard)]
         granted = self.arbitration.grant(self.to_site(window.end), loud)
         for score, track in heard:
             yield score, track, self.watches[track.approach].decide(track, held=track.approach not in granted)
-
-    def _track(self, row: int, score: Score, pitch: Pitch, window: Window) -> Track:
-        """Return what is believed of approach ``row``; its motion only while a siren is heard."""
-        track = self.watches[score.approach].tracker.update(score)
-        if track.onset == track.end:
-            return track
-        return replace(track, motion=judge(pitch, row, track.onset - window.pcm.shape[1]))
 
     def tell(self, item: Gap | Stop) -> Iterator[Event]:
         """Tell every approach what happened to the stream; yield the events it causes."""
@@ -165,6 +160,13 @@ class Stages:
 def schedule(inhibit: Sequence[Inhibit], clock: Clock) -> Callable[[Samples], bool]:
     """Return a function that tells whether ``inhibit``, in the host's local time, forbids calls at a sample."""
     return lambda sample: any(entry.covers(clock.utc(sample).astimezone()) for entry in inhibit)
+
+
+def _moving(track: Track, row: int, pitch: Pitch, window: Window) -> Track:
+    """Return ``track`` of approach ``row`` with its motion, where a siren is heard."""
+    if track.onset == track.end:
+        return track
+    return replace(track, motion=judge(pitch, row, track.onset - window.pcm.shape[1]))
 
 
 def tone_db(pitch: Pitch, row: int) -> float:

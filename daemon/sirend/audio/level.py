@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 def levels_dbfs(pcm: Pcm) -> npt.NDArray[np.float64]:
     """Return the RMS level of each row of float32[rows, n], n over 0, as ``level_dbfs`` does: float64[rows]."""
-    power = np.mean(np.square(pcm, dtype=np.float64), axis=1)
-    return np.asarray(np.maximum(SILENCE_DBFS, 10.0 * np.log10(np.maximum(power, 1e-300))))
+    return np.array([level_dbfs(row) for row in pcm])
 
 
 def level_dbfs(pcm: Pcm) -> float:
@@ -27,5 +26,6 @@ def level_dbfs(pcm: Pcm) -> float:
     """
     if pcm.size == 0:
         return SILENCE_DBFS
-    power = float(np.mean(np.square(pcm, dtype=np.float64)))
+    flat = pcm.reshape(-1)
+    power = float(np.einsum("i,i->", flat, flat)) / flat.size  # of the window, in place: no copy is made of its squares
     return max(SILENCE_DBFS, 10.0 * float(np.log10(power))) if power > 0.0 else SILENCE_DBFS

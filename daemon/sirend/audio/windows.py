@@ -34,8 +34,9 @@ class Windows:
         return Windows(window=self._window, hop=self._hop, channels=channels)
 
     def _restart(self) -> None:
+        self._recent = np.zeros((len(self._channels), 0), np.float32)
         self._parts: list[Pcm] = []
-        self._held = 0
+        self._next: int | None = None
         self._previous_end = 0
 
     def push(self, item: Block | Gap) -> Iterator[Window]:
@@ -45,18 +46,18 @@ class Windows:
             return
         if not len(item.pcm):
             return  # the sign of life of an input that is sought; hours of them must not add up
-        self._parts.append(item.pcm[:, self._channels].T)
-        self._held += len(item.pcm)
-        start = item.end - self._held
-        end = max(self._previous_end + self._hop, -(-(start + self._window) // self._hop) * self._hop)
-        if end > item.end:
+        if self._next is None:
+            self._next = -(-(item.start + self._window) // self._hop) * self._hop
+        self._parts.append(item.pcm)
+        if self._next > item.end:
             return  # a microphone's block is a twelfth of a hop: joining them at each would cost more than all the rest
-        recent = np.concatenate(self._parts, axis=1)
-        while end <= item.end:
-            offset = end - self._window - start
+        arrived = np.concatenate(self._parts)[:, self._channels].T
+        recent = np.concatenate((self._recent, arrived), axis=1)
+        start = item.end - recent.shape[1]
+        while self._next <= item.end:
+            end = self._next
             fresh = min(self._window, end - self._previous_end) if self._previous_end else self._window
-            self._previous_end = end
+            offset = end - self._window - start
+            self._previous_end, self._next = end, end + self._hop
             yield Window(Samples(end), np.ascontiguousarray(recent[:, offset : offset + self._window]), fresh)
-            end += self._hop
-        recent = recent[:, max(0, end - self._window - start) :]
-        self._parts, self._held = [recent], recent.shape[1]
+        self._recent, self._parts = recent[:, max(0, self._next - self._window - start) :], []

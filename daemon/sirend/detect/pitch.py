@@ -30,6 +30,8 @@ FRAME = 768
 """Samples in a frame, 48 ms: a yelp sweeps 250 Hz meanwhile. Longer frames lose it, shorter ones lose faint tones."""
 TONAL = 0.3
 """Strength from which a frame's pitch and level are a tone's; a street alone has .1 to .3."""
+LINGER_S = 2.0
+"""A tone is followed for so long after it is of interest: to begin anew costs as much as a window of frames."""
 _FFT = 2048
 _STRONGEST_HZ = 5000.0
 """Tones are weighed against all sound up to here."""
@@ -73,8 +75,27 @@ class PitchTracker:
     def reset(self) -> None:
         """Forget everything: the frames before a gap lie at an unknown distance."""
         self._end: int | None = None
+        self._wanted: int | None = None
         self._at = np.zeros(0, np.int64)
         self._frames: Floats | None = None
+
+    @property
+    def remembered(self) -> int:
+        """Frames that are remembered."""
+        return self._at.size
+
+    def follow(self, window: Window, *, is_wanted: bool) -> Pitch:
+        """Return the pitch up to the end of ``window`` while it is of interest and shortly after, else no frames.
+
+        The first window that is of interest brings its two seconds, so that nothing of a siren heard in it is lost.
+        """
+        if is_wanted:
+            self._wanted = window.end
+        elif self._wanted is None or window.end - self._wanted > to_samples(LINGER_S):
+            self.reset()
+            none = np.zeros((len(window.pcm), 0), np.float32)
+            return Pitch(self._at, none, none, none)
+        return self.update(window)
 
     def update(self, window: Window) -> Pitch:
         """Return the pitch up to the end of ``window``; one that does not follow on the one before begins anew.

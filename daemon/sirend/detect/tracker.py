@@ -45,6 +45,11 @@ class Track:
     confidence: float = 0.0
     """Probability of a siren, 0..1: the scores of the present run, averaged as log-odds; 0 while there is none."""
 
+    @property
+    def is_suspected(self) -> bool:
+        """Whether there is a run of evidence, be it of this window alone."""
+        return self.confidence > 0.0
+
 
 class Tracker:
     """Follows one approach. Scores come in order of their ends."""

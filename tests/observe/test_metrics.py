@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,3 +116,49 @@ def test_a_missing_extra_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=metrics, or make venv EXTRAS=metrics"):
         Metrics(MetricsConfig(enabled=True), View(post()))
+
+
+def test_hundreds_of_idle_connections_take_no_thread_and_few_descriptors() -> None:
+    port, threads = free_port(), threading.active_count()
+    with Metrics(MetricsConfig(enabled=True, port=port), View(post())), ExitStack() as idle:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(300):
+            idle.enter_context(socket.create_connection(("127.0.0.1", port), 60.0))
+        assert scrape(port)["sirend_windows_scored_total", ""] == 0
+        assert threading.active_count() - threads <= 2  # one that serves, one that looked the address up
+        assert len(list(Path("/proc/self/fd").iterdir())) - before - 300 <= 20
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (b"GET /\xff HTTP/1.1\r\nAccept: \xff\r\nnonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"HEAD /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"POST / HTTP/1.1\r\n\r\n", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (b"\r\n\r\n", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+    ],
+)
+def test_whatever_is_asked_is_answered_once(request_: bytes, answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    with Metrics(MetricsConfig(enabled=True, port=port), View(post())) as metrics:
+        with socket.create_connection(("127.0.0.1", port), 60.0) as connection:
+            connection.sendall(request_)
+            text = b""
+            while part := connection.recv(65_536):
+                text += part
+        assert metrics.problem is None
+    assert text.startswith(answer)
+    assert (b"sirend_windows_scored_total" in text) == request_.startswith(b"GET")
+    assert caplog.messages == []
+
+
+def test_a_bug_in_collecting_is_a_problem_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    with Metrics(MetricsConfig(enabled=True, port=port), View(post())) as metrics:
+        with monkeypatch.context() as broken:
+            broken.setattr(View, "calls", lambda _: 1 / 0)
+            with pytest.raises(OSError, match="closed"):
+                scrape(port)
+        assert metrics.problem == "metrics: a bug; the log has it"
+        scrape(port)
+        assert metrics.problem is None

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import logging
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from sirend.call.state import CallState
 from sirend.errors import ConfigError
+from sirend.host.connections import Connections
+from sirend.host.priority import recede
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prometheus_client import CollectorRegistry
+
     from sirend.config.settings import MetricsConfig
     from sirend.observe.snapshot import View
 
+MOST = 16
+"""Connections at a time: a few servers that scrape."""
+ANSWER_S = 10.0
+START_S, CLOSE_S = 10.0, 2.0
+END_OF_HEAD = b"\r\n\r\n"
 STATES = ("ok", "degraded", "failed")
 
 _log = logging.getLogger(__name__)
 
 
 class Metrics:
-    """Serves the metrics of a view on a thread of its own inside its ``with`` block.
+    """Serves the metrics of a view on one thread of its own inside its ``with`` block, whoever asks and how many.
 
     A port that cannot be had costs the metrics, never the detection: see ``problem``.
     """
@@ -35,30 +47,97 @@ class Metrics:
             )
         self._config = config
         self._view = view
-        self._server: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sirend-metrics", daemon=True)
         self.problem: str | None = None
         """Why nothing is served, or None."""
 
     def __enter__(self) -> Self:
         """Begin to listen."""
-        from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415  an extra
-
-        registry = CollectorRegistry()
-        registry.register(Collector(self._view))
-        bind, port = self._config.bind, self._config.port
-        try:
-            self._server, self._thread = start_http_server(port, bind, registry)
-        except OSError as error:
-            self.problem = f"metrics: {bind}:{port} cannot be listened on: {error.strerror or error}"
-            _log.error("%s; detection goes on without", self.problem)
+        self._thread.start()
+        if not self._started.wait(START_S):
+            self.problem = "metrics: the server did not start in time"
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop listening."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
+        if self._loop is not None and self._stop is not None:
+            with suppress(RuntimeError):  # it ended by itself
+                self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        recede()
+        try:
+            asyncio.run(self._serve())
+        except OSError as error:
+            place = f"{self._config.bind}:{self._config.port}"
+            self.problem = f"metrics: {place} cannot be listened on: {error.strerror or error}"
+            _log.error("%s; detection goes on without", self.problem)
+        except Exception:  # noqa: BLE001  a bug here must not end the detection
+            self.problem = "metrics: the server ended by a bug; the log has it"
+            _log.exception("%s", self.problem)
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415  an extra
+
+        registry = CollectorRegistry()
+        registry.register(Collector(self._view))
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        connections = Connections(lambda: Scrape(registry, self), most=MOST, answer_s=ANSWER_S)
+        await connections.listen(self._config.bind, self._config.port)
+        try:
+            self._started.set()
+            await self._stop.wait()
+        finally:
+            await connections.close()
+
+
+class Scrape(asyncio.Protocol):
+    """Answers one request with all metrics, whatever it asks for, and closes."""
+
+    def __init__(self, registry: CollectorRegistry, server: Metrics) -> None:
+        """Answer with what ``registry`` collects; a bug in that becomes the ``problem`` of ``server``."""
+        self._registry = registry
+        self._server = server
+        self._head = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of the request; answer when its head is whole."""
+        head, self._head = self._head, self._head + data
+        if self._transport is None or END_OF_HEAD in head or END_OF_HEAD not in self._head:
+            return
+        try:
+            answer = self._answer()
+        except Exception:  # noqa: BLE001  a bug here must not end the metrics
+            self._server.problem = "metrics: a bug; the log has it"
+            _log.exception("%s", self._server.problem)
+        else:
+            self._server.problem = None
+            self._transport.write(answer)
+        self._transport.close()
+
+    def _answer(self) -> bytes:
+        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415  an extra
+
+        lines = self._head.partition(END_OF_HEAD)[0].decode("latin-1").split("\r\n")
+        fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        if lines[0].partition(" ")[0] not in ("GET", "HEAD"):
+            return b"HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        encode, kind = choose_encoder(fields.get("accept", ""))
+        body = encode(self._registry)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        return head.encode() + (body if lines[0].startswith("GET") else b"")
 
 
 class Collector:

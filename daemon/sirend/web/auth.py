@@ -7,8 +7,9 @@ import hmac
 import ipaddress
 import secrets
 from collections import deque
+from http.cookies import CookieError
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +25,10 @@ GUESS_S = 1.0
 """All wrong tokens together are answered at this pace."""
 MOST_GUESSES = 20
 """Wrong tokens that may wait for their answer; more are refused at once."""
+FORM = "application/x-www-form-urlencoded"
+FIELDS = 8
+BODY_S = 5.0
+"""Within so long a form must have come."""
 SAFE = ("GET", "HEAD")
 """Methods that change nothing."""
 HEADERS = {
@@ -61,10 +66,11 @@ class Gate:
         async def middleware(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
-            if self._token is None and not is_loopback_host(request.host):
+            host = request.headers.get("Host", "")  # `request.host` would look a missing one up in the DNS
+            if self._token is None and not is_loopback_host(host):
                 # A name that leads to this machine but is not its own: a page elsewhere reaches in through the browser.
                 raise web.HTTPForbidden(text="open this page as localhost")
-            if request.method not in SAFE and not is_of_this_page(request.headers, request.host):
+            if request.method not in SAFE and not is_of_this_page(request.headers, host):
                 raise web.HTTPForbidden(text="this request comes from another page")
             if request.path not in ("/login", "/page.css") and not await self._knows(request):
                 if request.path == "/":
@@ -78,7 +84,7 @@ class Gate:
         """Return whether the request carries the token or the session of someone who gave it."""
         if self._token is None:
             return True
-        cookie = request.cookies.get(COOKIE, "").encode()
+        cookie = raw(session_of(request))
         if any(hmac.compare_digest(cookie, session.encode()) for session in self._sessions):
             return True
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -86,7 +92,7 @@ class Gate:
 
     async def _is_right(self, given: str) -> bool:
         """Return whether ``given`` is the token; a wrong one has to wait for the answer."""
-        if self._token is None or hmac.compare_digest(given.encode(), self._token):
+        if self._token is None or hmac.compare_digest(raw(given), self._token):
             return True
         if self._guesses < MOST_GUESSES:
             self._guesses += 1
@@ -105,8 +111,10 @@ class Gate:
         """Take the form: the right token opens a session."""
         from aiohttp import web  # noqa: PLC0415
 
-        given = (await request.post()).get("token", "")
-        if not isinstance(given, str) or not await self._is_right(given.strip()):
+        given = await token_in(request)
+        if given is None:
+            raise web.HTTPBadRequest(text="this is not the form of the page")
+        if not await self._is_right(given.strip()):
             return self._form("That is not the token. It stands in the file that web.token_file names.", 401)
         session = secrets.token_urlsafe(32)
         self._sessions.append(session)
@@ -122,6 +130,34 @@ class Gate:
         return web.Response(text=LOGIN.format(problem=problem), content_type="text/html", status=status)
 
 
+def raw(text: str) -> bytes:
+    """Return the bytes of a header's text, which need not be text."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def session_of(request: web.Request) -> str:
+    """Return the session that a request carries, or an empty text; a cookie that cannot be read is none."""
+    try:
+        return request.cookies.get(COOKIE, "")
+    except (CookieError, ValueError, KeyError):
+        return ""
+
+
+async def token_in(request: web.Request) -> str | None:
+    """Return the token in the form that the page sends, or None when the request's body is no such form."""
+    from aiohttp import web  # noqa: PLC0415
+
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != FORM:
+        return None
+    try:
+        body = await asyncio.wait_for(request.read(), BODY_S)
+        return parse_qs(body.decode(), max_num_fields=FIELDS).get("token", [""])[0]
+    except web.HTTPException:
+        raise  # too large
+    except Exception:  # noqa: BLE001  whatever a body can be: cut off, compressed wrongly, no UTF-8
+        return None
+
+
 async def harden(_request: web.Request, response: web.StreamResponse) -> None:
     """Forbid a browser what this page never does."""
     response.headers.update(HEADERS)
@@ -134,13 +170,19 @@ def is_of_this_page(headers: Mapping[str, str], host: str) -> bool:
     has no session of somebody else to misuse.
     """
     origin = headers.get("Origin")
-    is_own = origin is None or urlsplit(origin).netloc == host
+    try:
+        is_own = origin is None or urlsplit(origin).netloc == host
+    except ValueError:  # no address at all
+        is_own = False
     return is_own and headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
 
 
 def is_loopback_host(host: str) -> bool:
     """Return whether a Host header names this machine itself."""
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

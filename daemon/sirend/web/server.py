@@ -11,6 +11,7 @@ import importlib.util
 import io
 import json
 import logging
+import re
 import ssl
 import threading
 from contextlib import suppress
@@ -20,12 +21,14 @@ from typing import TYPE_CHECKING, Self
 
 from sirend.config.load import secret
 from sirend.errors import ConfigError, InputError
+from sirend.host.connections import Connections
 from sirend.host.priority import recede
 from sirend.publish import journal_reader
 from sirend.web.auth import Gate, harden
 from sirend.web.feed import Feed, Kept, Viewer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from aiohttp import web
@@ -113,7 +116,7 @@ class Web:
         from aiohttp import web  # noqa: PLC0415  an extra
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        app = web.Application(middlewares=[self._gate.guard], client_max_size=4096)
+        app = web.Application(middlewares=[self._watched(), self._gate.guard], client_max_size=4096)
         app.on_response_prepare.append(harden)
         for path in ASSETS:
             app.router.add_get(path, _asset)
@@ -125,10 +128,13 @@ class Web:
         app.router.add_get("/events.{kind:csv|json}", self._export)
         self._feed = Feed(self._view, self._prover, self._kept)
         following = asyncio.create_task(self._feed.follow())
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        runner = web.AppRunner(app, access_log=None, logger=_quiet(), shutdown_timeout=0.2)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._config.bind, self._config.port, ssl_context=self._tls).start()
+            if runner.server is None:
+                raise AssertionError("a runner that was set up has a server")
+            self._connections = Connections(runner.server, self._tls)
+            await self._connections.listen(self._config.bind, self._config.port)
             self._started.set()
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait((stopping, following), return_when=asyncio.FIRST_COMPLETED)
@@ -138,7 +144,27 @@ class Web:
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+            await self._connections.close()
             await runner.cleanup()
+
+    def _watched(self) -> Callable[..., Awaitable[web.StreamResponse]]:
+        """Return the middleware by which a bug in answering becomes a problem, whoever brought it up."""
+        from aiohttp import web  # noqa: PLC0415
+
+        @web.middleware
+        async def middleware(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except (web.HTTPException, ConnectionError):
+                raise
+            except Exception:  # noqa: BLE001  a bug must not end the page
+                self.problem = "web: a request could not be answered by a bug; the log has it"
+                _log.exception("%s", self.problem)
+                raise web.HTTPInternalServerError(text="this is a bug in sirend; its log has it") from None
+
+        return middleware
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Send what happens as server-sent events for as long as the viewer stays."""
@@ -149,6 +175,7 @@ class Web:
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
+        self._connections.hold(request.transport)
         viewer = self._feed.welcome()
         try:
             while True:
@@ -184,7 +211,7 @@ class Web:
         journal, kind, hours = self._kept.journal, request.match_info["kind"], request.query.get("hours", "24")
         if journal is None:
             raise web.HTTPNotFound(text="no journal is kept: set journal.path")
-        if not hours.isdecimal() or not 1 <= int(hours[:6]) <= MOST_HOURS:
+        if not re.fullmatch("[0-9]{1,4}", hours) or not 1 <= int(hours) <= MOST_HOURS:
             raise web.HTTPBadRequest(text=f"hours is a whole number from 1 to {MOST_HOURS}")
         since = datetime.now(UTC) - timedelta(hours=int(hours))
         try:
@@ -203,6 +230,21 @@ class Web:
         if refusal is not None:
             raise web.HTTPTooManyRequests(text=refusal)
         return web.Response(status=202, text="The self-test has begun.")
+
+
+def _quiet() -> logging.Logger:
+    """Return a log for aiohttp's server without what is wrong with the requests of others: they are told so."""
+    log = logging.getLogger("sirend.web.http")
+    log.addFilter(_is_no_refusal)
+    return log
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    from aiohttp import web  # noqa: PLC0415
+    from aiohttp.http import HttpProcessingError  # noqa: PLC0415
+
+    refusals = (HttpProcessingError, web.RequestPayloadError)
+    return record.exc_info is None or not isinstance(record.exc_info[1], refusals)
 
 
 def _tls(config: WebConfig) -> ssl.SSLContext | None:

@@ -1,0 +1,233 @@
+"""TCP connections of a small asyncio server, bounded in number and time, so that they cost the detection nothing.
+
+Descriptors that idle connections hold are missing elsewhere: at the broker, at the journal. Of more than ``most``,
+those that have not sent a whole request yet make room, the oldest first, so that whoever asks at once is served even
+while others flood the port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import resource
+import socket
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+MOST = 32
+SHARE = 8
+"""At most this part of the descriptors that the process may have."""
+REQUEST_S = 5.0
+"""Within so long a request's head must have come, the handshake of TLS included."""
+ANSWER_S = 40.0
+"""So long a connection may last after that, unless it is held."""
+HEAD_BYTES = 32_768
+"""Longer than any head that is meant well."""
+PAUSE_S = 1.0
+"""How long to wait where the system has no descriptor left."""
+BACKLOG = 64
+_END_OF_HEAD = b"\r\n\r\n"
+
+_log = logging.getLogger(__name__)
+
+
+class Connection(asyncio.Protocol):
+    """One connection: passes on what comes to the protocol that answers, and knows how far it has come."""
+
+    def __init__(self, inner: asyncio.Protocol, place: Connections) -> None:
+        """Pass on to ``inner``."""
+        self._inner = inner
+        self._place = place
+        self._tail = b""
+        self._received = 0
+        self.transport: asyncio.BaseTransport | None = None
+        self.has_asked = False
+        """Whether the head of a request has come."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, after the handshake of TLS where there is one."""
+        self.transport = transport
+        self._place.begin(self, transport)
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if not self.has_asked:
+            self._received += len(data)
+            seen = self._tail + data
+            self._tail = seen[-len(_END_OF_HEAD) :]
+            if _END_OF_HEAD in seen:
+                self.has_asked = True
+                self._place.extend(self)
+            elif self._received > HEAD_BYTES:
+                self.cut()
+                return
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Take the end of what the other side sends."""
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """Stop writing."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._place.forget(self)
+        self._inner.connection_lost(exc)
+
+    def cut(self) -> None:
+        """Close at once, whatever is under way."""
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+
+
+class Connections:
+    """Takes connections at a port inside its ``async with`` block."""
+
+    def __init__(
+        self,
+        answer: Callable[[], asyncio.Protocol],
+        tls: ssl.SSLContext | None = None,
+        *,
+        most: int = MOST,
+        request_s: float = REQUEST_S,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """Have each connection answered by a protocol that ``answer`` returns."""
+        self._answer = answer
+        self._tls = tls
+        self._most = max(2, min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE))
+        self._request_s = request_s
+        self._answer_s = answer_s
+        self._open: dict[asyncio.Task[None] | Connection, asyncio.TimerHandle | None] = {}
+        self._sockets: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self.transports: dict[asyncio.BaseTransport, Connection] = {}
+        """Those past their handshake."""
+
+    async def listen(self, host: str, port: int) -> Self:
+        """Begin to take connections at every address of ``host``; raise ``OSError`` when the port cannot be had."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                try:
+                    listening = socket.socket(family, kind, protocol)
+                except OSError:  # a family that this system lacks
+                    continue
+                self._sockets.append(listening)
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listening.bind(address)
+                listening.listen(BACKLOG)
+                listening.setblocking(False)
+        except OSError:
+            await self.close()
+            raise
+        if not self._sockets:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        self._accepting = [loop.create_task(self._accept(listening)) for listening in self._sockets]
+        return self
+
+    async def close(self) -> None:
+        """Cut every connection and take no more."""
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listening in self._sockets:
+            listening.close()
+        for each in list(self._open):
+            self._cut(each)
+
+    def hold(self, transport: asyncio.BaseTransport | None) -> None:
+        """Let a connection last: a stream, which its handler ends when nobody reads it."""
+        if transport in self.transports and (timer := self._open.get(self.transports[transport])) is not None:
+            timer.cancel()
+
+    def begin(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
+        """Give a connection past its handshake the time to ask."""
+        self.transports[transport] = connection
+        self._open[connection] = self._in(self._request_s, connection)
+
+    def extend(self, connection: Connection) -> None:
+        """Give a connection that has asked the time to be answered."""
+        if (timer := self._open.get(connection)) is not None:
+            timer.cancel()
+            self._open[connection] = self._in(self._answer_s, connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Take note that a connection is over."""
+        if connection.transport is not None:
+            self.transports.pop(connection.transport, None)
+        if (timer := self._open.pop(connection, None)) is not None:
+            timer.cancel()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                _log.warning("no connection can be taken: %s", error.strerror or error)
+                await asyncio.sleep(PAUSE_S)
+                continue
+            if not self._make_room():
+                accepted.close()
+                continue
+            task = loop.create_task(self._begin(accepted))
+            self._open[task] = None
+            await asyncio.sleep(0)  # let it go on before the next is taken
+
+    def _make_room(self) -> bool:
+        """Cut the oldest that has not asked for anything, where there are too many; return whether there is room."""
+        if len(self._open) < self._most:
+            return True
+        for each in self._open:
+            if isinstance(each, asyncio.Task) or not each.has_asked:
+                self._cut(each)
+                return True
+        return False
+
+    def _cut(self, each: asyncio.Task[None] | Connection) -> None:
+        if isinstance(each, asyncio.Task):
+            self._open.pop(each, None)
+            each.cancel()
+        else:
+            each.cut()
+            self.forget(each)
+
+    async def _begin(self, accepted: socket.socket) -> None:
+        """Shake hands and have a connection answered."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        connection = Connection(self._answer(), self)
+        try:
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(self._request_s):
+                await loop.connect_accepted_socket(
+                    lambda: connection,
+                    accepted,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=None if self._tls is None else self._request_s,
+                )
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            accepted.close()
+        finally:
+            if task is not None:
+                self._open.pop(task, None)
+
+    def _in(self, seconds: float, connection: Connection) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, connection.cut)

@@ -141,10 +141,10 @@ class Web:
             if following.done():
                 following.result()
         finally:
+            await self._connections.close()
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
-            await self._connections.close()
             await runner.cleanup()
 
     def _watched(self) -> Callable[..., Awaitable[web.StreamResponse]]:

@@ -26,6 +26,8 @@ TRAINING = {
     "evaluate": "measure a model bundle on a folder of recordings",
 }
 """The commands of the extra ``train``; each has a module in ``sirend.training``."""
+FLEET = ("trouble", "site", "call", "model", "version", "floor", "clock", "temperature", "uptime")
+"""What ``sirend fleet`` can be sorted by: ``client.fleet.COLUMNS``, which takes time to import."""
 SHELLS = ("bash", "zsh")
 """Shells that a completion can be printed for."""
 REALTIME_BLOCK_S = 0.05
@@ -222,6 +224,19 @@ def events(args: argparse.Namespace) -> int:
             print(history.line(event))
     for place in torn:
         sys.stderr.write(f"sirend: warning: {place} is no whole event; it is left out\n")
+    return 0
+
+
+def fleet(args: argparse.Namespace) -> int:
+    """Show the sites of a broker."""
+    from sirend.cli.fleet import Look, watch
+    from sirend.config import load as config
+    from sirend.host.signals import heeding
+
+    mqtt = config.load(args.config).mqtt
+    stop = threading.Event()
+    with heeding(stop.set, reload=stop.set):
+        watch(mqtt, stop, Look(args.filter, args.sort, args.follow, args.json))
     return 0
 
 

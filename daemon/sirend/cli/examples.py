@@ -57,6 +57,12 @@ examples:
   sirend listen --config controller.yaml                       act as its section `listen` says
   sirend listen --config /etc/sirend/sirend.yaml --verify      refuse what is not signed; needs mqtt.sign_key_file
 """,
+    "fleet": """\
+examples:
+  sirend fleet --config city.yaml                              every site of the broker, those in trouble first
+  sirend fleet --config city.yaml --filter degraded --follow   what is degraded, again and again
+  sirend fleet --config city.yaml --sort floor --json          whose noise floor drifted most?
+""",
     "monitor": """\
 examples:
   sirend monitor --config /etc/sirend/sirend.yaml      needs web.enabled: it reads the page's stream

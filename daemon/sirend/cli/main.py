@@ -105,17 +105,27 @@ def parser(words: Sequence[str] = ()) -> Parser:
     selftest = add("selftest", commands.selftest, "send a built-in siren through the pipeline and tell the broker")
     add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
     listen = add("listen", commands.listen, "print what a signal controller is to act on, and act on it")
+    fleet = add("fleet", commands.fleet, "show the sites of a broker, one line each, those in trouble first")
     monitor = add("monitor", commands.monitor, "show in the terminal what a running daemon hears")
     _add_events(add("events", commands.events, "list the journal, filter it, export it as CSV"))
     demo = add("demo", commands.demo, "simulate a drive-by, replay it and draw it")
     schema = add("schema", commands.schema, "print the JSON Schema of events, of health or of acknowledgements")
     completion = add("completion", commands.completion, "print a completion for the shell")
     completion.add_argument("shell", choices=commands.SHELLS)
-    for each in (run, check, doctor, listen, monitor, selftest):
+    for each in (run, check, doctor, fleet, listen, monitor, selftest):
         _config(each, required=True)
     _add_replay(replay)
     _add_simulate(simulate)
     listen.add_argument("--verify", action="store_true", help="act only on fresh, signed messages in order")
+    fleet.add_argument(
+        "--filter",
+        default="",
+        metavar="WORDS",
+        help="sites that have all these words in name, model, health or reasons",
+    )
+    fleet.add_argument("--sort", choices=commands.FLEET, default="trouble", help="by what (default: %(default)s)")
+    fleet.add_argument("--follow", action="store_true", help="show it anew every 2 s until Ctrl-C")
+    fleet.add_argument("--json", action="store_true", help="JSON Lines, one object a site")
     doctor.add_argument("--stopped", action="store_true", help="the service is stopped: try every topic of the site")
     doctor.add_argument("--no-microphone", action="store_true", help="leave the microphone alone")
     selftest.add_argument("--no-mqtt", action="store_true", help="do not publish the result")

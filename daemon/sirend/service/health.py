@@ -15,6 +15,7 @@ from sirend.audio.diagnosis import Diagnosis
 from sirend.audio.stream import Gap
 from sirend.call.clock import utc_text
 from sirend.call.event import HEALTH_SCHEMA
+from sirend.service.floors import Floor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,6 +83,7 @@ class Health:
         }
         self._watches = watches
         self._levels: dict[str, float | None] = dict.fromkeys(watches)
+        self._floors = {name: Floor(time.monotonic()) for name in watches}
         self._windows = 0
         self._gaps = 0
         self._inputs = inputs
@@ -118,6 +120,7 @@ class Health:
             self._windows += 1
         self._lost.pop(self._inputs[score.approach], None)
         self._levels[score.approach] = round(score.level_dbfs, 1)
+        self._floors[score.approach].hear(score.level_dbfs, time.monotonic())
 
     def check_clock(self) -> None:
         """Count a jump of the wall clock since the call before."""
@@ -178,6 +181,8 @@ class Health:
             "state": state,
             "reasons": reasons,
             "levels_dbfs": self._levels,
+            "floors_dbfs": {name: floor.dbfs for name, floor in self._floors.items()},
+            "floor_drifts_db": {name: floor.drift_db for name, floor in self._floors.items()},
             "dropped_samples": dropped,
             "gaps": self._gaps,
             "windows_scored": self._windows,

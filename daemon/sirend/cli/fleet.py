@@ -1,0 +1,211 @@
+"""``sirend fleet``: what a city's operator opens in the morning, one line a site."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from sirend.client.fleet import TROUBLES, Fleet, Site
+from sirend.errors import DeviceError
+from sirend.publish.mqtt.connection import Connection, client_id_of, new_client
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from sirend.config.settings import MqttConfig
+    from sirend.publish.mqtt.connection import Incoming
+
+ANSWER_S = 10.0
+SETTLED_S = 1.0
+"""What is retained has come when nothing did for so long."""
+SHOWN_S = 2.0
+"""How often what is shown is made anew."""
+HEADER = ("health", "site", "last call", "model", "version", "floor", "drift", "clock", "deg C", "what is wrong")
+CLEAR = "\x1b[H\x1b[2J"
+
+
+class Watcher:
+    """Follows the sites of a broker under a name of its own. Used in a ``with`` statement."""
+
+    def __init__(self, config: MqttConfig, fleet: Fleet) -> None:
+        """Prepare to connect as ``config`` says and to tell ``fleet`` what comes."""
+        self._config = config
+        self._fleet = fleet
+        self._place = f"MQTT broker {config.host}:{config.port}"
+        self._sockets = ExitStack()
+        self._came_at = 0.0
+
+    def __enter__(self) -> Self:
+        """Connect and subscribe; raise ``DeviceError`` where that fails."""
+        with ExitStack() as sockets:
+            self._wake, waker = socket.socketpair()
+            sockets.enter_context(self._wake)
+            sockets.enter_context(waker)
+            self._connect()
+            self._sockets = sockets.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Say goodbye."""
+        self._connection.leave()
+        self._sockets.close()
+
+    def _connect(self) -> None:
+        for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
+            client = new_client(self._config, f"{client_id_of(self._config, 'fleet')}-{time.monotonic_ns()}", protocol)
+            self._connection = Connection(client, self._wake, self._hear)
+            try:
+                self._connection.open(self._config.host, self._config.port, self._config.keepalive_s)
+            except (OSError, ValueError) as error:
+                why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                raise DeviceError(f"{self._place}: {why}; check mqtt.host, mqtt.port and the network") from error
+            until = time.monotonic() + ANSWER_S
+            while self._connection.answer is None and self._connection.end is None and time.monotonic() < until:
+                self._connection.turn(0.2)
+            if str(self._connection.answer) != "Unsupported protocol version":
+                break
+        if not self._connection.is_accepted:
+            said = self._connection.answer or self._connection.end or "does not answer"
+            raise DeviceError(f"{self._place}: {said}; check mqtt.username, password and certificates")
+        self._connection.subscribe([(each, 1) for each in self._fleet.filters])
+        self._came_at = time.monotonic()
+
+    def _hear(self, message: Incoming) -> None:
+        self._came_at = time.monotonic()
+        self._fleet.take(message.topic, message.payload, datetime.now(UTC), retained=message.retained)
+
+    def settle(self) -> None:
+        """Wait until what is retained has come, within bounds."""
+        until = time.monotonic() + 2.0 * ANSWER_S
+        while time.monotonic() - self._came_at < SETTLED_S and time.monotonic() < until:
+            self._connection.turn(0.1)
+            if self._connection.end is not None:
+                raise DeviceError(f"{self._place}: {self._connection.end}; try again")
+
+    def follow(self, for_s: float, stop: threading.Event) -> None:
+        """Take what comes for some seconds; connect again when the broker let go."""
+        until = time.monotonic() + for_s
+        while time.monotonic() < until and not stop.is_set():
+            self._connection.turn(0.2)
+            if self._connection.end is not None:
+                stop.wait(1.0)
+                try:
+                    self._connect()
+                except DeviceError as error:
+                    sys.stderr.write(f"sirend: warning: {error}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the sites are looked at."""
+
+    wanted: str = ""
+    """Words that a site must have."""
+    by: str = "trouble"
+    """One of ``client.fleet.COLUMNS``."""
+    follows: bool = False
+    """Again and again, rather than once."""
+    is_json: bool = False
+
+
+def watch(config: MqttConfig, stop: threading.Event, look: Look) -> None:
+    """Print the sites of ``config``'s broker once, or again and again until ``stop`` is set.
+
+    Raises ``DeviceError`` when the broker cannot be reached at first.
+    """
+    fleet = Fleet(config.prefix)
+    with Watcher(config, fleet) as watcher:
+        watcher.settle()
+        while True:
+            now = datetime.now(UTC)
+            rows = fleet.rows(now, wanted=look.wanted, by=look.by)
+            if look.is_json:
+                text = "".join(json.dumps(values(site, now), sort_keys=True) + "\n" for site in rows)
+            else:
+                size = shutil.get_terminal_size((160, 50))
+                text = "\n".join(table(rows, now, size.columns, size.lines - 3 if look.follows else None)) + "\n"
+                text += f"{sums(fleet, now)}\n"
+            sys.stdout.write(f"{CLEAR}{text}" if look.follows and not look.is_json else text)
+            sys.stdout.flush()
+            if not look.follows or stop.is_set():
+                return
+            watcher.follow(SHOWN_S, stop)
+
+
+def values(site: Site, now: datetime) -> dict[str, Any]:
+    """Return a site as JSON values."""
+    return {
+        "site": site.name,
+        "trouble": site.trouble(now),
+        "online": site.is_online,
+        "state": site.state or None,
+        "reasons": list(site.reasons),
+        "calling": sorted(name for name, until in site.calls.items() if until > now),
+        "called_at": None if site.called_at is None else site.called_at.isoformat(timespec="milliseconds"),
+        "called_on": site.called_on or None,
+        "model": site.model,
+        "version": site.version,
+        "floor_dbfs": site.floor_dbfs,
+        "drift_db": site.drift_db,
+        "skew_s": site.skew_s,
+        "temperature_c": site.temperature_c,
+        "uptime_s": site.uptime_s,
+    }
+
+
+def table(rows: list[Site], now: datetime, width: int, most: int | None) -> Iterator[str]:
+    """Yield a header and a line for each site, at most ``most``; the columns are as wide as they need to be."""
+    shown = rows if most is None else rows[: max(1, most)]
+    cells = [HEADER, *(_cells(site, now) for site in shown)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
+    for row in cells:
+        line = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        yield line[:width]
+    if len(shown) < len(rows):
+        yield f"and {len(rows) - len(shown)} more; narrow it with --filter"
+
+
+def _cells(site: Site, now: datetime) -> tuple[str, ...]:
+    def number(value: float | None, text: str) -> str:
+        return "" if value is None else format(value, text)
+
+    trouble = site.trouble(now)
+    words = "; ".join(site.reasons)
+    if trouble == "silent":
+        words = "no health message for long" if site.health_at is not None else "no health message"
+    call = "" if site.called_at is None else f"{ago((now - site.called_at).total_seconds())} {site.called_on}"
+    return (
+        trouble if trouble in ("ok", "clock", "drift") else trouble.upper(), site.name,
+        f"CALLING {site.called_on}" if site.is_calling(now) else call, site.model.partition("@")[0], site.version,
+        number(site.floor_dbfs, ".0f"), number(site.drift_db, "+.0f"), number(site.skew_s, "+.1f"),
+        number(site.temperature_c, ".0f"), words,
+    )  # fmt: skip
+
+
+def ago(seconds: float) -> str:
+    """Return how long something is past, short."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def sums(fleet: Fleet, now: datetime) -> str:
+    """Return how many sites are how, in a line."""
+    counts = dict.fromkeys(TROUBLES, 0)
+    for site in fleet.sites.values():
+        counts[site.trouble(now)] += 1
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    calling = sum(site.is_calling(now) for site in fleet.sites.values())
+    refused = f"; {fleet.refused} messages were of no site" if fleet.refused else ""
+    return f"{len(fleet.sites)} sites: {', '.join(parts) or 'none'}; {calling} calling{refused}"

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import math
 import os
+import resource
+import signal
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +19,7 @@ from tests.observe.test_snapshot import events, feed, post
 from sirend.config.settings import ClipsConfig
 from sirend.errors import ConfigError
 from sirend.evidence import recorder as clips
-from sirend.evidence.recorder import Clips, prune
+from sirend.evidence.recorder import Calendar, Clips, prune
 from sirend.host import subprocess as helper
 from sirend.host.subprocess import Helper
 from sirend.observe.snapshot import View
@@ -139,3 +143,95 @@ def test_the_folder_stays_within_its_bounds_and_the_newest_stay(
 def test_a_folder_that_is_not_there_needs_no_tidying(tmp_path: Path) -> None:
     prune(tmp_path / "none", max_bytes=1, oldest_s=0.0)
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclass
+class Clocks:
+    """A wall clock and one that nobody sets."""
+
+    host_s: float = 1_000.0
+    offset_s: float = 1.8e9
+
+    def calendar(self) -> Calendar:
+        return Calendar(lambda: self.host_s + self.offset_s, lambda: self.host_s)
+
+
+YEAR_S = 365 * 86_400.0
+
+
+def test_a_clock_that_is_a_year_ahead_for_a_moment_makes_nothing_old() -> None:
+    clocks = Clocks()
+    calendar = clocks.calendar()
+    looks = []
+    for minute in range(400):
+        clocks.host_s = 1_000.0 + 60.0 * minute
+        clocks.offset_s = 1.8e9 + (YEAR_S if 100 <= minute < 110 else 0.0)
+        looks.append(calendar.now_s())
+    assert looks[:60] == [-math.inf] * 60
+    assert looks[60:100] == [1.8e9 + 1_000.0 + 60.0 * minute for minute in range(60, 100)]
+    assert looks[100:170] == [-math.inf] * 70
+    assert looks[170:] == [1.8e9 + 1_000.0 + 60.0 * minute for minute in range(170, 400)]
+
+
+def test_a_clock_that_is_slewed_is_believed() -> None:
+    clocks = Clocks()
+    calendar = clocks.calendar()
+    for minute in range(120):
+        clocks.host_s, clocks.offset_s = 1_000.0 + 60.0 * minute, 1.8e9 + 0.03 * minute
+        believed = calendar.now_s()
+    assert believed == clocks.host_s + clocks.offset_s
+
+
+def test_clips_stay_when_the_clock_is_a_year_ahead_while_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, view = tmp_path / "clips", View(post())
+    folder.mkdir()
+    old = folder / "20260101T000000Z-main-00000000.flac"
+    old.write_bytes(b"sound")
+    monkeypatch.setattr(clips, "PRUNE_S", 0.05)
+    wall = time.time
+    with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()):
+        monkeypatch.setattr(time, "time", lambda: wall() + YEAR_S)
+        call(view)
+    assert old.exists()
+    assert ".json" in endings(folder)
+
+
+def test_what_a_run_before_left_unfinished_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = [tmp_path / f".20260101T000000Z-main-00000000.{ending}.part" for ending in ("flac", "npz", "png", "json")]
+    others = [tmp_path / ".notes.part", tmp_path / "20260101T000000Z-main-00000000.flac.part"]
+    for path in (*left, *others):
+        path.write_bytes(b"half")
+    with Clips(ClipsConfig(enabled=True, path=tmp_path), View(post()), Helper()):
+        until(lambda: not any(path.exists() for path in left))
+    assert all(path.exists() for path in others)
+
+
+def test_a_full_disk_leaves_no_unfinished_file(tmp_path: Path) -> None:
+    folder, view = tmp_path / "clips", View(post())
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()) as recorder:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limit[1]))  # a file that grows no further, as on a full disk
+        try:
+            call(view)
+            until(lambda: recorder.problem is not None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, before)
+        assert recorder.problem == f"clips: {folder} cannot be written: File too large"
+    assert not list(folder.glob(".*"))
+
+
+def test_a_bug_while_following_is_told_and_the_next_call_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, view = tmp_path / "clips", View(post())
+    with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()) as recorder:
+        with monkeypatch.context() as broken:
+            broken.setattr(View, "events", lambda _: 1 / 0)
+            until(lambda: recorder.problem is not None)
+            assert recorder.problem == "clips: a bug; the log has it"
+        call(view)
+    assert ".json" in endings(folder)

@@ -89,3 +89,13 @@ def test_a_test_that_cannot_be_run_has_not_passed(failure: Exception) -> None:
         result = result_of(made)
     assert (result["passed"], result["problem"]) == (False, "the self-test could not be run; the log says why")
     assert (result["schema"], result["site"], result["model"]) == ("sirend/selftest/1", "main-5th", "m@0")
+
+
+def test_a_bug_ends_the_test_with_a_verdict_and_another_may_be_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    view, bench = View(post()), Bench()
+    with Prover(Config(), view, bench) as made:
+        assert made.ask() is None
+        bench.give({"nonsense": True})
+        assert result_of(made)["problem"] == "the self-test could not be run; the log says why"
+        assert not made.status["running"]
+    assert caplog.records[-1].exc_info is not None

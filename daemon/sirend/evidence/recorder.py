@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import queue
 import re
@@ -25,6 +26,7 @@ from sirend.host.priority import recede
 from sirend.observe.moment import told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sirend.call.event import Event
@@ -38,11 +40,38 @@ WAITING = 4
 """Clips that wait for the disk; more are dropped and counted."""
 CLOSE_S = 2.0
 PRUNE_S = 3600.0
+STEADY_S = 3600.0
+"""A clock that is wrong for a moment, or until the network is there, removes nothing."""
+STEP_S = 60.0
+"""A clock that goes so much astray from one look to the next was set."""
 DAY_S = 86_400.0
 BYTES_A_MB = 1_000_000
 _OURS = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]{1,64}-[0-9a-f]{8}\.(flac|npz|png|json)")
 
 _log = logging.getLogger(__name__)
+
+
+class Calendar:
+    """The wall clock as far as a clip may be removed by it: one that was set counts when it has gone on for an hour."""
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        host: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    ) -> None:
+        """Read Unix time by ``wall``, and by ``host`` a time that nobody sets, both in s."""
+        self._wall = wall
+        self._host = host
+        self._offset_s = math.inf
+        self._since_s = math.inf
+
+    def now_s(self) -> float:
+        """Return Unix time, s; minus infinity, when nothing is too old, while it cannot be believed."""
+        wall_s, host_s = self._wall(), self._host()
+        if abs(wall_s - host_s - self._offset_s) > STEP_S:
+            self._since_s = host_s
+        self._offset_s = wall_s - host_s
+        return wall_s if host_s - self._since_s >= STEADY_S else -math.inf
 
 
 class Clips:
@@ -67,6 +96,7 @@ class Clips:
             approach.name: Tape(to_samples(config.before_s), to_samples(config.max_s), self._make)
             for approach in view.post.approaches
         }
+        self._calendar = Calendar()
         self._seen = 0
         self._told = 0
         self._queue: queue.Queue[Take | None] = queue.Queue(WAITING)
@@ -80,7 +110,6 @@ class Clips:
 
     def __enter__(self) -> Self:
         """Begin to follow."""
-        self._prune()
         self._listener.start()
         self._writer.start()
         return self
@@ -100,13 +129,32 @@ class Clips:
 
     def _listen(self) -> None:
         recede()
+        self._tidy()
         pruned_at = time.monotonic()
         while not self._stop.wait(POLL_S):
-            self._follow()
+            self._follow_on()
             if time.monotonic() - pruned_at > PRUNE_S:
                 pruned_at = time.monotonic()
                 self._prune()
-        self._follow()
+        self._follow_on()
+
+    def _follow_on(self) -> None:
+        """Follow; a bug costs what it costs, and is told."""
+        try:
+            self._follow()
+        except Exception:  # noqa: BLE001  a bug here must not end the clips in silence
+            self.problem = "clips: a bug; the log has it"
+            _log.exception("%s", self.problem)
+
+    def _tidy(self) -> None:
+        """Remove what a run before, or a power cut, left unfinished; then what is too much."""
+        try:
+            unfinished = [path for path in self._folder.glob(".*.part") if _OURS.fullmatch(path.name[1:-5])]
+            for path in unfinished:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            self._fail(f"clips: {self._folder} cannot be tidied: {error.strerror or error}")
+        self._prune()
 
     def _follow(self) -> None:
         """Take what is new in the view."""
@@ -175,16 +223,20 @@ class Clips:
         """Write a file that only its owner can read, whole or not at all."""
         part = self._folder / f".{name}.part"
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        part.replace(self._folder / name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            part.replace(self._folder / name)
+        except BaseException:
+            part.unlink(missing_ok=True)  # on a full disk it would take the room of the next
+            raise
 
     def _prune(self) -> None:
         try:
             prune(
                 self._folder,
                 max_bytes=self._config.max_mb * BYTES_A_MB,
-                oldest_s=time.time() - self._config.max_age_days * DAY_S,
+                oldest_s=self._calendar.now_s() - self._config.max_age_days * DAY_S,
             )
         except OSError as error:
             self._fail(f"clips: {self._folder} cannot be tidied: {error.strerror or error}")

@@ -62,6 +62,8 @@ class Journal:
         """What keeps the journal from being written now, or None."""
         if self._background.late_s > SLOW_S:
             return f"the journal {self._path} cannot be written: its disk does not answer"
+        if self._background.bug is not None:
+            return f"the journal {self._path} could not be written by a bug; the log has it"
         return self._problem
 
     def __enter__(self) -> Self:

@@ -24,6 +24,7 @@ from sirend.detect.classifier import Classifier
 from sirend.errors import ConfigError, SirendError
 from sirend.host.background import Background
 from sirend.host.systemd import Notifier
+from sirend.host.threads import Watcher
 from sirend.observe.merge import Mosaic
 from sirend.observe.snapshot import Post, View
 from sirend.pipeline import Stages, detect_all, schedule
@@ -132,6 +133,7 @@ class Service:
         self._bundle = bundle
         self._rereading = rereading
         self._notifier = Notifier()
+        self._watcher = Watcher()
         approaches = [approach.name for approach in config.approaches]
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
@@ -176,6 +178,7 @@ class Service:
         Raises ``DeviceError`` when there is no input at the start. An input that is lost later is waited for.
         """
         with ExitStack() as opened:
+            opened.enter_context(self._watcher)
             if self._rereading is not None:
                 opened.enter_context(self._rereading)
             if self._journal is not None:
@@ -275,6 +278,7 @@ class Service:
         others = [onlooker.problem for onlooker in self._onlookers if onlooker.problem is not None]
         if self._limits.problem is not None:
             others.append(self._limits.problem)
+        others += self._watcher.problems
         return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear, others=others)
 
     def _report(self) -> None:

@@ -62,6 +62,8 @@ class LimitsFile:
         """What keeps the limits from outlasting a restart, or None: a reason of health."""
         if self._background.late_s > SLOW_S:
             return f"the limits of calls would not outlast a restart: the disk of {self._path} does not answer"
+        if self._background.bug is not None:
+            return "the limits of calls would not outlast a restart, by a bug; the log has it"
         return self._problem
 
     def __enter__(self) -> Self:

@@ -285,10 +285,23 @@ class SignalController:
             self._process = None
             (self._folder / "snmpd.log").unlink()
 
+    def forget_engine(self) -> None:
+        """Let it be another SNMP engine when it is started again, as another controller would be."""
+        for kept in self._folder.glob("snmpd.conf*"):
+            kept.unlink()
+
     def freeze(self, *, yes: bool) -> None:
         """Let it fall silent without a word, like a cable that is cut, or let it go on."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGSTOP if yes else signal.SIGCONT)
+
+    def break_down(self, number: int, *, yes: bool) -> None:
+        """Let it refuse to set a preempt, or take it again."""
+        broken = Path(f"{self._record}.{number}")
+        if yes:
+            broken.touch()
+        else:
+            broken.unlink(missing_ok=True)
 
     @property
     def preempts(self) -> list[tuple[int, int]]:

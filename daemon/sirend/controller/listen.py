@@ -17,13 +17,15 @@ from sirend.signing import canonical
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sirend.client import Call
     from sirend.config.settings import Config
     from sirend.controller.outputs import Output
 
 POLL_S = 0.2
+LEAVE_S = 5.0
+"""How long the end may take besides the outputs."""
 ACK_S = 5.0
 """How often an acknowledgement is repeated while a call stands, and how long one is of any use."""
 _log = logging.getLogger(__name__)
@@ -103,7 +105,9 @@ def outputs_of(config: Config) -> dict[str, Output]:
     if listen.command is not None:
         from sirend.controller.outputs.command import Command  # noqa: PLC0415
 
-        outputs["command"] = Command(listen.command, listen.command_timeout_s)
+        outputs["command"] = Command(
+            listen.command, listen.command_timeout_s, [approach.name for approach in config.approaches]
+        )
     return outputs
 
 
@@ -120,7 +124,7 @@ def listen(config: Config, consumer: Consumer, say: Callable[[str], None], stop:
             opened.enter_context(output)
         notifier = Notifier()
         notifier.send("READY=1", "STATUS=listening")
-        opened.callback(notifier.send, "STOPPING=1")
+        opened.callback(_leave, outputs, notifier)
         while not stop.is_set():
             notifier.send("WATCHDOG=1")
             for call in subscription.changes(POLL_S):
@@ -134,6 +138,14 @@ def listen(config: Config, consumer: Consumer, say: Callable[[str], None], stop:
                     ack = acks.due(call, subscription.problem)
                     if ack is not None:
                         subscription.publish(consumer.topics.ack(call.approach), ack, ACK_S)
+
+
+def _leave(outputs: Mapping[str, Output], notifier: Notifier) -> None:
+    """Let all outputs clear at once; each is waited for when it is left."""
+    longest_s = max((output.leave_s for output in outputs.values()), default=0.0)
+    notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={round((longest_s + LEAVE_S) * 1e6)}")
+    for output in outputs.values():
+        output.clear()
 
 
 def line_of(call: Call) -> str:

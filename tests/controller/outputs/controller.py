@@ -2,6 +2,7 @@
 
 Usage: controller.py FILE BACKUP_S. It has preempts 1 to 4 of NTCIP 1202, of which number 4 has never time for anybody,
 and a ``unitBackupTime``. ``FILE`` gets a line ``seconds number value`` for each change of a ``preemptControlState``.
+While there is a file ``FILE.N``, preempt N cannot be set.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Controller:
 
     def set(self, oid: str, value: int) -> str:
         number = self._row(oid, CONTROL)
-        if number is None:
+        if number is None or Path(f"{self._record}.{number}").exists():
             return "not-writable"
         self._set_at = time.monotonic()
         if bool(value) != (self._called_at[number] is not None):

@@ -4,35 +4,30 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tests.controller.outputs.faulty import wait
+
 from sirend.call.state import CallState
 from sirend.client import Call
 from sirend.controller.outputs import Report
 from sirend.controller.outputs.command import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
 
-PATIENCE_S = 60.0
+
+APPROACHES = ("north", "west")
 
 
 def call(state: str, approach: str = "north") -> Call:
     return Call("main-5th", approach, CallState(state), "siren", datetime.now(UTC), None)
 
 
-def wait(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
-
-
 def test_the_command_is_told_each_change_in_its_environment(tmp_path: Path) -> None:
     told = tmp_path / "told"
     words = f'echo "$SIREND_SITE $SIREND_APPROACH $SIREND_STATE $SIREND_REASON" >> {told}'
-    with Command(words, 10.0) as output:
+    with Command(words, 10.0, APPROACHES) as output:
         for state in ("approaching", "clear"):
             output.act(call(state))
             output.beat()
@@ -41,7 +36,7 @@ def test_the_command_is_told_each_change_in_its_environment(tmp_path: Path) -> N
 
 
 def test_a_command_that_fails_is_a_problem_until_it_succeeds(tmp_path: Path) -> None:
-    with Command(f"cat {tmp_path}/there", 10.0) as output:
+    with Command(f"cat {tmp_path}/there", 10.0, APPROACHES) as output:
         output.act(call("approaching"))
         failed = Report(False, None, "the command ended with exit code 1")
         wait(lambda: output.report("north") == failed)
@@ -51,7 +46,7 @@ def test_a_command_that_fails_is_a_problem_until_it_succeeds(tmp_path: Path) -> 
 
 
 def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
-    with Command(f"(sleep 2; touch {tmp_path}/late) & wait", 1.0) as output:
+    with Command(f"(sleep 2; touch {tmp_path}/late) & wait", 1.0, APPROACHES) as output:
         output.act(call("approaching"))
         killed = Report(False, None, "the command was killed after 1 s")
         wait(lambda: output.report("north") == killed)
@@ -59,22 +54,39 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Pat
     assert not (tmp_path / "late").exists()
 
 
-def test_of_changes_that_wait_only_the_last_of_an_approach_counts_and_leaving_runs_it(tmp_path: Path) -> None:
+def test_of_changes_that_wait_only_the_last_counts_and_what_is_overtaken_is_killed(tmp_path: Path) -> None:
     told = tmp_path / "told"
     words = f'while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; echo "$SIREND_APPROACH $SIREND_STATE" >> {told}'
-    with Command(words, 60.0) as output:
-        output.act(call("clear", "west"))
-        wait(lambda: "west" not in output._waiting)  # noqa: SLF001  it runs now
-        for state in ("approaching", "clear", "approaching", "clear"):
+    with Command(words, 60.0, APPROACHES) as output:
+        output.act(call("clear"))
+        time.sleep(0.1)  # it runs now
+        for state in ("approaching", "clear", "approaching"):
             output.act(call(state))
         assert output.report("north") == Report(None, None, None)
+        overtaken = Report(False, None, "the command was killed because something newer came")
+        wait(lambda: output.report("north") == overtaken, output)
         (tmp_path / "go").touch()
-    assert told.read_text() == "west clear\nnorth clear\n"
+        wait(lambda: output.report("north") == Report(True, None, None), output)
+        assert told.read_text() == "north approaching\n"
+    assert told.read_text() == "north approaching\nnorth clear\n"
+
+
+def test_leaving_tells_those_that_are_not_clear_why(tmp_path: Path) -> None:
+    words = f'echo "$SIREND_APPROACH $SIREND_STATE $SIREND_REASON" >> {tmp_path}/told'
+    with Command(words, 10.0, APPROACHES) as output:
+        for approach, state in (("north", "clear"), ("west", "approaching")):
+            output.act(call(state, approach))
+            wait(lambda approach=approach: output.report(approach) == Report(True, None, None))  # type: ignore[misc]
+    assert (tmp_path / "told").read_text().splitlines() == [
+        "north clear siren",
+        "west approaching siren",
+        "west clear shutdown",
+    ]
 
 
 def test_what_a_message_says_is_no_part_of_the_command(tmp_path: Path) -> None:
     evil = Call("s", "north", CallState.CLEAR, f"$(touch {tmp_path}/evil)", datetime.now(UTC), None)
-    with Command('echo "$SIREND_REASON" > ' + f"{tmp_path}/told", 10.0) as output:
+    with Command('echo "$SIREND_REASON" > ' + f"{tmp_path}/told", 10.0, APPROACHES) as output:
         output.act(evil)
         wait(lambda: output.report("north") == Report(True, None, None))
     assert (tmp_path / "told").read_text() == f"$(touch {tmp_path}/evil)\n"
@@ -86,7 +98,7 @@ def test_a_shell_that_is_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch) -
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr("subprocess.Popen", fail)
-    with Command("true", 1.0) as output:
+    with Command("true", 1.0, APPROACHES) as output:
         output.act(call("clear"))
         missing = Report(False, None, "the command cannot be run: No such file or directory")
         wait(lambda: output.report("north") == missing)

@@ -2,21 +2,19 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.controller.outputs.faulty import Cable, bytes_of, call
 
-from sirend.call.state import CallState
-from sirend.client import Call
 from sirend.config.listen import NtcipConfig, Preempt
 from sirend.controller.outputs import BEAT_S, Report
-from sirend.controller.outputs.ntcip import Ntcip
+from sirend.controller.outputs.ntcip import PREEMPT_CONTROL_STATE, Ntcip
 from sirend.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.conftest import SignalController
 
@@ -24,10 +22,6 @@ pytestmark = pytest.mark.system
 PATIENCE_S = 60.0
 PREEMPTS = (Preempt("north", 1), Preempt("east", 3))
 RESTING, SERVED = Report(True, "notActive", None), Report(True, "dwell", None)
-
-
-def call(approach: str, state: str = "approaching") -> Call:
-    return Call("s", approach, CallState(state), "siren", datetime.now(UTC), None)
 
 
 def config(controller: SignalController, **changes: object) -> NtcipConfig:
@@ -196,3 +190,123 @@ def test_a_secret_that_cannot_be_read_is_a_configuration_error(tmp_path: Path) -
     (tmp_path / "binary").write_bytes(b"\xff\xff\n")
     with pytest.raises(ConfigError, match="the secret is not ASCII text"):
         Ntcip(NtcipConfig(community_file=tmp_path / "binary", preempts=PREEMPTS))
+
+
+V3 = {"version": "v3", "user": "sirend", "auth": "sha256"}
+
+
+@pytest.fixture
+def passwords(tmp_path: Path) -> dict[str, Path]:
+    files = {"auth_file": tmp_path / "auth", "priv_file": tmp_path / "priv"}
+    files["auth_file"].write_text("authentication-password\n")
+    files["priv_file"].write_text("privacy-password\n")
+    return files
+
+
+@pytest.mark.parametrize("swapped", [True, False], ids=["another-engine", "the-same-restarted"])
+def test_a_v3_controller_that_was_swapped_or_restarted_is_found_again(
+    make_controller: Callable[..., SignalController], passwords: dict[str, Path], *, swapped: bool
+) -> None:
+    controller = make_controller()
+    output = Ntcip(config(controller, timeout_s=0.4, preempts=PREEMPTS[:1], **V3, **passwords))
+    with beating(output) as until:
+        output.act(call("north"))
+        until("north", lambda report: report == SERVED)
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        controller.stop()
+        until("north", lambda report: "does not answer" in (report.problem or ""))
+        if swapped:
+            controller.forget_engine()
+        controller.start()
+        until("north", lambda report: report == SERVED)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors + 1
+
+
+def lossy(controller: SignalController, **changes: object) -> tuple[Cable, Ntcip]:
+    """Return a cable to a controller, and an output at its other end that waits .3 s for an answer and asks once."""
+    cable = Cable(controller.port)
+    return cable, Ntcip(
+        config(controller, port=cable.port, timeout_s=0.3, retries=0, **{"preempts": PREEMPTS[:1], **changes})
+    )
+
+
+@pytest.mark.parametrize("backup_s", [60, None])
+def test_a_closing_set_that_is_lost_is_said_again(
+    make_controller: Callable[..., SignalController], backup_s: int | None
+) -> None:
+    controller = make_controller(backup_s=60)
+    cable, output = lossy(controller, backup_s=backup_s)
+    control = bytes_of(f"{PREEMPT_CONTROL_STATE}.1")
+    lost: list[bytes] = []
+
+    def loses(data: bytes) -> bool:
+        if control in data and len(lost) < 3:
+            lost.append(data)
+            return True
+        return False
+
+    try:
+        with beating(output) as until:
+            output.act(call("north"))
+            until("north", lambda report: report == SERVED)
+            cable.loses = loses
+        assert len(lost) == 3
+        assert controller.preempts == [(1, 1), (1, 0)]
+    finally:
+        cable.close()
+
+
+def test_a_controller_that_never_confirms_is_told_until_its_backup_time_is_over(
+    make_controller: Callable[..., SignalController], caplog: pytest.LogCaptureFixture
+) -> None:
+    controller = make_controller(backup_s=3)
+    cable, output = lossy(controller, backup_s=5)
+    try:
+        with beating(output) as until:
+            output.act(call("north"))
+            until("north", lambda report: report == SERVED)
+            cable.loses = lambda _: True
+            left_at = time.monotonic()
+        assert 3.0 < time.monotonic() - left_at < output.leave_s + 0.5
+        assert controller.preempts == [(1, 1), (1, 0)]  # by its backup time
+        assert "did not confirm the end of the call of north" in caplog.text
+    finally:
+        cable.close()
+
+
+def test_a_controller_that_was_not_called_is_not_waited_for(make_controller: Callable[..., SignalController]) -> None:
+    controller = make_controller(backup_s=60)
+    cable, output = lossy(controller, backup_s=None)
+    try:
+        with beating(output) as until:
+            until("north", lambda report: report == RESTING)
+            cable.loses = lambda _: True
+            left_at = time.monotonic()
+        assert time.monotonic() - left_at < 3.0
+    finally:
+        cable.close()
+
+
+def test_timeout_and_retries_are_those_of_the_configuration(make_controller: Callable[..., SignalController]) -> None:
+    controller = make_controller()
+    cable = Cable(controller.port)
+    output = Ntcip(config(controller, port=cable.port, timeout_s=0.2, retries=4))
+    seen: list[float] = []
+
+    def loses(data: bytes) -> bool:
+        if bytes_of(f"{PREEMPT_CONTROL_STATE}.1") not in data:
+            return False
+        seen.append(time.monotonic())
+        return True
+
+    try:
+        with beating(output) as until:
+            until("north", lambda report: report == RESTING)
+            cable.loses = loses
+            until("north", lambda report: "does not answer" in (report.problem or ""))
+            first = [at for at in seen if at - seen[0] < 1.5]
+            cable.loses = lambda _: False
+        assert len(first) == 5
+        assert 0.6 < first[-1] - first[0] < 1.4
+    finally:
+        cable.close()

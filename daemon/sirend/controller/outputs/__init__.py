@@ -1,6 +1,10 @@
-"""Where ``sirend listen`` takes a call: a command, a relay, an NTCIP controller.
+"""Where ``sirend listen`` takes a call: a command, a relay, an NTCIP controller. One contract for all of them.
 
-Every output ends in clear by itself when nobody ``beat``s it any more, and when it is left.
+- Each approach is served for itself: neither one that hangs nor one that fails delays another, or another output.
+- ``act``, ``beat``, ``report`` and ``clear`` return at once.
+- What fails is tried again, until it succeeds or something newer is to be done.
+- When nobody ``beat``s it any more, and whenever it is left, every approach is cleared, by every means and as long as
+  ``leave_s`` says.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 
 BEAT_S = 2.0
 """An output that was not beaten for so long acts as if every call were clear: the listener hangs."""
+HANGS = "the listener hangs: everything is off"
+"""The problem of an output that is not beaten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +38,12 @@ class Report:
 class Output(Protocol):
     """Takes calls. What it holds open lives from ``__enter__`` to ``__exit__``, which leaves everything clear."""
 
+    @property
+    def leave_s(self) -> float:
+        """How long ``__exit__`` may take at most, s."""
+
     def __enter__(self) -> Self:
-        """Open it, with every approach clear."""
+        """Open it, with every approach clear that can be; ``act`` tells of each approach at the beginning."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
@@ -45,6 +55,9 @@ class Output(Protocol):
 
     def beat(self) -> None:
         """Hear that the listener lives; comes several times a second."""
+
+    def clear(self) -> None:
+        """Begin to leave: clear every approach from now on, whatever is acted or beaten; returns at once."""
 
     def report(self, approach: str) -> Report | None:
         """Return how things are at an approach; None where the output does not serve it."""

@@ -2,91 +2,76 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
-import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from sirend.controller.outputs import Report
+from sirend.controller.outputs.keeper import Keeper, leave
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from sirend.call.state import CallState
     from sirend.client import Call
+    from sirend.controller.outputs import Report
 
-_log = logging.getLogger(__name__)
-
-_CLOSE_S = 3.0
+OVERTAKEN_S = 1.0
+"""What runs for something that is not wanted any more may take so long, then it is killed."""
+LOOK_S = 0.05
+"""How often a running command is looked at."""
+LEAVE_S = 10.0
 
 
 class Command:
-    """Runs one process at a time on a thread of its own; of changes that wait, only an approach's last counts."""
+    """Runs one process at a time for each approach; of changes that wait, only an approach's last counts."""
 
-    def __init__(self, command: str, timeout_s: float) -> None:
-        """Run ``command``, and kill what takes longer than ``timeout_s``."""
+    def __init__(self, command: str, timeout_s: float, approaches: Sequence[str]) -> None:
+        """Run ``command`` for ``approaches``, and kill what takes longer than ``timeout_s``."""
         self._command = command
         self._timeout_s = timeout_s
-        self._condition = threading.Condition()
-        self._waiting: dict[str, Call] = {}
-        self._done: dict[str, CallState] = {}
-        self._problems: dict[str, str] = {}
-        self._is_closing = False
-        self._thread = threading.Thread(target=self._run, name="sirend-command", daemon=True)
+        self._keepers = {name: Keeper(f"command for {name}", self._run) for name in approaches}
+
+    @property
+    def leave_s(self) -> float:
+        """How long ``__exit__`` may take at most, s."""
+        return LEAVE_S
 
     def __enter__(self) -> Self:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for keeper in self._keepers.values():
+            keeper.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Run what waits and end; what takes longer than some seconds is left to itself."""
-        with self._condition:
-            self._is_closing = True
-            self._condition.notify()
-        self._thread.join(_CLOSE_S)
+        """Run it for every approach that is not clear, again and again within ``leave_s``."""
+        leave(self._keepers.values(), LEAVE_S)
 
     def act(self, call: Call) -> None:
         """Run the command soon."""
-        with self._condition:
-            self._waiting[call.approach] = call
-            self._condition.notify()
+        if call.approach in self._keepers:
+            self._keepers[call.approach].act(call)
 
     def beat(self) -> None:
-        """Nothing here lasts."""
+        """Hear that the listener lives."""
+        for keeper in self._keepers.values():
+            keeper.beat()
+
+    def clear(self) -> None:
+        """Begin to leave."""
+        for keeper in self._keepers.values():
+            keeper.clear()
 
     def report(self, approach: str) -> Report | None:
         """Return whether the last run succeeded."""
-        with self._condition:
-            is_done = approach in self._done and approach not in self._waiting
-            problem = self._problems.get(approach)
-            return Report(None if not is_done else problem is None, None, problem)
+        keeper = self._keepers.get(approach)
+        return None if keeper is None else keeper.report(lambda _: None)
 
-    def _run(self) -> None:
-        while True:
-            with self._condition:
-                while not self._waiting and not self._is_closing:
-                    self._condition.wait()
-                if not self._waiting:
-                    return
-                approach = next(iter(self._waiting))
-                call = self._waiting.pop(approach)
-            problem = self._call(call)
-            with self._condition:
-                self._done[approach] = call.state
-                if problem is None:
-                    self._problems.pop(approach, None)
-                else:
-                    self._problems[approach] = problem
-            if problem is not None:
-                _log.warning("%s %s: %s", approach, call.state, problem)
-
-    def _call(self, call: Call) -> str | None:
+    def _run(self, call: Call, is_wanted: Callable[[], bool]) -> str | None:
         """Run the command for ``call``; return what went wrong, if anything did."""
         told = {"SITE": call.site, "APPROACH": call.approach, "STATE": str(call.state), "REASON": call.reason}
         variables = {**os.environ, **{f"SIREND_{name}": value for name, value in told.items()}}
@@ -100,11 +85,17 @@ class Command:
             )
         except OSError as error:
             return f"the command cannot be run: {error.strerror}"
-        try:
-            code = process.wait(self._timeout_s)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):  # with all that it started
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return f"the command was killed after {self._timeout_s:g} s"
-        return None if code == 0 else f"the command ended with exit code {code}"
+        by = time.monotonic() + self._timeout_s
+        why = f"the command was killed after {self._timeout_s:g} s"
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                code = process.wait(LOOK_S)
+                return None if code == 0 else f"the command ended with exit code {code}"
+            now = time.monotonic()
+            if not is_wanted() and now + OVERTAKEN_S < by:
+                by, why = now + OVERTAKEN_S, "the command was killed because something newer came"
+            if now >= by:
+                with suppress(ProcessLookupError):  # with all that it started
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return why

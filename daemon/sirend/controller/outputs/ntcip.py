@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,7 @@ from sirend.controller.outputs import BEAT_S, Report
 from sirend.controller.outputs.snmp import Agent, SnmpError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from types import TracebackType
 
     from sirend.client import Call
@@ -35,7 +37,12 @@ PREEMPT_CONTROL_STATE = f"{ASC}.6.3.1.2"
 ROUND_S = 1.0
 """Time between two rounds: each sets every preempt again, for that is what keeps the controller from backup mode."""
 BUG = "the controller is not served because of a bug; the log has its traceback"
-_CLOSE_S = 4.0
+LEAVING_S = 0.3
+"""The same when all is left."""
+UNKNOWN_BACKUP_S = 60.0
+"""How long a controller whose backup time is not asked for is told to end a call, when the listener ends."""
+RENEW = 4
+"""Of so many rounds without an answer, one knows nothing of the agent and begins anew; in a call, every one does."""
 
 
 class PreemptState(IntEnum):
@@ -57,143 +64,220 @@ SERVED = (PreemptState.ENTRY_STARTED, PreemptState.TRACK_SERVICE, PreemptState.D
 RESTING = (PreemptState.NOT_ACTIVE, PreemptState.EXIT_STARTED)
 
 
+@dataclass(slots=True)
+class _Leg:
+    """An approach with the preempts that serve it. Each speaks to the controller for itself."""
+
+    approach: str
+    numbers: list[int]
+    agent: Agent
+    wanted: bool = False
+    asked: int | None = None
+    """What the preempts were set to, and the controller confirmed; None when it does not answer."""
+    states: list[int] = field(default_factory=list)
+    problem: str | None = "not asked yet"
+    failures: int = 0
+    may_stand: bool = False
+    """Whether a preempt was called, and its end is not confirmed."""
+
+
 class Ntcip:
     """Keeps the preempts of one controller as the calls are, from a thread of its own."""
 
     def __init__(self, config: NtcipConfig) -> None:
         """Prepare to call the controller of ``config``; raise ``ConfigError`` when a secret or pysnmp is missing."""
         self._config = config
-        self._agent = Agent(config)
-        self._numbers: dict[str, list[int]] = {}
-        for each in config.preempts:
-            self._numbers.setdefault(each.approach, []).append(each.number)
+        self._place = f"controller {config.host}:{config.port}"
+        self._legs = {
+            name: _Leg(name, [each.number for each in config.preempts if each.approach == name], Agent(config))
+            for name in dict.fromkeys(each.approach for each in config.preempts)
+        }
+        self._clock = Agent(config)
         self._lock = threading.Lock()
-        self._wanted: dict[str, bool] = dict.fromkeys(self._numbers, False)
         self._beaten_at = time.monotonic()
-        self._asked: dict[int, int] = {}
-        self._states: dict[int, int] = {}
+        self._backup_s: int | None = None
         self._is_safe = config.backup_s is None
-        self._problem: str | None = "not asked yet"
-        self._is_closing = False
-        self._loop = asyncio.new_event_loop()
-        self._change = asyncio.Event()
+        self._problem = None if config.backup_s is None else "not asked yet"
+        self._left_at: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changes = {name: asyncio.Event() for name in [*self._legs, ""]}
         self._thread = threading.Thread(target=self._run, name="sirend-ntcip", daemon=True)
+
+    @property
+    def leave_s(self) -> float:
+        """How long ``__exit__`` may take at most, s."""
+        return self._longest_s() + 2.0 * self._clock.patience_s + ROUND_S
 
     def __enter__(self) -> Self:
         """Start the thread, which begins with clearing every preempt: an earlier run may have left one."""
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Clear every preempt and end; an agent that does not answer is left to its ``unitBackupTime``."""
-        with self._lock:
-            self._wanted = dict.fromkeys(self._wanted, False)
-            self._is_closing = True
-        self._wake()
-        self._thread.join(_CLOSE_S)
+        """Clear every preempt and end: it is tried until the controller confirms, or has done so by its backup time."""
+        self.clear()
+        self._thread.join(self.leave_s)
+        standing = [leg.approach for leg in self._legs.values() if leg.may_stand]
+        if standing:
+            _log.warning("%s did not confirm the end of the call of %s", self._place, ", ".join(standing))
 
     def act(self, call: Call) -> None:
         """Begin or end a call of an approach that has a preempt."""
         with self._lock:
             self._beaten_at = time.monotonic()
-            if call.approach in self._wanted:
-                self._wanted[call.approach] = call.is_active
-        self._wake()
+            if call.approach not in self._legs:
+                return
+            self._legs[call.approach].wanted = call.is_active
+        self._wake(call.approach)
 
     def beat(self) -> None:
         """Hear that the listener lives."""
         with self._lock:
             self._beaten_at = time.monotonic()
 
+    def clear(self) -> None:
+        """Begin to leave."""
+        with self._lock:
+            self._left_at = self._left_at or time.monotonic()
+        for name in self._changes:
+            self._wake(name)
+
     def report(self, approach: str) -> Report | None:
         """Return what the controller makes of the approach's preempt."""
-        if approach not in self._numbers:
+        if approach not in self._legs:
             return None
+        leg = self._legs[approach]
         with self._lock:
-            wanted, problem = self._wanted[approach], self._problem
-            states = [self._states.get(number) for number in self._numbers[approach]]
-            asked = [self._asked.get(number) for number in self._numbers[approach]]
+            wanted, asked, states = leg.wanted, leg.asked, tuple(leg.states)
+            problem = leg.problem or self._problem
         if problem is not None:
             return Report(False, None, problem)
-        if any(each != int(wanted) for each in asked) or None in states:
+        if asked != int(wanted) or not states:
             return Report(None, None, None)
         good = SERVED if wanted else RESTING
         pending = wanted and PreemptState.NOT_ACTIVE_WITH_CALL in states
         confirmed = None if pending else all(state in good for state in states)
-        return Report(confirmed, ", ".join(_word(state) for state in states if state is not None), None)
+        return Report(confirmed, ", ".join(map(_word, states)), None)
 
-    def _wake(self) -> None:
+    def _longest_s(self) -> float:
+        """Return after how long the controller ends a call by itself, s."""
+        known = self._backup_s or self._config.backup_s
+        return UNKNOWN_BACKUP_S if known is None else float(known)
+
+    def _wake(self, name: str) -> None:
+        if self._loop is None:
+            return
         with suppress(RuntimeError):  # the thread has ended, and its loop with it
-            self._loop.call_soon_threadsafe(self._change.set)
+            self._loop.call_soon_threadsafe(self._changes[name].set)
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        loop = self._loop
+        if loop is not None:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(self._serve())
 
     async def _serve(self) -> None:
+        await asyncio.gather(self._watch_backup(), *map(self._keep, self._legs.values()))
+
+    async def _keep(self, leg: _Leg) -> None:
+        """Set the preempts of an approach again and again, until all is left and cleared."""
+        change = self._changes[leg.approach]
         try:
             while True:
-                self._change.clear()
-                closing = self._is_closing
-                try:
-                    await self._round()
-                    self._say(None if self._is_safe else self._backup_problem())
-                except SnmpError as error:
-                    with self._lock:
-                        self._states.clear()
-                        self._asked.clear()
-                    self._say(f"controller {self._config.host}:{self._config.port} {error}")
-                except Exception:  # noqa: BLE001  the next round may work; meanwhile nothing is confirmed
-                    if self._problem != BUG:  # once, not every second
-                        _log.exception("controller %s:%d", self._config.host, self._config.port)
-                    self._say(BUG)
-                if closing:
+                change.clear()
+                left_at = self._left_at
+                problem = await self._attempt(leg.agent, self._round(leg))
+                with self._lock:
+                    leg.failures = 0 if problem is None else leg.failures + 1
+                    if problem is not None:
+                        leg.asked, leg.states = None, []
+                if problem is not None and (leg.may_stand or leg.wanted or leg.failures % RENEW == 1):
+                    leg.agent.close()
+                self._say(leg, problem)
+                if left_at is not None and (not leg.may_stand or time.monotonic() - left_at > self._longest_s()):
                     return
-                try:
-                    await asyncio.wait_for(self._change.wait(), ROUND_S)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(change.wait(), ROUND_S if left_at is None else LEAVING_S)
         finally:
-            self._agent.close()
+            leg.agent.close()
 
-    async def _round(self) -> None:
-        """Set every preempt as it should be, then read back."""
+    async def _attempt(self, agent: Agent, asking: Coroutine[None, None, None]) -> str | None:
+        """Await ``asking``; return what is wrong with the controller, if anything is."""
+        try:
+            # pysnmp keeps its own time; should it not, a question must not hold up all that come after it.
+            await asyncio.wait_for(asking, 2.0 * agent.patience_s + 2.0)
+        except SnmpError as error:
+            return f"{self._place} {error}"
+        except TimeoutError:
+            return f"{self._place} does not answer"
+        except Exception:  # noqa: BLE001  the next round may work; meanwhile nothing is confirmed
+            _log.exception("%s", self._place)
+            return BUG
+        return None
+
+    async def _round(self, leg: _Leg) -> None:
+        """Set the preempts of an approach as they should be, then read back."""
         with self._lock:
-            lives = time.monotonic() - self._beaten_at < BEAT_S
-            wants = {
-                number: int(self._wanted[approach] and lives and self._is_safe)
-                for approach, numbers in self._numbers.items()
-                for number in numbers
-            }
-        await self._agent.set({f"{PREEMPT_CONTROL_STATE}.{number}": value for number, value in wants.items()})
-        oids = {f"{PREEMPT_STATE}.{number}": number for number in wants}
-        asks_backup = self._config.backup_s is not None
-        found = await self._agent.get([*oids, *([UNIT_BACKUP_TIME] if asks_backup else [])])
+            lives = time.monotonic() - self._beaten_at < BEAT_S and self._left_at is None
+            value = int(leg.wanted and lives and self._is_safe)
+            leg.may_stand = leg.may_stand or bool(value)
+        await leg.agent.set({f"{PREEMPT_CONTROL_STATE}.{number}": value for number in leg.numbers})
         with self._lock:
-            self._asked = wants
-            self._states = {number: found[oid] for oid, number in oids.items()}
-        if self._config.backup_s is not None:
-            was_safe, self._is_safe = self._is_safe, 1 <= found[UNIT_BACKUP_TIME] <= self._config.backup_s
-            if self._is_safe and not was_safe:
-                self._change.set()  # a call may have waited for it
+            leg.may_stand = bool(value)
+        oids = [f"{PREEMPT_STATE}.{number}" for number in leg.numbers]
+        found = await leg.agent.get(oids)
+        with self._lock:
+            leg.asked, leg.states = value, [found[oid] for oid in oids]
+
+    async def _watch_backup(self) -> None:
+        """Read the controller's backup time again and again, where it matters, until all is left."""
+        if self._config.backup_s is None:
+            return
+        change = self._changes[""]
+        failures = 0
+        try:
+            while self._left_at is None:
+                change.clear()
+                problem = await self._attempt(self._clock, self._read_backup(self._config.backup_s))
+                failures = 0 if problem is None else failures + 1
+                if failures % RENEW == 1:
+                    self._clock.close()
+                with self._lock:
+                    self._problem = None if self._is_safe else problem or self._backup_problem()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(change.wait(), ROUND_S)
+        finally:
+            self._clock.close()
+
+    async def _read_backup(self, most_s: int) -> None:
+        found = await self._clock.get([UNIT_BACKUP_TIME])
+        was_safe = self._is_safe
+        self._backup_s = found[UNIT_BACKUP_TIME]
+        self._is_safe = 1 <= self._backup_s <= most_s
+        if self._is_safe is not was_safe:  # a call may have waited for it, or must not stand
+            if not self._is_safe:
+                _log.warning("%s", self._backup_problem())
+            for leg in self._legs.values():
+                self._changes[leg.approach].set()
 
     def _backup_problem(self) -> str:
         return (
-            f"controller {self._config.host}:{self._config.port} is not called: its unitBackupTime must be 1 to "
+            f"{self._place} is not called: its unitBackupTime must be 1 to "
             f"{self._config.backup_s} s, or a call would outlive us; set it, or listen.ntcip.backup_s"
         )
 
-    def _say(self, problem: str | None) -> None:
+    def _say(self, leg: _Leg, problem: str | None) -> None:
         """Remember a problem, and log it when it is a new one."""
         with self._lock:
-            before, self._problem = self._problem, problem
+            before, leg.problem = leg.problem, problem
         if problem != before:
             if problem is None:
-                _log.info("controller %s:%d answers", self._config.host, self._config.port)
+                _log.info("%s answers for %s", self._place, leg.approach)
             else:
-                _log.warning("%s", problem)
+                _log.warning("%s: %s", leg.approach, problem)
 
 
 def _word(state: int) -> str:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from sirend.controller.outputs import BEAT_S, Report
+from sirend.controller.outputs.keeper import Keeper, leave
 from sirend.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from sirend.client import Call
     from sirend.config.listen import Relay
+    from sirend.controller.outputs import Report
 
-_POLL_S = 0.2
+LEAVE_S = 5.0
 
 
 class Relays:
-    """Switches lines. A thread of its own switches them off when the listener hangs."""
+    """Switches lines. The thread of an approach switches them off when the listener hangs."""
 
     def __init__(self, relays: Sequence[Relay]) -> None:
         """Prepare the lines of ``relays``; raise ``ConfigError`` where gpiozero is not installed."""
@@ -33,17 +33,16 @@ class Relays:
             ) from None
         self._gpiozero: Any = gpiozero
         self._relays = relays
-        self._lines: dict[str, list[Any]] = {}
-        self._lock = threading.Lock()
-        self._beaten_at = time.monotonic()
-        self._problem: str | None = None
-        self._wanted: dict[str, bool] = {}
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="sirend-relays", daemon=True)
-        self._opened = ExitStack()
+        self._keepers: dict[str, Keeper] = {}
+
+    @property
+    def leave_s(self) -> float:
+        """How long ``__exit__`` may take at most, s."""
+        return LEAVE_S
 
     def __enter__(self) -> Self:
         """Claim the lines, all off; raise ``DeviceError`` when one cannot be had."""
+        claimed: dict[str, list[Any]] = {}
         with ExitStack() as opened:
             for relay in self._relays:
                 try:
@@ -51,48 +50,56 @@ class Relays:
                 except Exception as error:  # gpiozero's pin factories raise what they like
                     raise DeviceError(f"GPIO {relay.pin} cannot be used: {error}; see listen.relays") from error
                 opened.callback(line.close)
-                opened.callback(line.off)
-                self._lines.setdefault(relay.approach, []).append(line)
-            self._opened = opened.pop_all()
-        self._thread.start()
+                claimed.setdefault(relay.approach, []).append((relay.pin, line))
+            opened.pop_all()  # from now on each belongs to its approach's thread
+        for approach, lines in claimed.items():
+            keeper = Keeper(f"relay of {approach}", partial(_switch, lines), partial(_give_back, lines))
+            self._keepers[approach] = keeper
+            keeper.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Switch every line off and give it back."""
-        self._closing.set()
-        self._thread.join(2.0)
-        self._opened.close()
+        leave(self._keepers.values(), LEAVE_S)
 
     def act(self, call: Call) -> None:
         """Switch the lines of an approach."""
-        with self._lock:
-            self._wanted[call.approach] = call.is_active
-        self.beat()
+        if call.approach in self._keepers:
+            self._keepers[call.approach].act(call)
 
     def beat(self) -> None:
         """Hear that the listener lives."""
-        with self._lock:
-            self._beaten_at = time.monotonic()
-            self._switch()
+        for keeper in self._keepers.values():
+            keeper.beat()
+
+    def clear(self) -> None:
+        """Begin to leave."""
+        for keeper in self._keepers.values():
+            keeper.clear()
 
     def report(self, approach: str) -> Report | None:
         """Return whether the lines are as they should be."""
-        if approach not in self._lines:
-            return None
-        with self._lock:
-            is_on = all(line.value for line in self._lines[approach])
-            return Report(is_on is self._wanted.get(approach, False), "on" if is_on else "off", self._problem)
+        keeper = self._keepers.get(approach)
+        return None if keeper is None else keeper.report(lambda call: "on" if call.is_active else "off")
 
-    def _switch(self) -> None:
-        lives = time.monotonic() - self._beaten_at < BEAT_S
-        self._problem = None if lives else "the listener hangs: every line is off"
-        for approach, lines in self._lines.items():
-            for line in lines:
-                (line.on if lives and self._wanted.get(approach, False) else line.off)()
 
-    def _watch(self) -> None:
-        while not self._closing.wait(_POLL_S):
-            with self._lock:
-                self._switch()
+def _switch(lines: Sequence[tuple[int, Any]], call: Call, _is_wanted: Callable[[], bool]) -> str | None:
+    """Switch the ``lines`` of an approach, each whatever becomes of the others; return what went wrong."""
+    problems = []
+    for pin, line in lines:
+        try:
+            (line.on if call.is_active else line.off)()
+            if bool(line.value) is not call.is_active:
+                problems.append(f"GPIO {pin} does not do what it is told")
+        except Exception as error:  # noqa: BLE001  gpiozero's pin factories raise what they like
+            problems.append(f"GPIO {pin} cannot be switched: {error}")
+    return "; ".join(problems) or None
+
+
+def _give_back(lines: Sequence[tuple[int, Any]]) -> None:
+    for _, line in lines:
+        for end in (line.off, line.close):
+            with suppress(Exception):  # gpiozero's pin factories raise what they like
+                end()

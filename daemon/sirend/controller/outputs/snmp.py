@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sirend.config.load import secret
+from sirend.config.secrets import secret
 from sirend.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sirend.config.listen import NtcipConfig
-
-TIMEOUT_S = 1.0
-"""How long an answer may take. There is no retry: the next round asks again."""
 
 
 class SnmpError(Exception):
@@ -40,17 +37,28 @@ class Agent:
         self._engine: Any = None
         self._target: Any = None
 
+    @property
+    def patience_s(self) -> float:
+        """How long a question may stay without an answer, s."""
+        return self._config.timeout_s * (1 + self._config.retries)
+
     async def open(self) -> None:
         """Open the socket; raise ``SnmpError`` when the host has no address."""
         try:
             address = (self._config.host, self._config.port)
-            self._target = await self._hlapi.UdpTransportTarget.create(address, timeout=TIMEOUT_S, retries=0)
+            self._target = await self._hlapi.UdpTransportTarget.create(
+                address, timeout=self._config.timeout_s, retries=self._config.retries
+            )
         except Exception as error:  # noqa: BLE001  pysnmp wraps what the resolver says
             raise SnmpError(f"has no address: {error}") from None
         self._engine = self._hlapi.SnmpEngine()
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket and forget what is known of the agent; the next question opens it anew.
+
+        pysnmp keeps the address that a name had, and for v3 the agent's engine, its restarts and its clock, for ever:
+        after another controller took its place, or the same one started again, no question is answered any more.
+        """
         if self._engine is not None:
             self._engine.close_dispatcher()
             self._engine = None

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,13 @@ from hypothesis import strategies as st
 from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
-from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
+from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig, Inhibit
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.detect.motion import MEMORY_S, Motion, judge
 from sirend.detect.pitch import PitchTracker
 from sirend.errors import InputError
-from sirend.pipeline import Stages, detect
+from sirend.pipeline import Stages, detect, schedule
 from sirend.simulate.scene import Scene, render
 
 if TYPE_CHECKING:
@@ -271,6 +272,19 @@ def test_the_schedule_inhibits_calls() -> None:
     pcm = loud_between(20.0, (3.0, 20.0))
     events = detect(blocks(pcm), stages(is_inhibited=lambda sample: sample < to_samples(9.0)))
     assert told(events) == [("main", "approaching siren", 9.0), ("main", "clear shutdown", 20.0)]
+
+
+def test_a_time_zone_that_changes_moves_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C library keeps the zone that it found first; the zone of a test's own is undone before others run."""
+    monkeypatch.setenv("TZ", "Etc/UTC")
+    time.tzset()
+    morning = Inhibit(from_min=0, to_min=60)
+    is_inhibited = schedule([morning], ReplayClock(datetime(2026, 11, 28, 0, 0, tzinfo=UTC)))
+    assert is_inhibited(to_samples(1.0))
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert not is_inhibited(to_samples(12.0))
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_a_standing_call_ends_when_the_schedule_begins_to_inhibit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from sirend.config.settings import Approach, Config, Inhibit
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import Spectrogram
+
+
+_ZONE = to_samples(10.0)
 
 
 class Scorer(Protocol):
@@ -158,8 +162,20 @@ class Stages:
 
 
 def schedule(inhibit: Sequence[Inhibit], clock: Clock) -> Callable[[Samples], bool]:
-    """Return a function that tells whether ``inhibit``, in the host's local time, forbids calls at a sample."""
-    return lambda sample: any(entry.covers(clock.utc(sample).astimezone()) for entry in inhibit)
+    """Return a function that tells whether ``inhibit``, in the host's local time, forbids calls at a sample.
+
+    The host's time zone is looked up again every ``_ZONE``: the C library knows the one of the start only.
+    """
+    due_at = 0
+
+    def is_inhibited(sample: Samples) -> bool:
+        nonlocal due_at
+        if inhibit and sample >= due_at:
+            due_at = sample + _ZONE
+            time.tzset()
+        return any(entry.covers(clock.utc(sample).astimezone()) for entry in inhibit)
+
+    return is_inhibited
 
 
 def _moving(track: Track, row: int, pitch: Pitch, window: Window) -> Track:

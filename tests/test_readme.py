@@ -100,7 +100,9 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bro
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     (tmp_path / "siren-9.0.0").symlink_to(bundle.find(None))
     (tmp_path / "events.jsonl").touch()
-    (tmp_path / "site.yaml").write_text(f"mqtt: {{port: {broker.port}}}\njournal: {{path: events.jsonl}}\n")
+    (tmp_path / "site.yaml").write_text(
+        f"site: main-5th\nmqtt: {{port: {broker.port}}}\njournal: {{path: events.jsonl}}\n"
+    )
     ran = []
     with broker.subscribe("sirend/main-5th/main/event") as subscriber:
         for line in typed():

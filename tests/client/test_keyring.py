@@ -11,7 +11,7 @@ import pytest
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.client import Keyring
-from sirend.config.load import sign_key
+from sirend.config.secrets import sign_key
 from sirend.errors import ConfigError
 from sirend.signing import LEAST_KEY_BYTES, is_authentic, key_id
 
@@ -84,8 +84,8 @@ def test_a_nest_that_is_too_deep_to_be_written_is_nobodys() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "the first line is empty; it must be a key"),
-        (b"\nsecond", "the first line is empty; it must be a key"),
+        (b"", "the secret's first line is empty"),
+        (b"\nsecond", "the secret's first line is empty"),
         (b"a\nb\nc\n", "has 3 keys; 2 are enough, the new and the old one"),
         (b"fifteen-bytes-k", "the key has 15 bytes, 16 are the least; make one with `sirend pki key FILE`"),
         (OLD + b"\nshort\n", "the key has 5 bytes, 16 are the least; make one with `sirend pki key FILE`"),
@@ -99,7 +99,7 @@ def test_a_file_of_keys_has_one_or_two(tmp_path: Path, content: bytes, problem: 
 
 
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the keys cannot be read: No such file or directory"):
+    with pytest.raises(ConfigError, match="the secret cannot be read: No such file or directory"):
         Keyring.read(tmp_path / "keys")
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEGS = """
+site: main-5th
 audio: {channels: 2}
 approaches: [{name: north, channel: 0}, {name: east, channel: 1}]
 """
@@ -67,6 +68,8 @@ listen:
     auth: sha256
     auth_file: auth
     priv_file: priv
+    timeout_s: 0.5
+    retries: 2
     backup_s: 9
     preempts: [{approach: north, number: 2}]
 """,
@@ -85,6 +88,8 @@ listen:
             auth="sha256",
             auth_file=tmp_path / "auth",
             priv_file=tmp_path / "credentials" / "priv",
+            timeout_s=0.5,
+            retries=2,
             backup_s=9,
             preempts=(Preempt("north", 2),),
         ),
@@ -94,10 +99,24 @@ listen:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("relays: [{approach: west}]", "listen.relays[0].approach is 'west': the site has north, east"),
+        ("relays: [{approach: west, pin: 4}]", "listen.relays[0].approach is 'west': the site has north, east"),
         (
             "relays: [{approach: north, pin: 4}, {approach: east, pin: 4}]",
             "listen.relays[1].pin is 4: it is there twice",
+        ),
+        ("relays: [{approach: north}]", "listen.relays[0].pin is missing: write a whole number from 0 to 27"),
+        (
+            "ntcip: {community_file: key, preempts: [{approach: north}]}",
+            "listen.ntcip.preempts[0].number is missing: write a whole number from 1 to 255",
+        ),
+        (
+            "ntcip: {community_file: key, timeout_s: 0, preempts: [{approach: north, number: 3}]}",
+            "listen.ntcip.timeout_s",
+        ),
+        ("ntcip: {community_file: key, retries: 11, preempts: [{approach: north, number: 3}]}", "listen.ntcip.retries"),
+        (
+            "ntcip: {community_file: key, timeout_s: 2, retries: 2, preempts: [{approach: north, number: 3}]}",
+            "listen.ntcip.backup_s is 5: with this timeout_s and retries a question takes up to 6 s",
         ),
         ("relays: [{approach: north, pin: 28}]", "listen.relays[0].pin is 28: allowed is a whole number from 0 to 27"),
         ("ntcip: {community_file: key}", "listen.ntcip.preempts is empty: say which preempt serves which approach"),

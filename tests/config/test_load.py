@@ -1,6 +1,8 @@
 import dataclasses
 import re
+from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,24 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sirend.audio.stream import Samples, to_samples
+from sirend.call.machine import Rules, State, step
 from sirend.config import fields as keys
 from sirend.config import listen as listen_settings
 from sirend.config import settings
-from sirend.config.load import load, secret
+from sirend.config.load import load, repetition_s
+from sirend.config.secrets import secret, secret_lines
 from sirend.config.settings import Approach, ArbitrationConfig, Config, DetectConfig, Inhibit, MqttConfig, TlsConfig
+from sirend.detect.tracker import Track
 from sirend.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "conf" / "sirend.yaml"
 
 
 def _load(tmp_path: Path, text: str) -> Config:
+    """Load a file of ``text``, which names a site unless it speaks of one."""
     path = tmp_path / "sirend.yaml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text if "site" in text or text.startswith("[") else f"site: main-5th\n{text}", encoding="utf-8")
     return load(path)
 
 
@@ -71,9 +78,48 @@ def test_every_key_is_read_by_someone() -> None:
     assert re.search(r"\.covers\(", text)
 
 
-def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
-    assert _load(tmp_path, "") == Config()
-    assert _load(tmp_path, "audio:\nmqtt:\n  tls:\n") == Config()
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "null\n", "~"])
+def test_an_empty_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="is empty: it must name the site at least, site: NAME"):
+        load(tmp_path / "c.yaml")
+
+
+def test_every_file_names_its_site(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("mqtt: {port: 1884}\nadio: {}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "c.yaml")
+    assert caught.value.problems == (
+        "adio is not a key that sirend knows; did you mean `audio`?",
+        "site is missing: write 1 to 64 of the characters a-z, 0-9 and -",
+    )
+
+
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+    assert _load(tmp_path, "site: main-5th\nmqtt: {tls: null}\nweb: {}\n") == Config()
+    assert _load(tmp_path, "site: other").call.advisory  # a new site is on trial
+
+
+@pytest.mark.parametrize("hop_cs", range(5, 201))
+def test_a_state_stays_valid_for_two_of_its_true_repetitions_whatever_the_hop(tmp_path: Path, hop_cs: int) -> None:
+    """The machine, in samples, says how often it repeats a state; ``load`` must know it for every hop."""
+    hop = Samples(160 * hop_cs)
+    rules = Rules(0.7, 0.3, Samples(0), Samples(0), Samples(0), to_samples(900.0), Samples(0), 20)
+    state, said = State(), list[int]()
+    for end in range(0, 16_000 * 12, hop):
+        track = Track(Samples(end), "main", 0.99, Samples(0), -20.0)
+        state, transition = step(rules, state, track)
+        said += [] if transition is None else [transition.at]
+    ((gap, *_),) = [sorted({later - sooner for sooner, later in pairwise(said)})]
+    assert repetition_s(hop_cs / 100.0) == gap / 16_000
+    least = max(2.0, 2.0 * gap / 16_000)
+    file = tmp_path / "c.yaml"
+    file.write_text(f"site: a\ndetect: {{hop_s: {hop_cs / 100.0}}}\ncall: {{valid_for_s: {least}}}\n")
+    assert load(file).call.valid_for_s == least
+    if least > 2.0:
+        file.write_text(f"site: a\ndetect: {{hop_s: {hop_cs / 100.0}}}\ncall: {{valid_for_s: {least - 0.01:.2f}}}\n")
+        with pytest.raises(ConfigError, match=r"call\.valid_for_s is .* must stay valid for twice that"):
+            load(file)
 
 
 def test_every_value_is_read(tmp_path: Path) -> None:
@@ -260,7 +306,7 @@ def test_file_names_are_relative_to_the_configuration(tmp_path: Path, monkeypatc
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "pw").write_text("x")
     monkeypatch.chdir(tmp_path)
-    Path("etc/c.yaml").write_text("mqtt: {username: u, password_file: pw}\njournal: {path: ../log/e.jsonl}\n")
+    Path("etc/c.yaml").write_text("site: a\nmqtt: {username: u, password_file: pw}\njournal: {path: ../log/e.jsonl}\n")
     loaded = load(Path("etc/c.yaml"))
     assert loaded.mqtt.password_file == tmp_path / "etc" / "pw"
     assert loaded.journal.path == tmp_path / "etc" / ".." / "log" / "e.jsonl"
@@ -283,7 +329,9 @@ def test_a_bare_name_of_a_secret_may_be_a_systemd_credential(tmp_path: Path, mon
 def test_an_onlooker_needs_no_secret_of_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").touch()
     file = tmp_path / "sirend.yaml"
-    file.write_text("mqtt: {sign_key_file: sirend.sign-key, tls: {cert_file: cert.pem, key_file: sirend.mqtt-key}}\n")
+    file.write_text(
+        "site: a\nmqtt: {sign_key_file: sirend.sign-key, tls: {cert_file: cert.pem, key_file: sirend.mqtt-key}}\n"
+    )
     with pytest.raises(ConfigError) as caught:
         load(file)
     assert [problem.split(" ")[0] for problem in caught.value.problems] == ["mqtt.tls.key_file", "mqtt.sign_key_file"]
@@ -307,6 +355,34 @@ def test_a_secret_is_the_first_line_of_its_file(tmp_path: Path) -> None:
             secret(path)
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         secret(tmp_path / "none")
+
+
+@pytest.mark.parametrize("read", [secret, lambda path: secret_lines(path)[0]])
+def test_a_mark_of_the_editor_is_no_part_of_a_secret(tmp_path: Path, read: Callable[[Path], bytes]) -> None:
+    path = tmp_path / "pw"
+    path.write_bytes(b"\xef\xbb\xbfs3cret\r\nmore\n")
+    assert read(path) == b"s3cret"
+    path.write_bytes(b"\xef\xbb\xbf\n")
+    with pytest.raises(ConfigError, match="first line is empty"):
+        read(path)
+    for coding in ("utf-16-le", "utf-16-be"):
+        path.write_bytes("\ufeffs3cret\n".encode(coding))
+        with pytest.raises(ConfigError, match="text of 16 bits a letter; save it as plain text") as caught:
+            read(path)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_missing_credential_is_sought_where_the_service_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/sirend.service")
+    assert _problems(tmp_path, "mqtt: {sign_key_file: sirend.sign-key}") == [
+        (
+            f"mqtt.sign_key_file is 'sirend.sign-key': there is no file {tmp_path / 'sirend.sign-key'}, and no "
+            "credential /run/credentials/sirend.service/sirend.sign-key; the service gets it from "
+            "/etc/credstore/sirend.sign-key"
+        )
+    ]
 
 
 def test_inhibit_covers_a_part_of_the_week() -> None:
@@ -354,6 +430,6 @@ def test_whatever_stands_in_the_file_is_read_or_refused_in_one_line_each(content
 def test_a_name_that_is_too_long_names_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     file = tmp_path / "sirend.yaml"
-    file.write_text(key % ("x" * 300))
+    file.write_text("site: a\n" + key % ("x" * 300))
     with pytest.raises(ConfigError, match="there is no file"):
         load(file)

@@ -1,6 +1,9 @@
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sirend.config import yamlfile
 from sirend.errors import ConfigError
@@ -30,7 +33,7 @@ def test_a_time_of_day_is_text_and_other_numbers_are_numbers(tmp_path: Path) -> 
         7,
         -2,
         0.25,
-        "1e3",
+        1000.0,
         1000.0,
     ]
 
@@ -52,7 +55,9 @@ def test_every_duplicate_key_is_named_with_its_line(tmp_path: Path) -> None:
         ("a: 1\n---\nb: 2\n", "line 2, column 1: not valid YAML: but found another document"),
         ("a: \x07\n", "not valid YAML"),
         ("[1]: 2\n? [1]\n: 3\n", "line 1, column 1: not valid YAML"),
-        ("a: 2026-99-99\n", "line 1, column 4: not valid YAML: this is no timestamp; put it in quotes"),
+        ('a: !!int "1_0"\n', "line 1, column 4: not valid YAML: this is no int; put it in quotes"),
+        ("a: !!float 1:30\n", "line 1, column 4: not valid YAML: this is no float; put it in quotes"),
+        ("a: [!!bool yes]\n", "line 1, column 5: not valid YAML: this is no bool"),
         ('a: !!int ""\n', "line 1, column 4: not valid YAML: this is no int"),
         ("a: [!!bool x]\n", "line 1, column 5: not valid YAML: this is no bool"),
         ("a: !!timestamp x\n", "line 1, column 4: not valid YAML: this is no timestamp"),
@@ -71,3 +76,59 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     assert _problems(tmp_path / "none.yaml") == ("there is no such file",)
     assert _problems(tmp_path) == ("is a folder; name the file in it",)
     assert _problems(_file(tmp_path, "") / "below") == ("cannot be read: Not a directory",)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[0o17, 0x1F, -7, +7, -0, 1e3, 1E-2, .5, 5., -.5]", [15, 31, -7, 7, 0, 1000.0, 0.01, 0.5, 5.0, -0.5]),
+        (
+            "[.inf, -.INF, 0o18, 0O17, 0b1, 1_000, 1.0_0]",
+            [math.inf, -math.inf, "0o18", "0O17", "0b1", "1_000", "1.0_0"],
+        ),
+        (
+            "[true, False, TRUE, tRUE, yes, No, on, OFF, y, n]",
+            [True, False, True, "tRUE", "yes", "No", "on", "OFF", "y", "n"],
+        ),
+        ("[null, ~, Null, NULL, nULL, NaN, inf]", [None, None, None, None, "nULL", "NaN", "inf"]),
+        (
+            "[2026-11-28, 2026-99-99, 1:30, 190:20:30, =, 0x]",
+            ["2026-11-28", "2026-99-99", "1:30", "190:20:30", "=", "0x"],
+        ),
+        ("{on: 1, 1: 2, no: 3}", {"on": 1, 1: 2, "no": 3}),
+        ("['017', \"010\", !!str 010]", ["017", "010", "010"]),
+        ("a: &x {b: 1}\nc: {<<: *x, d: 2}", {"a": {"b": 1}, "c": {"b": 1, "d": 2}}),
+    ],
+)
+def test_words_mean_what_yaml_1_2_says(tmp_path: Path, text: str, value: object) -> None:
+    assert yamlfile.read(_file(tmp_path, text)) == value
+
+
+@pytest.mark.parametrize(
+    ("word", "plain"),
+    [("017", "17"), ("010", "10"), ("044100", "44100"), ("-08", "-8"), ("00", "0"), ("01.50", "1.50")],
+)
+@pytest.mark.parametrize("form", ["a: {}", "a: [{}]", "{}: a", "a: !!float {}"])
+def test_a_number_with_a_leading_zero_is_refused_whatever_it_means(
+    tmp_path: Path, form: str, word: str, plain: str
+) -> None:
+    assert _problems(_file(tmp_path, form.format(word) + "\n")) == (
+        (
+            f"line 1: {word} has a leading zero, which some programs take for octal; write {plain}, or put it in "
+            "quotes if it is meant as text"
+        ),
+    )
+
+
+@given(st.integers(-(10**20), 10**20) | st.floats(allow_nan=False))
+def test_every_number_is_read_as_it_is_written(tmp_path_factory: pytest.TempPathFactory, number: float) -> None:
+    path = tmp_path_factory.getbasetemp() / "number.yaml"
+    path.write_text(str(number).replace("inf", ".inf"))
+    assert yamlfile.read(path) == number
+
+
+def test_every_key_without_a_value_is_named_with_its_line(tmp_path: Path) -> None:
+    assert sorted(_problems(_file(tmp_path, "a:\nb: {c: , d: 1}\ne: null\nf: ''\n"))) == [
+        "line 1: `a:` has no value; give it one, write null, or leave the key out",
+        "line 2: `c:` has no value; give it one, write null, or leave the key out",
+    ]

@@ -129,7 +129,7 @@ def cabinet(tmp_path: Path, pulse: PulseAudio) -> Iterator[Cabinet]:
 
 def configuration(broker: Broker) -> str:
     return (
-        f"mqtt: {{port: {broker.port}, username: cabinet, password_file: sirend.mqtt-password, "
+        f"site: main-5th\nmqtt: {{port: {broker.port}, username: cabinet, password_file: sirend.mqtt-password, "
         "sign_key_file: sirend.sign-key}\njournal: {path: /var/lib/sirend/events.jsonl}\n"
     )
 
@@ -236,7 +236,7 @@ def test_it_is_upgraded_tests_itself_stops_and_is_uninstalled(cabinet: Cabinet, 
         cabinet.write("/etc/credstore/sirend-listen.sign-key", "secret-key-0123456789\n")
         cabinet.write(
             "/etc/sirend/listen.yaml",
-            f"mqtt: {{port: {broker.port}, username: cabinet, sign_key_file: sirend-listen.sign-key}}\n"
+            f"site: main-5th\nmqtt: {{port: {broker.port}, username: cabinet, sign_key_file: sirend-listen.sign-key}}\n"
             "listen: {command: 'true'}\n",
         )
         cabinet("systemctl", "enable", "--now", "--quiet", listener)
@@ -280,7 +280,7 @@ def test_a_wrong_configuration_stays_down_and_an_upgrade_refuses_it(cabinet: Cab
 
 def test_a_microphone_missing_at_boot_is_tried_again_for_ever(cabinet: Cabinet, broker: Broker) -> None:
     install(cabinet)
-    cabinet.write("/etc/sirend/sirend.yaml", f"mqtt: {{port: {broker.port}}}\n")
+    cabinet.write("/etc/sirend/sirend.yaml", f"site: main-5th\nmqtt: {{port: {broker.port}}}\n")
     cabinet("systemctl", "start", "--no-block", "sirend.service")
     until = time.monotonic() + PATIENCE_S
     while int(cabinet.show("NRestarts")) < 3:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = "sirend/main-5th"
 CONFIGURATION = """
+site: main-5th
 audio: {{device: west-mic, stall_s: 2}}
 approaches:
   - {{name: west}}

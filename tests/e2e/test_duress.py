@@ -81,7 +81,7 @@ def caught_up(first: dict[str, Any], found: dict[str, Any]) -> bool:
 def test_a_hang_up_changes_a_standing_call_and_a_wrong_file_changes_nothing(
     run: Run, pulse: PulseAudio, broker: Broker, drive_by: Path
 ) -> None:
-    mqtt = f"mqtt: {{port: {broker.port}}}\n"
+    mqtt = f"site: main-5th\nmqtt: {{port: {broker.port}}}\n"
     with broker.subscribe() as subscriber:
         daemon = run(mqtt, pulse.environment)
         daemon.until_logged("the first window is scored")
@@ -89,14 +89,15 @@ def test_a_hang_up_changes_a_standing_call_and_a_wrong_file_changes_nothing(
         call = events_until(subscriber, "approaching")
 
         daemon.reload(
-            f"mqtt: {{port: {broker.port}, keepalive_s: 30}}\ncall: {{min_duration_s: 1, max_presence_s: 5}}\n"
+            f"site: main-5th\nmqtt: {{port: {broker.port}, keepalive_s: 30}}\n"
+            "call: {min_duration_s: 1, max_presence_s: 5}\n"
         )
         cleared = events_until(subscriber, "clear")
         assert (cleared["reason"], cleared["boot_id"]) == ("max_presence", call["boot_id"])
         daemon.until_logged("configuration reloaded: call.min_duration_s, call.max_presence_s")
         daemon.until_logged("these need a restart to take effect: mqtt.keepalive_s")
 
-        daemon.reload("call: {max_presence_s: much}\n")
+        daemon.reload("site: main-5th\ncall: {max_presence_s: much}\n")
         daemon.until_logged("the configuration was not reloaded, the old one stays in force")
         report(subscriber, complains)
         daemon.reload(mqtt)
@@ -107,7 +108,9 @@ def test_a_hang_up_changes_a_standing_call_and_a_wrong_file_changes_nothing(
 
 def test_four_channels_under_full_load_lose_nothing_in_silence(run: Run, pulse: PulseAudio, broker: Broker) -> None:
     approaches = ", ".join(f"{{name: {name}, channel: {channel}}}" for channel, name in enumerate(LEGS))
-    configuration = f"audio: {{channels: 4}}\napproaches: [{approaches}]\nmqtt: {{port: {broker.port}}}\n"
+    configuration = (
+        f"site: main-5th\naudio: {{channels: 4}}\napproaches: [{approaches}]\nmqtt: {{port: {broker.port}}}\n"
+    )
     with broker.subscribe(f"{TOPIC}/health") as subscriber, ExitStack() as busy:
         daemon = run(configuration, pulse.environment)
         reports = [report(subscriber, lambda found: found["windows_scored"] > 0)]

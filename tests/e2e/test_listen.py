@@ -102,7 +102,7 @@ def subscribed(broker: Broker) -> None:
 
 
 def test_a_call_is_acted_on_until_it_expires(sirend: Command, broker: Broker) -> None:
-    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n")
     with broker.subscribe("nothing") as publisher, start(sirend) as process:
         said = lines(process)
         assert next(said) == ("clear", "offline")
@@ -115,7 +115,7 @@ def test_a_call_is_acted_on_until_it_expires(sirend: Command, broker: Broker) ->
 
 
 def test_garbage_is_refused_counted_and_calls_nobody(sirend: Command, broker: Broker) -> None:
-    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n")
     with broker.subscribe("nothing") as publisher:
         publisher.publish(STATE, "[" * 5000, retain=True)  # retained garbage, there before anybody listens
         with start(sirend) as process:
@@ -137,7 +137,7 @@ def test_garbage_is_refused_counted_and_calls_nobody(sirend: Command, broker: Br
 
 
 def test_systemd_is_told_of_readiness_life_and_the_end(sirend: Command, broker: Broker) -> None:
-    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(sirend.folder / "notify"))
         manager.settimeout(PATIENCE_S)
@@ -179,7 +179,7 @@ def test_whatever_signal_ends_it_leaves_everything_clear_and_a_hang_up_ends_noth
 
 def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command, broker: Broker) -> None:
     (sirend.folder / "key").write_text("new-secret-01234567\nold-secret-01234567\n")
-    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}, sign_key_file: key}}\n")
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}, sign_key_file: key}}\n")
     with broker.subscribe("nothing") as publisher, start(sirend, "--verify") as process:
         said = lines(process)
         assert next(said) == ("clear", "offline")
@@ -211,7 +211,7 @@ def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command
 
 
 def test_verify_needs_a_key(sirend: Command) -> None:
-    (sirend.folder / "c.yaml").touch()
+    (sirend.folder / "c.yaml").write_text("site: main-5th\n")
     done = sirend("listen", "--config", "c.yaml", "--verify")
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr == "sirend: error: mqtt.sign_key_file: --verify needs a key: name its file\n"
@@ -219,7 +219,7 @@ def test_verify_needs_a_key(sirend: Command) -> None:
 
 def test_an_absent_broker_is_waited_for(sirend: Command, broker: Broker) -> None:
     broker.stop()
-    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n")
     with start(sirend) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == (
@@ -245,6 +245,7 @@ def test_a_call_reaches_controller_relay_and_command_and_is_acknowledged(
     controller = make_controller()
     (sirend.folder / "key").write_text("sign-secret-0123456\n")
     (sirend.folder / "c.yaml").write_text(f"""
+site: main-5th
 mqtt: {{port: {broker.port}, sign_key_file: key}}
 listen:
   command: echo "$SIREND_STATE" >> told
@@ -289,6 +290,7 @@ def test_losing_broker_daemon_or_agent_drops_the_call_in_time(
 ) -> None:
     controller = make_controller(backup_s=3)
     (sirend.folder / "c.yaml").write_text(f"""
+site: main-5th
 mqtt: {{port: {broker.port}}}
 listen:
   ntcip: {{port: {controller.port}, community_file: community, backup_s: 3, preempts: [{{number: 2}}]}}
@@ -323,6 +325,7 @@ def test_a_listener_that_is_killed_leaves_no_call_behind(
 ) -> None:
     controller = make_controller(backup_s=2)
     (sirend.folder / "c.yaml").write_text(f"""
+site: main-5th
 mqtt: {{port: {broker.port}}}
 listen: {{ntcip: {{port: {controller.port}, community_file: community, preempts: [{{number: 1}}]}}}}
 """)

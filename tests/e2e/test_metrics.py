@@ -182,7 +182,9 @@ def test_a_prometheus_gets_every_metric_that_dashboard_and_alerts_ask_for(
     run: Run, pulse: PulseAudio, broker: Broker, tmp_path: Path
 ) -> None:
     port = free_port()
-    daemon = run(f"mqtt: {{port: {broker.port}}}\nmetrics: {{enabled: true, port: {port}}}\n", pulse.environment)
+    daemon = run(
+        f"site: main-5th\nmqtt: {{port: {broker.port}}}\nmetrics: {{enabled: true, port: {port}}}\n", pulse.environment
+    )
     with broker.subscribe("sirend/+/health") as subscriber:
         daemon.until_logged("the first window is scored")
         health = json.loads(subscriber.next().payload)

@@ -50,7 +50,7 @@ def siren(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_real_siren_reaches_a_subscriber_by_replay(sirend: Command, broker: Broker, siren: Path) -> None:
-    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n")
     with broker.subscribe(EVENT) as subscriber:
         assert sirend("replay", "--config", "c.yaml", "--mqtt", siren).returncode == 0
         events = [json.loads(message.payload) for message in subscriber.take(2)]
@@ -62,7 +62,7 @@ def test_a_real_siren_reaches_a_subscriber_by_microphone(
     run: Run, pulse: PulseAudio, broker: Broker, siren: Path
 ) -> None:
     with broker.subscribe(EVENT) as subscriber:
-        daemon = run(f"mqtt: {{port: {broker.port}}}\n", pulse.environment)
+        daemon = run(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n", pulse.environment)
         daemon.until_logged("the first window is scored")
         pulse.play(siren)
         events = [json.loads(message.payload) for message in subscriber.take(2)]

@@ -265,7 +265,7 @@ def test_progress_is_shown_on_a_terminal_and_lines_of_events_stay_whole(sirend: 
 
 
 def test_memory_does_not_grow_with_length(sirend: Command) -> None:
-    (sirend.folder / "c.yaml").write_text("detect: {hop_s: 2}\n")
+    (sirend.folder / "c.yaml").write_text("site: main-5th\ndetect: {hop_s: 2}\n")
     peaks = []
     for seconds in (30.0, 900.0):
         write(sirend.folder / "a.wav", seconds, subtype="PCM_16")
@@ -278,7 +278,7 @@ def test_memory_does_not_grow_with_length(sirend: Command) -> None:
 
 
 def test_events_reach_a_subscriber(sirend: Command, broker: Broker, drive_by: Path) -> None:
-    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n")
     with broker.subscribe(EVENT) as subscriber:
         done = sirend("replay", "--config", "c.yaml", "--mqtt", drive_by)
         received = [message.payload for message in subscriber.take(2)]
@@ -291,7 +291,7 @@ def test_events_reach_a_subscriber(sirend: Command, broker: Broker, drive_by: Pa
 
 def test_an_absent_broker_gets_one_line(sirend: Command, make_broker: Callable[[], Broker], drive_by: Path) -> None:
     port = make_broker().port
-    (sirend.folder / "c.yaml").write_text(f"mqtt: {{port: {port}}}\n")
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {port}}}\n")
     done = sirend("replay", "--config", "c.yaml", "--mqtt", "--scores", "s.csv", drive_by)
     assert (done.returncode, done.stdout) == (69, "")
     assert done.stderr.splitlines()[-1] == (

@@ -30,7 +30,7 @@ ROOT = "sirend/main-5th"
 
 
 def configuration(port: int, stall_s: float = 5.0) -> str:
-    return f"audio: {{stall_s: {stall_s}}}\nmqtt: {{port: {port}}}\njournal: {{path: journal.jsonl}}\n"
+    return f"site: main-5th\naudio: {{stall_s: {stall_s}}}\nmqtt: {{port: {port}}}\njournal: {{path: journal.jsonl}}\n"
 
 
 def payloads(received: list[Received], topic: str) -> list[dict[str, Any]]:
@@ -228,7 +228,7 @@ def test_devices_are_listed_with_their_names(sirend: Command, pulse: PulseAudio)
 
 
 def test_an_unknown_device_is_answered_with_those_there_are(run: Run, pulse: PulseAudio, broker: Broker) -> None:
-    daemon = run(f"audio: {{device: webcam}}\nmqtt: {{port: {broker.port}}}\n", pulse.environment)
+    daemon = run(f"site: main-5th\naudio: {{device: webcam}}\nmqtt: {{port: {broker.port}}}\n", pulse.environment)
     assert daemon.wait() == 69  # it may not have been enumerated yet: systemd tries again
     assert daemon.log.read_text().splitlines()[-1] == (
         "sirend: error: audio.device 'webcam' fits no input; there are 'default': plug it in, or choose one of these"

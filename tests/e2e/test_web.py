@@ -70,7 +70,7 @@ def test_the_page_shows_a_siren_arrive_and_a_clap_on_a_phone(
     siren = tmp_path / "siren.wav"
     soundfile.write(siren, soundfile.read(drive_by, dtype="float32")[0][5 * 16_000 :], 16_000, subtype="FLOAT")
     kept = "audio: {stall_s: 2}\njournal: {path: events.jsonl}\nclips: {enabled: true, path: clips, before_s: 3}\n"
-    settings = f"mqtt: {{port: {broker.port}}}\nweb: {{enabled: true, port: {port}}}\n{kept}"
+    settings = f"site: main-5th\nmqtt: {{port: {broker.port}}}\nweb: {{enabled: true, port: {port}}}\n{kept}"
     daemon = run(settings, pulse.environment)
     daemon.until_logged("the first window is scored")
     until_open(port)
@@ -133,7 +133,7 @@ def test_elsewhere_page_and_self_test_need_tls_and_the_token(
     port = free_port()
     settings = f"enabled: true, bind: 0.0.0.0, port: {port}, token_file: token"
     tls = "tls: {cert_file: page.pem, key_file: page.key}"
-    daemon = run(f"mqtt: {{port: {broker.port}}}\nweb: {{{settings}, {tls}}}\n", pulse.environment)
+    daemon = run(f"site: main-5th\nmqtt: {{port: {broker.port}}}\nweb: {{{settings}, {tls}}}\n", pulse.environment)
     daemon.until_logged("the first window is scored")
     url = f"https://127.0.0.1:{port}"
     context = ssl.create_default_context(cafile=tmp_path / "page.pem")

@@ -29,6 +29,7 @@ from sirend.audio.stream import Samples, to_samples
 from sirend.call.event import to_json
 from sirend.client import Keyring
 from sirend.config import load as config
+from sirend.config.secrets import secret
 from sirend.detect import bundle
 from sirend.detect import manifest as manifests
 from sirend.detect.features import FeatureSpec
@@ -90,7 +91,7 @@ CONFIGURATION = Parser(
 def _secrets(data: bytes, folder: Path) -> None:
     file = folder / "secret"
     file.write_bytes(data)
-    for read in (config.secret, Keyring.read):
+    for read in (secret, Keyring.read):
         with suppress(ConfigError):
             assert read(file)
 

@@ -78,7 +78,7 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("open sesame\n")
     port, view = free_port(), View(post("north", "south"))
     file = tmp_path / "sirend.yaml"
-    file.write_text(f"web: {{enabled: true, port: {port}, token_file: token}}\n")
+    file.write_text(f"site: main-5th\nweb: {{enabled: true, port: {port}, token_file: token}}\n")
     web = WebConfig(enabled=True, port=port, token_file=tmp_path / "token")
     view.health = {"state": "degraded", "reasons": ["broker: gone"]}
     with serve(web, view) as first, Terminal(file) as terminal:
@@ -104,10 +104,10 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_told_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "sirend.yaml"
-    file.write_text("")
+    file.write_text("site: main-5th\n")
     assert cli.main(["monitor", "--config", str(file)]) == 78
     assert "web.enabled: the monitor reads the page of the running daemon: set it to true" in capsys.readouterr().err
-    file.write_text(f"web: {{enabled: true, port: {free_port()}}}\n")
+    file.write_text(f"site: main-5th\nweb: {{enabled: true, port: {free_port()}}}\n")
     assert cli.main(["monitor", "--config", str(file)]) == 69
     assert "cannot be reached: Connection refused; is `sirend run` running with web.enabled?" in capsys.readouterr().err
 
@@ -133,7 +133,7 @@ def test_a_missing_extra_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "rich", None)
-    (tmp_path / "sirend.yaml").write_text("web: {enabled: true}\n")
+    (tmp_path / "sirend.yaml").write_text("site: main-5th\nweb: {enabled: true}\n")
     assert cli.main(["monitor", "--config", str(tmp_path / "sirend.yaml")]) == 64
     assert "sudo make install EXTRAS=monitor, or make venv EXTRAS=monitor" in capsys.readouterr().err
 

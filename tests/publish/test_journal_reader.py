@@ -120,10 +120,10 @@ def test_the_command_takes_the_journal_of_a_configuration(
     journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "sirend.yaml"
-    config.write_text(f"journal: {{path: {journal.name}}}\n")
+    config.write_text(f"site: main-5th\njournal: {{path: {journal.name}}}\n")
     assert cli.main(["events", "--config", str(config)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
-    config.write_text("")
+    config.write_text("site: main-5th\n")
     assert cli.main(["events", "--config", str(config)]) == 64
     assert "give --journal FILE" in capsys.readouterr().err
 

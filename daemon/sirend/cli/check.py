@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from sirend.audio.devices import Rig
 from sirend.audio.routing import pickups
 from sirend.audio.stream import to_seconds
 from sirend.config import load as config
+from sirend.config.secrets import secret, sign_key
 from sirend.detect import bundle
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Spectrogram
@@ -20,6 +24,7 @@ from sirend.observe.snapshot import Post, View
 from sirend.service.extras import onlookers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sirend.config.settings import Config
@@ -29,29 +34,50 @@ FEATURES_TOLERANCE = 1e-3
 """Largest difference of a log-mel value between this machine and the one that trained."""
 SCORE_TOLERANCE = 1e-2
 """Largest difference of a score: processors add in different orders, and an int8 network rounds what they add."""
+ADVISORY = (
+    "ADVISORY ONLY: every call is information, no controller acts on it; when what was called in weeks was right, set "
+    "call.advisory: false"
+)
 GOLDEN_FILE = "golden.npz"
 
 
-def check(path: Path) -> list[str]:
-    """Return what the configuration in ``path`` amounts to, in lines; raise ``ConfigError`` with all its problems."""
-    loaded = config.load(path)
-    problems: list[str] = []
-    ntcip = loaded.listen.ntcip
-    secrets = [loaded.mqtt.password_file, loaded.web.token_file]
-    secrets += [] if ntcip is None else [ntcip.community_file, ntcip.auth_file, ntcip.priv_file]
-    signing = loaded.mqtt.sign_key_file
-    for read, file in (*((config.secret, file) for file in secrets), (config.sign_key, signing)):
+def check(path: Path, *, with_devices: bool = False) -> list[str]:
+    """Return what the configuration in ``path`` amounts to, in lines, and what was not looked at.
+
+    Raises ``ConfigError`` with all its problems; with ``with_devices``, ``DeviceError`` when an input cannot be opened.
+    """
+    loaded, problems = config.examine(path)
+    missing = [problem.split(" ")[0] for problem in problems]
+    problems += [*_extras(loaded), *_secrets(loaded, missing)]
+    lines: list[str] = []
+    try:
+        lines = _decisions(loaded)
+    except ConfigError as error:
+        problems += [f"{error.where}: {problem}" for problem in error.problems]
+    if not problems:
         try:
-            if file is not None:
-                read(file)
-        except ConfigError as error:
-            problems.append(str(error))
+            onlookers(loaded, View(Post.of(loaded, bundle.load(bundle.find(loaded.detect.model)))))
+        except ConfigError as error:  # such as a certificate that cannot be used
+            problems += [f"{error.where}: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(str(path), list(dict.fromkeys(problems)))
+    if with_devices:
+        with Rig(pickups(loaded), threading.Event()) as rig:
+            opened = ", ".join(repr(name) for name in dict.fromkeys(rig.names))
+        lines.append(f"opened: {opened}")
+    return [*_summary(loaded), *lines, _overlooked(loaded, with_devices=with_devices)]
+
+
+def _summary(loaded: Config) -> list[str]:
+    """Return what is configured, in lines."""
     inputs = "; ".join(
         ", ".join(f"{approach.name} (channel {approach.channel})" for approach in pickup.approaches)
         + f" of the input {pickup.audio.device!r}"
         for pickup in pickups(loaded)
     )
-    lines = [
+    web, metrics, clips = loaded.web, loaded.metrics, loaded.clips
+    lines = [ADVISORY] if loaded.call.advisory else []
+    lines += [
         f"site {loaded.site}: {inputs}",
         (
             f"broker {loaded.mqtt.host}:{loaded.mqtt.port}, {'TLS' if loaded.mqtt.tls else 'not encrypted'}, "
@@ -59,7 +85,6 @@ def check(path: Path) -> list[str]:
         ),
         *_outputs(loaded),
     ]
-    web, metrics, clips = loaded.web, loaded.metrics, loaded.clips
     if web.enabled:
         lines.append(
             f"page at {'https' if web.tls else 'http'}://{web.bind}:{web.port}/, "
@@ -69,24 +94,71 @@ def check(path: Path) -> list[str]:
         lines.append(f"metrics at http://{metrics.bind}:{metrics.port}/metrics")
     if clips.enabled:
         lines.append(f"{clips.keep} of calls in {clips.path}, up to {clips.max_mb} MB and {clips.max_age_days} days")
-    try:
-        model = bundle.load(bundle.find(loaded.detect.model))
-        post = Post.of(loaded, model)
-        rules = post.rules
-        onlookers(loaded, View(post))  # tells of an extra that is missing, of a certificate that cannot be used
-        lines += [
-            _verified(model),
-            (
-                f"{loaded.detect.profile}: a siren is heard from {rules.enter:g} and gone below {rules.exit:g}; "
-                "confirmed after "
-                f"{to_seconds(rules.confirm):g} s, released after {to_seconds(rules.release):g} s"
-            ),
-        ]
-    except ConfigError as error:
-        problems += [f"{error.where}: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigError(str(path), list(dict.fromkeys(problems)))
     return lines
+
+
+def _decisions(loaded: Config) -> list[str]:
+    """Return how a siren is decided on; raise ``ConfigError`` when the model or its thresholds cannot be used."""
+    model = bundle.load(bundle.find(loaded.detect.model))
+    rules = Post.of(loaded, model).rules
+    return [
+        _verified(model),
+        (
+            f"{loaded.detect.profile}: a siren is heard from {rules.enter:g} and gone below {rules.exit:g}; "
+            f"confirmed after {to_seconds(rules.confirm):g} s, released after {to_seconds(rules.release):g} s"
+        ),
+    ]
+
+
+def _overlooked(loaded: Config, *, with_devices: bool) -> str:
+    """Return a line that says what was not looked at."""
+    things = [] if with_devices else ["whether the microphone is there (sirend check --devices)"]
+    things += ["the broker", "the disk"]
+    things += ["the controller"] if loaded.listen.ntcip is not None else []
+    things += ["the GPIO lines"] if loaded.listen.relays else []
+    return f"not looked at: {', '.join(things)}; sirend doctor tries what a site needs"
+
+
+def _extras(loaded: Config) -> list[str]:
+    """Return a problem for each part that is configured and lacks its extra."""
+    listen = loaded.listen
+    wanted = [
+        (loaded.metrics.enabled, "metrics.enabled", "prometheus_client", "prometheus-client", "metrics"),
+        (loaded.web.enabled, "web.enabled", "aiohttp", "aiohttp", "web"),
+        (loaded.clips.enabled, "clips.enabled", "matplotlib", "matplotlib", "plot"),
+        (bool(listen.relays), "listen.relays", "gpiozero", "gpiozero", "gpio"),
+        (listen.ntcip is not None, "listen.ntcip", "pysnmp", "pysnmp", "ntcip"),
+    ]
+    return [
+        f"{key}: {name} is missing: sudo make install EXTRAS={extra}, or make venv EXTRAS={extra}"
+        for is_wanted, key, module, name, extra in wanted
+        if is_wanted and not _is_installed(module)
+    ]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # it is in ``sys.modules`` without a specification
+        return False
+
+
+def _secrets(loaded: Config, missing: Sequence[str]) -> list[str]:
+    """Return a problem for each secret that cannot be used, without those that ``missing`` names already."""
+    ntcip, web, mqtt = loaded.listen.ntcip, loaded.web, loaded.mqtt
+    files = [("mqtt.password_file", mqtt.password_file, secret), ("web.token_file", web.token_file, secret)]
+    if ntcip is not None:
+        names = ("community_file", "auth_file", "priv_file")
+        files += [(f"listen.ntcip.{name}", getattr(ntcip, name), secret) for name in names]
+    files.append(("mqtt.sign_key_file", mqtt.sign_key_file, sign_key))
+    problems = []
+    for key, file, read in files:
+        try:
+            if file is not None and key not in missing:
+                read(file)
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _outputs(loaded: Config) -> list[str]:

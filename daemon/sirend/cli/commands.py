@@ -78,7 +78,7 @@ def replay(args: argparse.Namespace) -> int:
 
 def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[str]) -> dict[str, str]:
     """Replay; return what is to be said of which file: no call, or how early a simulated drive was called."""
-    from sirend.config.load import sign_key
+    from sirend.config.secrets import sign_key
     from sirend.detect import bundle
     from sirend.detect.classifier import Classifier
     from sirend.replay.replay import Replay
@@ -155,7 +155,7 @@ def check(args: argparse.Namespace) -> int:
     """Tell every problem of a configuration and its model, or what it amounts to."""
     from sirend.cli.check import check as check_file
 
-    print("\n".join(["ok", *check_file(args.config)]))
+    print("\n".join(["ok", *check_file(args.config, with_devices=args.devices)]))
     return 0
 
 
@@ -233,7 +233,7 @@ def fleet(args: argparse.Namespace) -> int:
     from sirend.config import load as config
     from sirend.host.signals import heeding
 
-    mqtt = config.load(args.config).mqtt
+    mqtt = config.load(args.config, of_site=False).mqtt
     stop = threading.Event()
     with heeding(stop.set, reload=stop.set):
         watch(mqtt, stop, Look(args.filter, args.sort, args.follow, args.json))

@@ -112,6 +112,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
     schema = add("schema", commands.schema, "print the JSON Schema of events, of health or of acknowledgements")
     completion = add("completion", commands.completion, "print a completion for the shell")
     completion.add_argument("shell", choices=commands.SHELLS)
+    check.add_argument("--devices", action="store_true", help="open the microphones too, which must not be in use")
     for each in (run, check, doctor, fleet, listen, monitor, selftest):
         _config(each, required=True)
     _add_replay(replay)

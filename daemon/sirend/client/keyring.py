@@ -6,6 +6,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from sirend.config.secrets import secret_lines
 from sirend.errors import ConfigError
 from sirend.signing import is_authentic, key_id, key_problem
 
@@ -38,13 +39,7 @@ class Keyring:
         and restart it, then take the old one away. Raises ``ConfigError`` when there is no key, too many, or a short
         one.
         """
-        try:
-            lines = path.read_bytes().split(b"\n")
-        except OSError as error:
-            raise ConfigError(str(path), [f"the keys cannot be read: {error.strerror}"]) from None
-        found = [line for line in (each.rstrip(b"\r") for each in lines) if line]
-        if not found or not lines[0].rstrip(b"\r"):
-            raise ConfigError(str(path), ["the first line is empty; it must be a key"])
+        found = [line for line in secret_lines(path) if line]
         if len(found) > MOST_KEYS:
             raise ConfigError(str(path), [f"has {len(found)} keys; {MOST_KEYS} are enough, the new and the old one"])
         try:

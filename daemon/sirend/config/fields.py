@@ -26,8 +26,9 @@ _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 _SECONDS = {"ms": 0.001, "m": 60.0, "h": 3600.0}
 
 
-def _field(default: object, read: Reader, key: str | None) -> Any:  # noqa: ANN401  what dataclasses.field returns
-    return dataclasses.field(default=default, metadata={"read": read, "key": key})
+def _field(default: object, read: Reader, key: str | None = None, *, required: str | None = None) -> Any:  # noqa: ANN401  what dataclasses.field returns
+    """Return a dataclass field; ``required`` says what to write where a file must not leave it out."""
+    return dataclasses.field(default=default, metadata={"read": read, "key": key, "required": required})
 
 
 def _shown(value: object) -> str:
@@ -70,10 +71,12 @@ def number(  # noqa: PLR0913  a number has this many sides
     optional: bool = False,
     whole: bool = False,
     null: str | None = None,
+    required: bool = False,
 ) -> Any:  # noqa: ANN401
     """Return a key that holds a number of ``unit`` in ``low``..``high``.
 
     ``optional`` admits null, or the word ``null`` instead; ``whole`` admits only integers, ``step`` only its multiples.
+    A file must name what is ``required``.
     """
     kind = "a whole number" if whole else "a number"
     allowed = f"{kind} from {low:g} to {high:g} {unit}".rstrip()
@@ -91,11 +94,11 @@ def number(  # noqa: PLR0913  a number has this many sides
             return value if whole else float(value)
         return default
 
-    return _field(default, read, None)
+    return _field(default, read, required=allowed if required else None)
 
 
-def text(default: str | None, pattern: str, allowed: str, *, optional: bool = False) -> Any:  # noqa: ANN401
-    """Return a key that holds text matching the whole of ``pattern``, described by ``allowed``."""
+def text(default: str | None, pattern: str, allowed: str, *, optional: bool = False, required: bool = False) -> Any:  # noqa: ANN401
+    """Return a key that holds text matching the whole of ``pattern``, described by ``allowed``; see ``number``."""
     allowed += ", or null" if optional else ""
 
     def read(value: object, path: str, problems: list[str]) -> str | None:
@@ -107,7 +110,7 @@ def text(default: str | None, pattern: str, allowed: str, *, optional: bool = Fa
         refuse(value, path, allowed + hint, problems)
         return default
 
-    return _field(default, read, None)
+    return _field(default, read, required=allowed if required else None)
 
 
 def switch(*, default: bool = False) -> Any:  # noqa: ANN401
@@ -119,7 +122,7 @@ def switch(*, default: bool = False) -> Any:  # noqa: ANN401
         refuse(value, path, "true or false", problems)
         return default
 
-    return _field(default, read, None)
+    return _field(default, read)
 
 
 def path() -> Any:  # noqa: ANN401
@@ -133,7 +136,7 @@ def path() -> Any:  # noqa: ANN401
         refuse(value, path, "the name of a file or folder, or null", problems)
         return None
 
-    return _field(None, read, None)
+    return _field(None, read)
 
 
 def choices(default: tuple[str, ...]) -> Any:  # noqa: ANN401
@@ -145,7 +148,7 @@ def choices(default: tuple[str, ...]) -> Any:  # noqa: ANN401
         refuse(value, path, f"a list of {', '.join(default)}", problems)
         return default
 
-    return _field(default, read, None)
+    return _field(default, read)
 
 
 def time_of_day(default: int, *, key: str) -> Any:  # noqa: ANN401
@@ -170,7 +173,7 @@ def section(kind: type[Any], *, optional: bool = False) -> Any:  # noqa: ANN401
         return read_mapping(kind, value, path, problems)
 
     default = None if optional else kind()
-    return _field(default, read, None)
+    return _field(default, read)
 
 
 def several(kind: type[_T], default: tuple[_T, ...], what: str) -> Any:  # noqa: ANN401
@@ -182,7 +185,7 @@ def several(kind: type[_T], default: tuple[_T, ...], what: str) -> Any:  # noqa:
             return default
         return tuple(read_mapping(kind, entry, f"{path}[{i}]", problems) for i, entry in enumerate(value))
 
-    return _field(default, read, None)
+    return _field(default, read)
 
 
 def names(kind: type[Any]) -> list[str]:
@@ -205,4 +208,7 @@ def read_mapping(kind: type[_T], value: object, path: str, problems: list[str]) 
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
             problems.append(f"{within}{key} is not a key that sirend knows; {hint}")
+    for key, field in known.items():
+        if field.metadata["required"] and key not in value:
+            problems.append(f"{within}{key} is missing: write {field.metadata['required']}")
     return kind(**found)

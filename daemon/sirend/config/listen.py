@@ -23,7 +23,7 @@ class Relay:
 
     approach: str = fields.text("main", _NAME, _NAME_ALLOWED)
     """Whose calls."""
-    pin: int = fields.number(17, 0, 27, "", whole=True)
+    pin: int = fields.number(17, 0, 27, "", whole=True, required=True)
     """Line, in Broadcom's numbering."""
     active_high: bool = fields.switch(default=True)
     """Whether on is the high level."""
@@ -35,7 +35,7 @@ class Preempt:
 
     approach: str = fields.text("main", _NAME, _NAME_ALLOWED)
     """Whose calls."""
-    number: int = fields.number(1, 1, 255, "", whole=True)
+    number: int = fields.number(1, 1, 255, "", whole=True, required=True)
     """Row of the controller's ``preemptTable``."""
 
 
@@ -59,6 +59,10 @@ class NtcipConfig:
     """File, or name of a systemd credential, with the user's authentication password."""
     priv_file: Path | None = fields.path()
     """The same with the password for AES-128."""
+    timeout_s: float = fields.number(1.0, 0.1, 30.0, "s")
+    """How long an answer may take."""
+    retries: int = fields.number(1, 0, 10, "", whole=True)
+    """How often a question is sent again when it did not come in that time."""
     backup_s: int | None = fields.number(5, 2, 3600, "s", whole=True, optional=True)
     """Greatest ``unitBackupTime`` of a controller that is called; None does not ask for it."""
     preempts: tuple[Preempt, ...] = fields.several(Preempt, (), "{approach, number}")
@@ -113,6 +117,12 @@ def contradictions(listen: ListenConfig, approaches: Sequence[str]) -> list[str]
         ]
         if not ntcip.preempts:
             problems.append("listen.ntcip.preempts is empty: say which preempt serves which approach")
+        asking_s = ntcip.timeout_s * (1 + ntcip.retries)
+        if ntcip.backup_s is not None and asking_s >= ntcip.backup_s:
+            problems.append(
+                f"listen.ntcip.backup_s is {ntcip.backup_s}: with this timeout_s and retries a question takes up to "
+                f"{asking_s:g} s, and the controller must hear the next one within that time"
+            )
         if ntcip.version == "v3" and (ntcip.user is None or ntcip.auth_file is None):
             problems.append("listen.ntcip.version is v3: user and auth_file must be set")
         if ntcip.version != "v3" and ntcip.community_file is None:

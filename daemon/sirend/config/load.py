@@ -12,51 +12,44 @@ from sirend.config import listen as listen_settings
 from sirend.config.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 from sirend.errors import ConfigError
 from sirend.host.files import is_there
-from sirend.signing import key_problem
 
 
-def load(path: Path | None, *, for_onlooker: bool = False) -> Config:
+def load(path: Path | None, *, for_onlooker: bool = False, of_site: bool = True) -> Config:
     """Return the configuration in the YAML file ``path``, or the defaults when ``path`` is None.
 
     Relative file names in it are relative to its folder. Secrets may lack ``for_onlooker``: only root and the service
-    can read them, and whoever just reads what the daemon tells does not need them. Raises ``ConfigError`` with every
+    can read them, and whoever just reads what the daemon tells does not need them. A file that is not ``of_site`` need
+    not name one. Raises ``ConfigError`` with every
     problem at once.
     """
     if path is None:
         return Config()
-    content = yamlfile.read(path)
-    problems: list[str] = []
-    config = fields.read_mapping(Config, {} if content is None else content, "", problems)
-    config = _with_files(config, path.absolute().parent, problems, for_onlooker=for_onlooker)
-    wrong = [problem.split(" ")[0] for problem in problems]  # what stands for these now is not what the user wrote
-    problems += [found for found in _contradictions(config) if not any(key in found for key in wrong)]
+    config, problems = examine(path, for_onlooker=for_onlooker, of_site=of_site)
     if problems:
         raise ConfigError(str(path), problems)
     return config
 
 
-def secret(path: Path) -> bytes:
-    """Return the first line of the file ``path``, for passwords and keys; raise ``ConfigError`` when there is none."""
-    try:
-        line = path.read_bytes().partition(b"\n")[0].rstrip(b"\r")
-    except OSError as error:
-        raise ConfigError(str(path), [f"the secret cannot be read: {error.strerror}"]) from None
-    if not line:
-        raise ConfigError(str(path), ["the secret's first line is empty"])
-    return line
+def examine(path: Path, *, for_onlooker: bool = False, of_site: bool = True) -> tuple[Config, list[str]]:
+    """Return what can be read of the file ``path``, with defaults for the rest, and every problem in it.
 
-
-def sign_key(path: Path) -> bytes:
-    """Return the key in the first line of the file ``path``; raise ``ConfigError`` when it lacks or is too short."""
-    key = secret(path)
-    if (problem := key_problem(key)) is not None:
-        raise ConfigError(str(path), [problem])
-    return key
+    Raises ``ConfigError`` when it cannot be read as a whole; see ``load``.
+    """
+    content = yamlfile.read(path)
+    if content is None:
+        raise ConfigError(str(path), ["is empty: it must name the site at least, site: NAME"])
+    if isinstance(content, dict) and not of_site:
+        content = {"site": Config().site, **content}
+    problems: list[str] = []
+    config = fields.read_mapping(Config, content, "", problems)
+    config = _with_files(config, path.absolute().parent, problems, for_onlooker=for_onlooker)
+    wrong = [problem.split(" ")[0] for problem in problems]  # what stands for these now is not what the user wrote
+    problems += [found for found in _contradictions(config) if not any(key in found for key in wrong)]
+    return config, problems
 
 
 def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlooker: bool) -> Config:
     """Return ``config`` with every file name made absolute."""
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
 
     def existing(name: Path | None, key: str, hint: str = "") -> Path | None:
         if name is None:
@@ -67,13 +60,11 @@ def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlook
         return found
 
     def of_secret(name: Path | None, key: str) -> Path | None:
-        bare = name is not None and name.name == str(name)
-        if name is not None and bare and credentials and is_there(Path(credentials) / name):
-            return Path(credentials) / name
-        if for_onlooker:
+        if (credential := _credential(name)) is not None:
+            return credential
+        if for_onlooker or name is None:
             return plain(name)
-        hint = "; for a systemd credential set CREDENTIALS_DIRECTORY=/etc/credstore" if bare and not credentials else ""
-        return existing(name, key, hint)
+        return existing(name, key, _where_credentials_are(name) if name.name == str(name) else "")
 
     def plain(name: Path | None) -> Path | None:
         return None if name is None else folder / name
@@ -107,6 +98,29 @@ def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlook
     )
 
 
+def _credential(name: Path | None) -> Path | None:
+    """Return the systemd credential that ``name`` means, None where it means none that is there."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if name is None or not credentials or name.name != str(name):
+        return None
+    found = Path(credentials) / name
+    return found if is_there(found) else None
+
+
+def _where_credentials_are(name: Path) -> str:
+    """Return what to add when there is neither a file nor a credential ``name``."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not credentials:
+        return "; for a systemd credential set CREDENTIALS_DIRECTORY=/etc/credstore"
+    return f", and no credential {Path(credentials) / name}; the service gets it from /etc/credstore/{name}"
+
+
+def repetition_s(hop_s: float) -> float:
+    """Return how often a standing state is repeated, s: at the first window that ends 1 s after the last time."""
+    hop_cs = round(hop_s * 100.0)  # ``hop_s`` is a multiple of 0.01
+    return -(-100 // hop_cs) * hop_cs / 100.0
+
+
 def _is_loopback(host: str) -> bool:
     """Return whether ``host`` is this very machine."""
     try:
@@ -127,11 +141,11 @@ def _contradictions(config: Config) -> list[str]:
             f"call.max_presence_s is {call.max_presence_s:g}: "
             f"it must reach call.min_duration_s, {call.min_duration_s:g} s"
         )
-    refresh_s = max(1.0, detect.hop_s)
-    if call.valid_for_s < 2.0 * refresh_s:
+    repeated_s = repetition_s(detect.hop_s)
+    if call.valid_for_s < 2.0 * repeated_s:
         problems.append(
-            f"call.valid_for_s is {call.valid_for_s:g}: a state is repeated every {refresh_s:g} s with this "
-            f"detect.hop_s and must stay valid for twice that"
+            f"call.valid_for_s is {call.valid_for_s:g}: a state is repeated every {repeated_s:g} s with this "
+            f"detect.hop_s and must stay valid for twice that, {2.0 * repeated_s:g} s"
         )
     if mqtt.password_file is not None and mqtt.username is None:
         problems.append("mqtt.password_file is set: mqtt.username must be set as well")

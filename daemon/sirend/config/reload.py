@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from sirend.config.settings import Config
+from sirend.errors import ConfigError
 
-    from sirend.config.settings import Config
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 RELOADABLE = frozenset(
     {
@@ -22,6 +23,30 @@ RELOADABLE = frozenset(
     }
 )
 """Keys of the call's state machine: it takes them in between two windows, while a call may stand."""
+KEPT = (
+    "mqtt.sign_key_file",
+    "mqtt.tls",
+    "mqtt.tls.ca_file",
+    "mqtt.tls.cert_file",
+    "mqtt.password_file",
+    "journal.path",
+    "web.token_file",
+    "web.tls",
+    "call.departed_s",
+    "call.stationary_s",
+    "call.inhibit",
+)
+"""Keys that protect as long as they say something; of a list, every entry does."""
+SWITCHES = {"call.advisory": True, "mqtt.insecure": False, "listen.rehearsal": False}
+"""Switches, by the position that protects."""
+LIMITS: dict[str, Callable[..., float]] = {
+    "call.max_presence_s": max,
+    "call.max_calls_per_hour": max,
+    "call.valid_for_s": max,
+    "call.rearm_gap_s": min,
+    "detect.confirm_s": min,
+}
+"""Limits, by which of two values is the weaker. They may be changed, but not fall back to a default that is weaker."""
 
 
 def changes(old: Any, new: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401  any dataclass of settings
@@ -36,7 +61,16 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[str]:  # noqa: ANN40
 
 
 def merge(old: Config, new: Config) -> tuple[Config, list[str], list[str]]:
-    """Return ``old`` with what of ``new`` can be taken up, the keys taken up, and those that need a restart."""
+    """Return ``old`` with what of ``new`` can be taken up, the keys taken up, and those that need a restart.
+
+    Raises ``ConfigError`` when ``new`` lacks a protection that ``old`` has.
+    """
+    if lost := weaker(old, new):
+        problem = (
+            f"it takes away {', '.join(lost)}; a file that was cut off looks just like that, so a reload does not do "
+            "it: restart sirend if it is meant"
+        )
+        raise ConfigError("the new configuration", [problem])
     differing = list(changes(old, new))
     taken = [key for key in differing if key in RELOADABLE]
 
@@ -46,3 +80,32 @@ def merge(old: Config, new: Config) -> tuple[Config, list[str], list[str]]:
 
     merged = replace(old, detect=replace(old.detect, **parts("detect")), call=replace(old.call, **parts("call")))
     return merged, taken, [key for key in differing if key not in RELOADABLE]
+
+
+def weaker(old: Config, new: Config) -> list[str]:
+    """Return the keys that protect in ``old`` and do no longer, or less, in ``new``."""
+    kept = [key for key in KEPT if _size(_value(new, key)) < _size(_value(old, key))]
+    kept = [key for key in kept if not any(key.startswith(f"{other}.") for other in kept)]
+    switches = [key for key, safe in SWITCHES.items() if _value(old, key) is safe and _value(new, key) is not safe]
+    limits = [key for key, weak in LIMITS.items() if _fell_back(_value(old, key), _value(new, key), key, weak)]
+    return [*kept, *switches, *limits]
+
+
+def _value(config: Config, key: str) -> Any:  # noqa: ANN401  of any key
+    """Return the value of a dotted ``key``, None where its section is not there."""
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name, None)
+    return value
+
+
+def _size(value: object) -> int:
+    """Return how much ``value`` says: nothing, something, or so many entries."""
+    return len(value) if isinstance(value, tuple) else int(value is not None)
+
+
+def _fell_back(before: float | None, after: float | None, key: str, weak: Callable[..., float]) -> bool:
+    """Return whether a limit went back to its default, which is the weaker value."""
+    if before is None or after is None or before == after or after != _value(Config(), key):
+        return False
+    return weak(before, after) == after

@@ -109,8 +109,8 @@ class CallConfig:
     """More calls than these within an hour are inhibited."""
     valid_for_s: float = fields.number(5.0, 2.0, 60.0, "s")
     """A consumer must treat a state as clear when it is older than this."""
-    advisory: bool = fields.switch()
-    """Mark every event as information only, for a trial period."""
+    advisory: bool = fields.switch(default=True)
+    """Mark every event as information only: a site begins on trial, and only its operator ends that."""
     departed_s: float | None = fields.number(None, 1.0, 60.0, "s", optional=True)
     """A siren that drives away for so long ends the call before it is gone; None waits until it is gone."""
     stationary_s: float | None = fields.number(None, 5.0, 900.0, "s", optional=True)
@@ -255,7 +255,7 @@ class HomeAssistantConfig:
 class Config:
     """Everything that can be set."""
 
-    site: str = fields.text("main-5th", NAME, NAME_ALLOWED)
+    site: str = fields.text("main-5th", NAME, NAME_ALLOWED, required=True)
     """Name of the junction, part of every topic."""
     audio: AudioConfig = fields.section(AudioConfig)
     approaches: tuple[Approach, ...] = fields.several(Approach, (Approach(),), "approaches")

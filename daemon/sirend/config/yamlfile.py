@@ -1,10 +1,13 @@
 """A YAML file as plain values, stricter than PyYAML where its leniency would hide a mistake.
 
-Duplicate keys are refused, and ``22:00`` is text as everyone expects, not the number 1320 of YAML 1.1.
+Plain words mean what YAML 1.2 says (chapter 10.3, core schema): ``22:00``, ``yes`` and ``1_000`` are text, ``1e3`` is
+a number. One with a leading zero is refused: YAML 1.1 reads ``017`` as 15. So are duplicate keys, and keys that stand
+there without a value, as the last of a file that was cut off does.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,8 +19,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
+_BOOL = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
+_CORE = {
+    "null": (re.compile(r"~|null|Null|NULL|"), "~nN\0"),
+    "bool": (re.compile("|".join(_BOOL)), "tTfF"),
+    "int": (_INT, "-+0123456789"),
+    "float": (_FLOAT, "-+.0123456789"),
+    "merge": (re.compile("<<"), "<"),
+}
+"""What a plain word must match as a whole to be more than text, and how it begins; a NUL stands for no word at all."""
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader, noting duplicate keys."""
+    """The safe loader with the words of YAML 1.2, noting what must not stand in a configuration."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  not those of YAML 1.1
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -31,22 +50,54 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)] if node.id == "mapping" else []
+        pairs = [pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode)] if node.id == "mapping" else []
         seen = set()
-        for key in keys:
+        for key, value in pairs:
+            line = f"line {key.start_mark.line + 1}: `{key.value}"
             if key.value in seen:
-                self.problems.append(f"line {key.start_mark.line + 1}: `{key.value}` is there twice; keep one")
+                self.problems.append(f"{line}` is there twice; keep one")
+            if isinstance(value, yaml.ScalarNode) and value.value == "" and value.style is None:
+                self.problems.append(f"{line}:` has no value; give it one, write null, or leave the key out")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
-    def construct_number(self, node: yaml.ScalarNode) -> int | float | str:
-        if ":" in node.value:
-            return str(node.value)
-        return self.construct_yaml_float(node) if node.tag.endswith("float") else self.construct_yaml_int(node)
+    def construct_bool(self, node: yaml.ScalarNode) -> bool:
+        return _BOOL[node.value]
+
+    def construct_int(self, node: yaml.ScalarNode) -> int:
+        if _INT.fullmatch(node.value) is None:
+            raise ValueError
+        if node.value[:2] in ("0o", "0x"):
+            return int(node.value, 0)
+        return int(self._decimal(node))
+
+    def construct_float(self, node: yaml.ScalarNode) -> float:
+        if _FLOAT.fullmatch(node.value) is None:
+            raise ValueError
+        if node.value[-3:].lower() in ("inf", "nan"):
+            return float(node.value.replace(".", ""))
+        return float(self._decimal(node))
+
+    def _decimal(self, node: yaml.ScalarNode) -> str:
+        text = str(node.value)
+        if _LEADING_ZERO.match(text):
+            sign, digits = (text[0], text[1:]) if text[0] in "+-" else ("", text)
+            plain = sign + re.sub(r"^0+(?=[0-9])", "", digits)
+            self.problems.append(
+                f"line {node.start_mark.line + 1}: {text[:60]} has a leading zero, which some programs take for octal; "
+                f"write {plain[:60]}, or put it in quotes if it is meant as text"
+            )
+        return text
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
-_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_number)
+for _name, (_pattern, _first) in _CORE.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_name}",
+        re.compile(f"(?:{_pattern.pattern})\\Z"),
+        ["" if each == "\0" else each for each in _first],
+    )
+for _name in ("bool", "int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", getattr(_Loader, f"construct_{_name}"))
 
 
 def read(path: Path) -> object:

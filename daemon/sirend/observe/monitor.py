@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sirend.config.load import secret
+from sirend.config.secrets import secret
 from sirend.errors import ConfigError, DeviceError, UsageError
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from sirend.audio.routing import columns, pickups
 from sirend.call.clock import LiveClock
 from sirend.call.machine import Rules
 from sirend.call.scribe import Scribe
-from sirend.config.load import sign_key
 from sirend.config.reload import merge
+from sirend.config.secrets import sign_key
 from sirend.detect.classifier import Classifier
 from sirend.errors import ConfigError, SirendError
 from sirend.host.background import Background

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import TYPE_CHECKING, Self
 
-from sirend.config.load import secret
+from sirend.config.secrets import secret
 from sirend.errors import ConfigError, InputError
 from sirend.host.connections import Connections
 from sirend.host.priority import recede

@@ -19,6 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 from paho.mqtt.reasoncodes import ReasonCode
 
+from sirend.config.secrets import secret
 from sirend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -170,8 +171,6 @@ def new_client(
 
 
 def _password(file: Path | None) -> str | None:
-    from sirend.config.load import secret  # noqa: PLC0415  it brings YAML, which most controllers need not load
-
     try:
         return None if file is None else secret(file).decode()
     except UnicodeDecodeError:

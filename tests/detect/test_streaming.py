@@ -124,8 +124,8 @@ def expected(model: Bundle, pcm: npt.NDArray[np.float32]) -> dict[int, float]:
     }
     out = {}
     for number in range(8, len(pcm) // 4_000 + 1):
-        newest = number - number % 2
-        history = [said[newest - 2 * back] for back in range(PLACES) if newest - 2 * back in said][::-1]
+        even = [said[each] for each in range(4, number, 2)]  # one between takes the newest place for once
+        history = [*even, said[number]][-PLACES:]
         place = LATE[PLACES - len(history) :] / 40.0
         head = sum(weight * (one[0] - 0.5 * one[1]) for weight, one in zip(place, history, strict=True))
         head += 0.25 / 40.0 * len(history)

@@ -22,10 +22,8 @@ class Memory:
     """What is known of the site's level; the only thing that outlives a gap that is no fault."""
     heard: Samples = Samples(0)  # noqa: RUF009  a NewType of int
     """End of the newest patch that was looked at, whether or not a network listened to it."""
-    patches: deque[npt.NDArray[np.float32]] = field(default_factory=deque)
+    patches: list[npt.NDArray[np.float32]] = field(default_factory=list)
     """What the backbone said of the patches that the head takes, float32[approaches, inputs] each, newest last."""
-    head: Floats | None = None
-    """What the head said last, float64[approaches]; None while it said nothing."""
     log_odds: Floats | None = None
     """Calibrated log-odds of a siren at ``heard``, float64[approaches]."""
     recent: deque[tuple[Samples, Floats]] = field(default_factory=deque)

@@ -249,6 +249,12 @@ class Daemon:
             self._process.kill()
             self._process.wait(PATIENCE_S)
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         assert self._process is not None

@@ -105,6 +105,9 @@ def test_a_line_says_what_happened(journal: Path) -> None:
         ["1970-01-01T00:00:00.000Z", "main", "approaching", "confidence", "0.90,", "-30", "dBFS,", "unknown"]
     )
     assert "cleared (quiet)" in line(second)
+    stopped = {**second, "reason": "shutdown"}
+    assert "cleared (end of the recording)" in line(stopped)
+    assert "cleared (shutdown)" in line({**stopped, "mode": "live"})
 
 
 def test_the_command_lists_exports_and_warns(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,3 +25,8 @@ class Reason(StrEnum):
     INPUT_LOST = "input_lost"
     INHIBITED = "inhibited"
     SHUTDOWN = "shutdown"
+
+
+def in_words(reason: str, mode: str) -> str:
+    """Return the reason of an event as people read it: what ends a recording has shut nothing down."""
+    return "end of the recording" if (reason, mode) == (Reason.SHUTDOWN, "replay") else str(reason)

@@ -14,6 +14,7 @@ import numpy as np
 
 import sirend
 from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.call.state import in_words
 from sirend.detect.pitch import HIGH_HZ
 from sirend.errors import UsageError
 from sirend.evidence.chart_data import COLUMNS, FRAME
@@ -125,7 +126,7 @@ def _draw(strip: Strip, axes: dict[str, Any]) -> None:
                 axes["spectrum"],
                 call.end_s,
                 "right",
-                f"cleared: {call.end.reason}, {time_text(call.end_s, strip.end_s)}",
+                f"cleared: {in_words(call.end.reason, call.end.mode)}, {time_text(call.end_s, strip.end_s)}",
             )
 
 

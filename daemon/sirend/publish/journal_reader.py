@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from sirend.call.clock import utc_text
 from sirend.call.event import SCHEMA
+from sirend.call.state import in_words
 from sirend.errors import InputError
 
 if TYPE_CHECKING:
@@ -128,7 +129,11 @@ def write_csv(events: Iterable[dict[str, Any]], stream: TextIO) -> None:
 
 def line(event: dict[str, Any]) -> str:
     """Return an event as a line for people."""
-    what = "approaching" if event["state"] == "approaching" else f"cleared ({event['reason']})"
+    what = (
+        "approaching"
+        if event["state"] == "approaching"
+        else f"cleared ({in_words(event['reason'], str(event.get('mode')))})"
+    )
     advisory = ", advisory" if event.get("advisory") else ""
     return (
         f"{event['at']}  {event['approach']:<12} {what:<24} confidence {event['confidence']:.2f}, "

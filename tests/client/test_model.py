@@ -18,7 +18,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.transitions import CALL, CLEAR
 
 from sirend.call.event import to_json
@@ -46,6 +46,7 @@ class Said:
     is_call: bool = False
     seq: int = 0
     at: datetime = NOW
+    connection: int = 0
     delivered_s: float | None = None
     """When it was first believed, by the clock that nobody sets."""
 
@@ -87,7 +88,7 @@ class Site(RuleBasedStateMachine):
 
     def availability(self, word: str) -> Said:
         properties = Stamp("s", self.boot_id, self.key).properties("availability", word.encode(), self.connection)
-        said = Said(TOPICS.availability, word.encode(), dict(properties), self.boot_id)
+        said = Said(TOPICS.availability, word.encode(), dict(properties), self.boot_id, connection=self.connection)
         self.kept.append(said)
         return said
 
@@ -100,11 +101,14 @@ class Site(RuleBasedStateMachine):
         refused = self.consumer.take(
             said.topic, said.payload, self.now(), retained=retained, properties=said.properties
         )
-        if refused is None and said.topic == STATE and said.delivered_s is None:
+        is_first = said.delivered_s is None
+        if is_first and (refused is None or said.topic != STATE):
             said.delivered_s = self.real_s
-        if refused is None and self.standing is not None and said.boot_id == self.standing.boot_id:
-            is_end = said.payload == b"offline" or (said.topic == STATE and said.seq > self.standing.seq)
-            if is_end:
+        if self.standing is not None and said.boot_id == self.standing.boot_id and is_first:
+            run = [each for each in self.kept if each.boot_id == said.boot_id]
+            told = [each.connection for each in run if each.delivered_s is not None]
+            is_last_word = said.payload == b"offline" and said.connection >= max(told, default=0)
+            if is_last_word or (said.topic == STATE and said.seq > self.standing.seq and refused is None):
                 self.standing = None
         return refused
 
@@ -146,8 +150,14 @@ class Site(RuleBasedStateMachine):
         if is_heard:
             self.deliver(online)
 
-    @rule(is_heard=st.booleans())
-    def restarts(self, *, is_heard: bool) -> None:
+    @initialize(ahead_s=st.sampled_from([0.0, 59.0, 59.0, 3.0, -2.0]))
+    def begins(self, ahead_s: float) -> None:
+        self.daemon_s = ahead_s
+
+    @rule(is_heard=st.booleans(), is_set_right=st.booleans())
+    def restarts(self, *, is_heard: bool, is_set_right: bool) -> None:
+        if is_set_right:
+            self.daemon_s = self.controller_s
         will = self.availability("offline")
         if is_heard:
             self.deliver(will)
@@ -159,7 +169,7 @@ class Site(RuleBasedStateMachine):
         self.deliver(self.kept[which % len(self.kept)], retained=retained)
 
     @rule(offset_s=st.sampled_from([-3600.0, -59.0, -2.0, 0.0, 3.0, 59.0, 3600.0]), who=st.sampled_from("dcb"))
-    def clock_steps(self, offset_s: float, who: str) -> None:
+    def clocks_step(self, offset_s: float, who: str) -> None:
         if who in "db":
             self.daemon_s = offset_s
         if who in "cb":

@@ -18,6 +18,7 @@ from sirend.call.watch import LATE, Arbitration, Watch
 from sirend.detect.features import Extractor
 from sirend.detect.motion import MEMORY_S, judge
 from sirend.detect.pitch import Pitch, PitchTracker
+from sirend.detect.tone import judge as tone_of
 from sirend.detect.tracker import Track, Tracker
 
 if TYPE_CHECKING:
@@ -179,10 +180,11 @@ def schedule(inhibit: Sequence[Inhibit], clock: Clock) -> Callable[[Samples], bo
 
 
 def _moving(track: Track, row: int, pitch: Pitch, window: Window) -> Track:
-    """Return ``track`` of approach ``row`` with its motion, where a siren is heard."""
+    """Return ``track`` of approach ``row`` with its motion and tone, where a siren is heard."""
     if track.onset == track.end:
         return track
-    return replace(track, motion=judge(pitch, row, track.onset - window.pcm.shape[1]))
+    since = track.onset - window.pcm.shape[1]
+    return replace(track, motion=judge(pitch, row, since), tone=tone_of(pitch, row, since))
 
 
 def tone_db(pitch: Pitch, row: int) -> float:

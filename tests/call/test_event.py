@@ -17,6 +17,7 @@ from sirend.call.machine import Transition
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState, Reason
 from sirend.detect.motion import Motion
+from sirend.detect.tone import Tone
 from sirend.signing import canonical, is_authentic
 
 CALL = Transition(
@@ -72,6 +73,11 @@ def test_uptime_lays_streams_beside_each_other_by_what_has_arrived_of_them(monke
     assert early.uptime(Samples(5_000)) == late.uptime(Samples(9_000_000)) == 1_600_000
     assert early.uptime(Samples(1_000)) == late.uptime(Samples(8_996_000)) == 1_596_000
     assert early.uptime(Samples(6_000)) == 1_600_000  # what is still to come counts as now
+
+
+def test_an_event_says_which_kind_of_siren_where_a_call_stands() -> None:
+    assert _checked(_scribe().write(replace(CALL, tone=Tone.HILO)))["tone"] == "hilo"
+    assert "tone" not in _checked(_scribe().write(CALL))
 
 
 def test_an_event_is_the_contracts_json() -> None:

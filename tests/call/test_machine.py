@@ -10,6 +10,7 @@ from sirend.call.machine import Input, Rules, State, Stop, Transition, step
 from sirend.call.state import CallState, Reason
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.motion import Motion
+from sirend.detect.tone import Tone
 from sirend.detect.tracker import Track
 from sirend.errors import ConfigError
 
@@ -65,6 +66,20 @@ def test_a_siren_is_called_after_confirmation_and_cleared_after_release() -> Non
     assert _changes(_seconds((0.0, 2.0), (0.9, 10.0), (0.0, 10.0))) == [(3.0, Reason.SIREN), (15.25, Reason.QUIET)]
 
 
+def test_only_a_siren_of_a_configured_kind_calls_and_the_call_says_which() -> None:
+    rules = Rules.of(DetectConfig(enter=0.7, exit=0.3, tones=("wail", "yelp")), CallConfig(), RULES)
+    assert rules.tones == {"wail", "yelp"}
+    heard = _tracks([0.9] * 40)
+    kinds = (Tone.UNKNOWN, Tone.HILO, Tone.WAIL)
+    unsure, twotone, wail = ([replace(each, tone=kind) for each in heard] for kind in kinds)
+    assert _run([*unsure], rules) == _run([*twotone], rules) == []
+    late = _run([*unsure[:20], *wail[20:]], rules)
+    assert (late[0].at, late[0].tone) == (wail[20].end, Tone.WAIL)
+    assert {each.tone for each in _run([*unsure[:20], *twotone[20:]])} == {Tone.UNKNOWN, Tone.HILO}
+    (_, cleared) = (each for each in _run([*wail, *_tracks([0.0] * 40, start=40 * HOP)], rules) if not each.refresh)
+    assert (cleared.state, cleared.tone) == (CallState.CLEAR, None)
+
+
 def test_the_call_tells_of_the_siren() -> None:
     tracks = [*_tracks([0.0] * 4 + [0.9] * 4, motion=Motion.APPROACHING)]
     (call,) = _run([*tracks])
@@ -78,6 +93,7 @@ def test_the_call_tells_of_the_siren() -> None:
         motion=Motion.APPROACHING,
         reason=Reason.SIREN,
         refresh=False,
+        tone=Tone.UNKNOWN,
     )
 
 

@@ -57,6 +57,8 @@ def test_a_statement_has_the_fields_of_the_event() -> None:
         (lambda f: json.dumps({**f, "seq": "1"}).encode(), Fault.MALFORMED),
         (lambda f: json.dumps({**f, "mode": "dream"}).encode(), Fault.MALFORMED),
         (lambda f: json.dumps({**f, "advisory": False}).encode(), Fault.MALFORMED),
+        (lambda f: json.dumps({**f, "tone": 3}).encode(), Fault.MALFORMED),
+        (lambda f: json.dumps({**f, "tone": ""}).encode(), Fault.MALFORMED),
         (lambda f: json.dumps({**f, "approach": "North"}).encode(), Fault.MALFORMED),
         (lambda f: json.dumps({**f, "boot_id": "a\nb"}).encode(), Fault.MALFORMED),
         (lambda f: json.dumps({**f, "valid_until": "noon"}).encode(), Fault.MALFORMED),

@@ -131,7 +131,8 @@ def test_every_value_is_read(tmp_path: Path) -> None:
         approaches:
           - {name: north, channel: 3, bearing_deg: 12.5, priority: 2}
           - {name: south, channel: 1}
-        detect: {model: models/x, hop_s: 0.5, profile: strict, enter: 0.8, exit: 0.3, confirm_s: null, release_s: 1}
+        detect: {model: models/x, hop_s: 0.5, profile: strict, enter: 0.8, exit: 0.3, confirm_s: null, release_s: 1,
+                 tones: [wail, unknown]}
         call: {min_duration_s: 1, max_presence_s: 30, rearm_gap_s: 9, max_calls_per_hour: 3, valid_for_s: 4,
                advisory: true, departed_s: 3, stationary_s: 45, inhibit: [{days: [sat], from: 22:00, to: "06:30"}, {}]}
         arbitration: {mode: parallel, margin_db: 3, settle_s: 0.5, hold_s: 20}
@@ -141,7 +142,7 @@ def test_every_value_is_read(tmp_path: Path) -> None:
     )
     assert (loaded.site, loaded.audio.device, loaded.audio.rate) == ("a-1", "USB mic: front", 48_000)
     assert loaded.approaches == (Approach("north", 3, 12.5, 2), Approach("south", 1))
-    assert loaded.detect == DetectConfig(tmp_path / "models/x", 0.5, "strict", 0.8, 0.3, None, 1.0)
+    assert loaded.detect == DetectConfig(tmp_path / "models/x", 0.5, "strict", 0.8, 0.3, None, 1.0, ("wail", "unknown"))
     assert loaded.call.inhibit == (Inhibit(("sat",), 22 * 60, 6 * 60 + 30), Inhibit())
     assert dataclasses.astuple(loaded.call)[:-1] == (1.0, 30.0, 9.0, 3, 4.0, True, 3.0, 45.0)
     assert loaded.arbitration == ArbitrationConfig("parallel", 3.0, 0.5, 20.0)
@@ -202,6 +203,11 @@ HOP = "a number from 0.05 to 2 s in steps of 0.01"
         ("detect: {profile: strikt}", "detect.profile is 'strikt': allowed is balanced or strict"),
         ("detect: {hop_s: .inf}", f"detect.hop_s is inf: allowed is {HOP}"),
         ("detect: {confirm_s: 1 min}", "detect.confirm_s is '1 min': allowed is a number from 0 to 10 s, or null; it "),
+        (
+            "detect: {tones: [wail, foghorn]}",
+            "detect.tones is ['wail', 'foghorn']: allowed is a list of wail, yelp, hilo",
+        ),
+        ("detect: {tones: []}", "detect.tones is []: allowed is a list of wail, yelp, hilo"),
         ("detect: {enter: 1}", "detect.enter is 1: allowed is a number from 0.01 to 0.99, or null"),
         ("detect: {model: 5}", "detect.model is 5: allowed is the name of a file or folder, or null"),
         ("call: {max_calls_per_hour: 2.0}", "call.max_calls_per_hour is 2.0: allowed is a whole number from 1 to 720"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sirend.audio.stream import Samples
     from sirend.call.state import Reason
     from sirend.detect.motion import Motion
+    from sirend.detect.tone import Tone
 
 SCHEMA = "sirend/event/1"
 HEALTH_SCHEMA = "sirend/health/1"
@@ -55,6 +56,8 @@ class Event:
     """A consumer must treat the state as clear after this, UTC."""
     mode: Mode
     model: str
+    tone: Tone | None = None
+    """Kind of siren, of a call that stands; None in all other events."""
     source: str | None = None
     """The replayed file; None in live operation."""
     advisory: bool = False
@@ -97,6 +100,7 @@ def payload(event: Event) -> dict[str, Any]:
         "valid_until": utc_text(event.valid_until),
         "mode": event.mode,
         "model": event.model,
+        "tone": event.tone,
         "source": event.source,
         "advisory": event.advisory or None,
         "kid": event.kid,

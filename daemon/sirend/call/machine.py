@@ -17,6 +17,7 @@ from sirend.errors import ConfigError
 
 if TYPE_CHECKING:
     from sirend.config.settings import CallConfig, DetectConfig
+    from sirend.detect.tone import Tone
 
 HOUR_S = 3600.0
 SURE = 4
@@ -72,6 +73,8 @@ class Rules:
     """Driving away for so long ends a call; None: only silence does."""
     stationary: Samples | None = None
     """Standing still for so long ends a call; None: only the maximum presence does."""
+    tones: frozenset[str] | None = None
+    """Kinds of siren that may start a call; None: all."""
 
     @classmethod
     def of(cls, detect: DetectConfig, call: CallConfig, point: OperatingPoint) -> Rules:
@@ -97,6 +100,7 @@ class Rules:
             max_calls_per_hour=call.max_calls_per_hour,
             departed=None if call.departed_s is None else to_samples(call.departed_s),
             stationary=None if call.stationary_s is None else to_samples(call.stationary_s),
+            tones=None if detect.tones is None else frozenset(detect.tones),
         )
 
 
@@ -149,6 +153,8 @@ class Transition:
     reason: Reason
     refresh: bool
     """True for the repetition, every second while approaching; it is not a change of state."""
+    tone: Tone | None = None
+    """Kind of siren; None where no call stands."""
 
 
 def step(
@@ -237,6 +243,7 @@ def _may_call(rules: Rules, state: State, now: Samples) -> bool:
 def _is_due(rules: Rules, state: State, track: Track, *, inhibited: bool) -> bool:
     """Return whether a siren is confirmed, and neither the state nor the schedule forbids a call."""
     confirmed = track.evidence >= rules.enter and track.end - track.onset >= rules.confirm
+    confirmed = confirmed and (rules.tones is None or track.tone in rules.tones)
     rearmed = state.armed and (not state.is_leaving or track.motion is Motion.APPROACHING)
     return state.call is CallState.CLEAR and confirmed and rearmed and not inhibited
 
@@ -283,4 +290,5 @@ def _publish(state: State, at: Samples, reason: Reason, *, refresh: bool) -> tup
         motion=state.motion,
         reason=reason,
         refresh=refresh,
+        tone=state.last.tone if state.call is CallState.APPROACHING else None,
     )

@@ -95,6 +95,7 @@ class Scribe:
             valid_until=at + self._valid_for,
             mode=self._mode,
             model=self._model,
+            tone=transition.tone,
             source=self._source,
             advisory=self._advisory,
             refresh=transition.refresh,

@@ -89,8 +89,7 @@ def parse(payload: bytes) -> Statement:
         raise _malformed("seq")
     if mode not in ("live", "replay"):
         raise _malformed("mode")
-    if found.get("advisory", True) is not True:
-        raise _malformed("advisory")
+    _check_options(found)
     at, valid_until = _utc(found, "at"), _utc(found, "valid_until")
     if valid_until < at:
         raise _malformed("valid_until")
@@ -108,6 +107,14 @@ def parse(payload: bytes) -> Statement:
         advisory="advisory" in found,
         payload=found,
     )
+
+
+def _check_options(found: dict[str, Any]) -> None:
+    """Refuse what may lack, where it is there and wrong; a tone that is not known yet is none of that."""
+    if found.get("advisory", True) is not True:
+        raise _malformed("advisory")
+    if "tone" in found:
+        _text(found, "tone")
 
 
 def _no_number(text: str) -> NoReturn:

@@ -151,6 +151,20 @@ def choices(default: tuple[str, ...]) -> Any:  # noqa: ANN401
     return _field(default, read)
 
 
+def some(words: tuple[str, ...]) -> Any:  # noqa: ANN401
+    """Return a key that holds a list of some of ``words``, or null: None, which is all."""
+
+    def read(value: object, path: str, problems: list[str]) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        if isinstance(value, list) and value and all(word in words for word in value):
+            return tuple(value)
+        refuse(value, path, f"a list of {', '.join(words)}, or null", problems)
+        return None
+
+    return _field(None, read, None)
+
+
 def time_of_day(default: int, *, key: str) -> Any:  # noqa: ANN401
     """Return a key, called ``key`` in YAML, that holds a time of day: minutes since midnight, 0..1440."""
 

@@ -20,6 +20,8 @@ NAME = r"[a-z0-9-]{1,64}"
 NAME_ALLOWED = "1 to 64 of the characters a-z, 0-9 and -"
 INPUT = r"\S(.*\S)?"
 INPUT_ALLOWED = "the name of an input that `sirend devices` lists"
+TONES = ("wail", "yelp", "hilo", "phaser", "pulsed", "horn", "mixed", "unknown")
+"""Kinds of siren, as ``detect.tone.Tone`` tells them apart."""
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -73,6 +75,8 @@ class DetectConfig:
     """The evidence must be there for so long before a call."""
     release_s: float | None = fields.number(3.0, 0.0, 60.0, "s", optional=True)
     """The evidence must be gone for so long before a call ends."""
+    tones: tuple[str, ...] | None = fields.some(TONES)
+    """Kinds of siren that may call; None: all. Without ``unknown`` a call waits until the kind is certain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def follow(hz: Floats, strength: Floats, level_dbfs: Floats) -> Course | None:
     if hz.size * step_s < LEAST_S or np.count_nonzero(is_tonal) < _ENOUGH * hz.size:
         return None
     octaves = np.log2(np.maximum(hz, 1.0)).astype(np.float64)
-    cycle = _cycle(octaves, is_tonal)
+    cycle = cycle_of(octaves, is_tonal)
     if cycle is None:
         return None
     frames = max(CYCLES * round(cycle), round(LEAST_S / step_s))
@@ -180,7 +180,7 @@ def _whole(cycle: float) -> int:
     return round(max(1, round(_AVERAGED_S * SAMPLE_RATE_HZ / STEP / cycle)) * cycle)
 
 
-def _cycle(octaves: npt.NDArray[np.float64], is_tonal: npt.NDArray[np.bool_]) -> float | None:
+def cycle_of(octaves: npt.NDArray[np.float64], is_tonal: npt.NDArray[np.bool_]) -> float | None:
     """Return the length of the pitch's cycle in frames, from its autocorrelation over the tonal frames."""
     middle = float(np.median(octaves[is_tonal]))
     moved = np.where(is_tonal, np.clip(octaves - middle, -1.0, 1.0), 0.0)

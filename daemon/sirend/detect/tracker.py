@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples, Score
 from sirend.detect.motion import Motion
+from sirend.detect.tone import Tone
 
 ENOUGH = 1.5
 """Sum that makes a siren, log-odds times seconds: 1.5 s of scores with odds e times those of the threshold."""
@@ -44,6 +45,8 @@ class Track:
     """What ``motion.judge`` says of the pitch and level since the onset; the tracker itself does not know."""
     confidence: float = 0.0
     """Probability of a siren, 0..1: the scores of the present run, averaged as log-odds; 0 while there is none."""
+    tone: Tone = Tone.UNKNOWN
+    """What ``tone.judge`` says of the pitch since the onset; nor does it know that."""
 
     @property
     def is_suspected(self) -> bool:

@@ -66,6 +66,13 @@ ELSEWHERE = {
         "tests/observe/test_monitor.py",
         '"sirend", "monitor"',
     ),
+    "sudo systemctl stop sirend": ("tests/e2e/cabinet.py", '"stop"'),
+    "sudo sirend record --config /etc/sirend/sirend.yaml --hours 24 --out street": (
+        "tests/e2e/test_record.py",
+        '"record", "--out", "street"',
+    ),
+    "sirend record --review --out street": ("tests/web/test_review.py", "serve(street"),
+    "sirend evaluate --data street": ("tests/training/test_smoke.py", '"evaluate"'),
     "sirend listen --config controller.yaml --verify": ("tests/e2e/test_listen.py", '"--verify"'),
     "sirend train --data recordings --out siren-9.0.0": ("tests/training/test_smoke.py", '"train"'),
     "sirend evaluate --data recordings --model siren-9.0.0 --report build/report/detection": (

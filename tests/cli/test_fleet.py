@@ -70,7 +70,7 @@ def test_a_thousand_sites_come_without_lag(
     last.wait_for_publish(PATIENCE_S)
     client.disconnect()
     client.loop_stop()
-    (tmp_path / "city.yaml").write_text(f"mqtt: {{port: {broker.port}}}\n")
+    (tmp_path / "city.yaml").write_text(f"site: city\nmqtt: {{port: {broker.port}}}\n")
     monkeypatch.setattr(command, "SETTLED_S", 0.5)
     began = time.monotonic()
     assert main(["fleet", "--config", str(tmp_path / "city.yaml"), "--json"]) == 0
@@ -98,6 +98,6 @@ def test_a_thousand_sites_come_without_lag(
 
 
 def test_a_broker_that_is_away_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "city.yaml").write_text(f"mqtt: {{port: {free_port()}}}\n")
+    (tmp_path / "city.yaml").write_text(f"site: city\nmqtt: {{port: {free_port()}}}\n")
     assert main(["fleet", "--config", str(tmp_path / "city.yaml")]) == 69
     assert "Connection refused; check mqtt.host" in capsys.readouterr().err

@@ -229,6 +229,9 @@ def pulse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulseAudio]:
 class Daemon:
     """``sirend run`` as a subprocess. Leaving the ``with`` block kills what is left of it."""
 
+    words: tuple[str, ...] = ("run",)
+    """What it is told to do."""
+
     def __init__(self, command: Command, configuration: str) -> None:
         """Prepare to run it with a configuration."""
         self._command = command
@@ -239,7 +242,7 @@ class Daemon:
 
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
-            words = [*self._command.words, "run", "--config", str(self._file)]
+            words = [*self._command.words, *self.words, "--config", str(self._file)]
             self._process = subprocess.Popen(words, cwd=self._command.folder, env=self._command.variables, stderr=log)
         return self
 

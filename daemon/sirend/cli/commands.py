@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sirend.config.settings import Config
+    from sirend.evidence.street_set import StreetSet
+    from sirend.observe.snapshot import View
     from sirend.replay.replay import Wishes
 
 TRAINING = {
@@ -48,6 +50,62 @@ def run(args: argparse.Namespace) -> int:
     unblock(STDERR)
     with heeding(stop.set, reload=rereading.ask):
         service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()
+    return 0
+
+
+def record(args: argparse.Namespace) -> int:
+    """Keep a set of one's own street while listening, or have it labelled."""
+    from sirend.evidence.street_set import StreetSet
+
+    street = StreetSet(args.out, args.max_mb * 1_000_000)
+    if args.review:
+        return _review(street, args.port)
+    from sirend.config import load as config
+    from sirend.detect import bundle
+    from sirend.evidence.street_recorder import StreetRecorder
+    from sirend.host.log import unblock
+    from sirend.host.signals import heeding
+    from sirend.service import daemon as service
+
+    loaded = config.load(args.config)
+    model = bundle.load(bundle.find(loaded.detect.model))
+    stop = threading.Event()
+    recorders: list[StreetRecorder] = []
+
+    def recorder(view: View) -> list[StreetRecorder]:
+        recorders.append(StreetRecorder(view, street, keeps_speech=args.keep == "audio"))
+        return recorders
+
+    over = threading.Timer(args.hours * 3600.0, stop.set)
+    over.daemon = True
+    unblock(STDERR)
+    with heeding(stop.set):
+        over.start()
+        try:
+            service.Service(loaded, model, stop, also=recorder).run()
+        finally:
+            over.cancel()
+    kept = ", ".join(f"{count} {worth}" for each in recorders for worth, count in each.kept.items())
+    print(f"kept {kept} in {args.out}; listen to them: sirend record --review --out {args.out}")
+    return 0
+
+
+def _review(street: StreetSet, port: int) -> int:
+    """Serve the page on which the set is labelled, until told to stop."""
+    import asyncio
+
+    from sirend.host.signals import heeding
+    from sirend.web import review
+
+    review.check()
+
+    async def serving() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        with heeding(lambda: loop.call_soon_threadsafe(stop.set)):
+            await review.serve(street, port, stop, lambda url: print(f"open {url}; Ctrl-C ends", flush=True))
+
+    asyncio.run(serving())
     return 0
 
 

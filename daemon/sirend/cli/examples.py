@@ -16,6 +16,13 @@ examples:
   sirend run --config /etc/sirend/sirend.yaml      what the service does; SIGTERM clears every call and ends it
   kill -HUP PID                                    take up changed limits of calls (systemctl reload sirend)
 """,
+    "record": """\
+examples:
+  sudo systemctl stop sirend
+  sudo sirend record --config /etc/sirend/sirend.yaml --hours 24 --out street    listens and calls, and keeps pieces
+  sirend record --review --out street                                            label them: S, O or U
+  sirend evaluate --data street                                                  what does the model make of them?
+""",
     "replay": """\
 examples:
   sirend replay street.wav                                    events on the standard output

@@ -98,6 +98,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
         return made
 
     run = add("run", commands.run, "listen to the microphone and call, until told to stop")
+    _add_record(add("record", commands.record, "keep a set of one's own street for training, and label it"))
     replay = add("replay", commands.replay, "send recordings through the pipeline")
     simulate = add("simulate", commands.simulate, "write a simulated drive-by and the truth about it")
     check = add("check", commands.check, "tell every problem of a configuration and its model")
@@ -146,6 +147,34 @@ def parser(words: Sequence[str] = ()) -> Parser:
         if is_whole or words[:1] == [name]:
             commands.training_module(name).add_arguments(made)
     return top
+
+
+def _add_record(made: Parser) -> None:
+    _config(made, required=False)
+    made.add_argument("--hours", type=_hours, default=24.0, help="how long, h, .001 to 720 (default: %(default)g)")
+    made.add_argument("--out", type=Path, default=Path("street"), metavar="DIR", help="where to (default: %(default)s)")
+    made.add_argument(
+        "--max-mb", type=int, default=512, metavar="MB", help="size at which the oldest go, MB (default: %(default)d)"
+    )
+    made.add_argument(
+        "--keep",
+        choices=("blurred", "audio"),
+        default="blurred",
+        help="blurred: nobody can be understood; audio: as it was heard (default: %(default)s)",
+    )
+    made.add_argument("--review", action="store_true", help="label what was kept, on a page of this machine")
+    made.add_argument("--port", type=int, default=8081, help="TCP port of that page (default: %(default)d)")
+
+
+def _hours(text: str) -> float:
+    """Return a number of hours that can be recorded."""
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0.001 <= hours <= 720.0:  # noqa: PLR2004  some seconds to a month
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours from .001 to 720")
+    return hours
 
 
 def _add_replay(made: Parser) -> None:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sirend.config.settings import Config
     from sirend.detect.bundle import Bundle
     from sirend.detect.tracker import Track
+    from sirend.service.extras import Onlooker
 
 SHOWN_S = 1.0
 """How often those who look on get new numbers."""
@@ -119,13 +120,25 @@ def devices(config: Config, bundle: Bundle, scribe: Scribe, clocks: Sequence[Liv
     ]
 
 
+def nobody(_view: View) -> Sequence[Onlooker]:
+    """Return no further onlooker."""
+    return ()
+
+
 class Service:
     """One run of the daemon."""
 
     def __init__(
-        self, config: Config, bundle: Bundle, stop: threading.Event, rereading: Rereading | None = None
+        self,
+        config: Config,
+        bundle: Bundle,
+        stop: threading.Event,
+        rereading: Rereading | None = None,
+        also: Callable[[View], Sequence[Onlooker]] = nobody,
     ) -> None:
         """Prepare to run until ``stop`` is set; nothing is opened yet. ``rereading`` is how the file is read again.
+
+        ``also`` makes those that look on beside the ones that ``config`` enables.
 
         Raises ``ConfigError`` when the parts of ``config`` and ``bundle`` do not fit, or a secret cannot be read.
         """
@@ -161,7 +174,7 @@ class Service:
         self._limits = LimitsFile(place(config), self._watches)
         self._view = View(Post.of(config, bundle))
         self._mosaic = Mosaic(self._view, self._watches, [list(stages.watches) for stages in self._devices])
-        self._onlookers = onlookers(config, self._view)
+        self._onlookers = [*onlookers(config, self._view), *also(self._view)]
         inputs = {each.name: pickup.audio.device for pickup in pickups(config) for each in pickup.approaches}
         self._health = Health(
             site=config.site, boot_id=boot_id, model=bundle.name, watches=self._watches, inputs=inputs

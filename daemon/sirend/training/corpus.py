@@ -88,7 +88,9 @@ def read_clips(table: Path) -> tuple[Clip, ...]:
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
             if missing:
                 raise InputError(f"{table}: no column {', '.join(missing)}; the header must name {', '.join(COLUMNS)}")
-            return tuple(_clip(table, number, row) for number, row in enumerate(reader, start=2))
+            # What `sirend record` kept and nobody has listened to yet is of the class `review`, and teaches nothing.
+            rows = [(number, row) for number, row in enumerate(reader, start=2) if row["class"] != "review"]
+            return tuple(_clip(table, number, row) for number, row in rows)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: is not a CSV file in UTF-8: {error}") from error
     except OSError as error:

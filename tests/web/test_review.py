@@ -1,0 +1,62 @@
+"""What was nearly called is labelled by keyboard, in a real Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.conftest import PATIENCE_S, free_port
+from tests.e2e.webdriver import Browser
+from tests.evidence.test_street import keep
+from tests.web.test_page import AXE, RULES
+from tests.web.test_server import ask
+
+from sirend.errors import DeviceError
+from sirend.evidence.street import Worth
+from sirend.evidence.street_set import StreetSet
+from sirend.web.review import serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+
+def test_three_keys_label_a_street(tmp_path: Path) -> None:
+    folder = tmp_path / "street"
+    keep(folder, Worth.QUIET)
+    for minute in (1, 2, 3):
+        keep(folder, Worth.NEAR, minute=minute)
+    street, port = StreetSet(folder, 10**9), free_port()
+    loop, stop, is_up = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
+    serving = threading.Thread(target=lambda: loop.run_until_complete(serve(street, port, stop, lambda _: is_up.set())))
+    serving.start()
+    try:
+        assert is_up.wait(PATIENCE_S)
+        assert ask(port, Host="evil.example").status == 403
+        assert ask(port, "/api/label", "POST", Origin="https://evil.example").status == 403
+        assert ask(port, "/api/label", "POST").status == 400
+        assert ask(port, "/api/sound?path=clips.csv").status == 404
+        with Browser(tmp_path, 390, 844) as browser:
+            browser.open(f"http://127.0.0.1:{port}/")
+            browser.until("#left", "3 left, 0 labelled")
+            browser.holds("return document.querySelector('#sound').duration > 4")
+            browser.run(AXE.read_text(encoding="utf-8"))
+            assert browser.run(RULES) == []
+            browser.type("s")
+            browser.until("#left", "2 left, 1 labelled")
+            browser.type("u")
+            browser.until("#left", "1 left, 1 labelled")
+            browser.type("o")
+            browser.until("#left", "Nothing is left; 2 labelled.")
+            assert browser.complaints() == []
+        assert [row["class"] for row in street.rows] == ["other", "emergency", "review", "other"]
+        assert StreetSet(folder, 10**9).rows == street.rows
+        with pytest.raises(DeviceError, match=f"127.0.0.1:{port} cannot be listened on"):
+            asyncio.run(serve(street, port, asyncio.Event(), lambda _: None))
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        serving.join(PATIENCE_S)
+        loop.close()

@@ -316,7 +316,7 @@ def test_motion_is_that_of_a_pitch_followed_all_the_time_though_none_is_before_a
     made, always, followed = stages(Config()), PitchTracker(MEMORY_S), 0
     for window in made.windows.push(Block(Samples(0), pcm)):
         pitch = always.update(window)
-        for _, track, _ in made.hear(window):
+        for _, track, _ in made.observe(window):
             if track.onset < track.end:
                 assert track.motion is judge(pitch, 0, track.onset - window.pcm.shape[1])
                 followed += track.motion is not Motion.UNKNOWN

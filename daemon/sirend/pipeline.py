@@ -138,7 +138,7 @@ class Stages:
         for name, siren, level in zip(self.watches, probabilities, levels_dbfs(window.pcm), strict=True):
             yield Score(window.end, name, float(siren), float(level))
 
-    def hear(self, window: Window) -> Iterator[tuple[Score, Track, Transition | None]]:
+    def observe(self, window: Window) -> Iterator[tuple[Score, Track, Transition | None]]:
         """Yield the score, what is believed and the transition of each approach at the end of ``window``."""
         tracks = [(score, self.watches[score.approach].tracker.update(score)) for score in self.scores(window)]
         # Half of what a street costs would go into the pitch of no siren.
@@ -149,7 +149,7 @@ class Stages:
         for score, track in heard:
             yield score, track, self.watches[track.approach].decide(track, held=track.approach not in granted)
 
-    def tell(self, item: Gap | Stop) -> Iterator[Event]:
+    def interrupt(self, item: Gap | Stop) -> Iterator[Event]:
         """Tell every approach what happened to the stream; yield the events it causes."""
         self.pitch.reset()
         self.extractor.forget(is_fault=isinstance(item, Stop) or item.is_fault)
@@ -158,7 +158,7 @@ class Stages:
         else:
             self.arbitration.bridge(self.watches, item.at)
         for watch in self.watches.values():
-            if (transition := watch.learn(item)) is not None:
+            if (transition := watch.interrupt(item)) is not None:
                 yield self.scribe.write(transition)
 
 
@@ -232,17 +232,17 @@ def detect_all(
             stages = devices[number]
             for window in stages.windows.push(item):
                 on_window(number, window)
-                for score, track, transition in stages.hear(window):
+                for score, track, transition in stages.observe(window):
                     on_score(score, track)
                     if transition is not None:
                         yield stages.scribe.write(transition)
             if isinstance(item, Gap):
-                yield from stages.tell(item)
+                yield from stages.interrupt(item)
             else:
                 arrived[number] = item.end
     except Exception:
         for stages, end in zip(devices, arrived, strict=True):
-            yield from stages.tell(Gap(end, GapReason.DEVICE_LOST))
+            yield from stages.interrupt(Gap(end, GapReason.DEVICE_LOST))
         raise
     for stages, end in zip(devices, arrived, strict=True):
-        yield from stages.tell(Stop(end))
+        yield from stages.interrupt(Stop(end))

@@ -24,7 +24,9 @@ from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.errors import ConfigError, DeviceError
 from sirend.publish.mqtt.home_assistant import discovery
 from sirend.service import daemon as service
-from sirend.service.daemon import Rereading, Service
+from sirend.service import inputs
+from sirend.service.daemon import Service
+from sirend.service.rereading import Rereading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +96,7 @@ class FakeMicrophone:
 
 def install(monkeypatch: pytest.MonkeyPatch, microphone: FakeMicrophone) -> None:
     monkeypatch.setattr(rig, "Microphone", lambda *_: microphone)
-    monkeypatch.setattr(service, "Classifier", Siren)
+    monkeypatch.setattr(inputs, "Classifier", Siren)
 
 
 def states(received: list[Received]) -> list[tuple[str, str]]:
@@ -305,7 +307,7 @@ def test_of_several_devices_each_must_make_progress_before_the_watchdog_is_fed(
         each.seconds = 0
     spare = iter(both)
     monkeypatch.setattr(rig, "Microphone", lambda *_: next(spare))
-    monkeypatch.setattr(service, "Classifier", Siren)
+    monkeypatch.setattr(inputs, "Classifier", Siren)
     manager = Told()
     monkeypatch.setattr(service, "Notifier", lambda: manager)
     pcm = 0.1 * np.random.default_rng(1).standard_normal((64_000, 1)).astype(np.float32)

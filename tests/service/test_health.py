@@ -83,7 +83,7 @@ def test_a_site_is_well_once_a_window_is_scored() -> None:
 def test_a_lost_input_is_a_failure_until_a_window_is_scored_again(reason: GapReason) -> None:
     site = Site()
     site.hear()
-    site.health.learn(Gap(Samples(9), reason), "a")
+    site.health.observe_input(Gap(Samples(9), reason), "a")
     assert site.summary() == ("failed", [f"input lost: {reason.value}"])
     site.hear()
     assert site.summary() == ("ok", [])
@@ -93,9 +93,9 @@ def test_one_of_several_inputs_that_is_lost_is_named_and_all_of_them_are_a_failu
     site = Site(inputs={"north": "usb:1", "south": "usb:2"})
     site.hear()
     assert site.health.windows_scored == 2  # one of each device
-    site.health.learn(Gap(Samples(9), GapReason.STALLED), "usb:2")
+    site.health.observe_input(Gap(Samples(9), GapReason.STALLED), "usb:2")
     assert site.summary() == ("degraded", ["usb:2: input lost: stalled"])
-    site.health.learn(Gap(Samples(9), GapReason.DEVICE_LOST), "usb:1")
+    site.health.observe_input(Gap(Samples(9), GapReason.DEVICE_LOST), "usb:1")
     assert site.summary() == ("failed", ["usb:2: input lost: stalled", "usb:1: input lost: device_lost"])
     site.hear()
     assert site.summary() == ("ok", [])
@@ -104,7 +104,7 @@ def test_one_of_several_inputs_that_is_lost_is_named_and_all_of_them_are_a_failu
 def test_an_overflow_is_worth_a_word_for_a_minute(clocks: Clocks) -> None:
     site = Site()
     site.hear()
-    site.health.learn(Gap(Samples(9), GapReason.OVERFLOW), "a")
+    site.health.observe_input(Gap(Samples(9), GapReason.OVERFLOW), "a")
     clocks.sleep(59.0)
     assert site.summary() == ("degraded", ["samples were dropped within the last minute"])
     clocks.sleep(2.0)
@@ -149,8 +149,8 @@ def test_the_message_is_of_the_schema_and_counts(clocks: Clocks) -> None:
     site = Site()
     site.hear()
     site.hear()
-    site.health.learn(Block(Samples(0), None), "a")  # type: ignore[arg-type]
-    site.health.learn(Gap(Samples(9), GapReason.OVERFLOW), "a")
+    site.health.observe_input(Block(Samples(0), None), "a")  # type: ignore[arg-type]
+    site.health.observe_input(Gap(Samples(9), GapReason.OVERFLOW), "a")
     clocks.sleep(12.34)
     payload = site.health.payload(
         state="ok", reasons=[], dropped=320, outbox=COUNTS, journal_failures=2, journal_torn=1

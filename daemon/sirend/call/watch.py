@@ -62,7 +62,7 @@ class Watch:
         self.state, transition = step(self.rules, self.state, track, inhibited=inhibited, held=held)
         return transition
 
-    def learn(self, item: Gap | Stop) -> Transition | None:
+    def interrupt(self, item: Gap | Stop) -> Transition | None:
         """Take what happened to the stream; return the transition that it causes."""
         if isinstance(item, Gap) and item.is_fault:
             self.tracker.reset()

@@ -43,10 +43,11 @@ def run(args: argparse.Namespace) -> int:
     from sirend.host.log import unblock
     from sirend.host.signals import heeding
     from sirend.service import daemon as service
+    from sirend.service.rereading import Rereading
 
     loaded = config.load(args.config)
     stop = threading.Event()
-    rereading = service.Rereading(lambda: config.load(args.config))
+    rereading = Rereading(lambda: config.load(args.config))
     unblock(STDERR)
     with heeding(stop.set, reload=rereading.ask):
         service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()

@@ -9,30 +9,28 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections import deque
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from sirend.audio.devices import Rig
-from sirend.audio.routing import columns, pickups
+from sirend.audio.routing import pickups
 from sirend.call.clock import LiveClock
 from sirend.call.machine import Rules
 from sirend.call.scribe import Scribe
 from sirend.config.reload import merge
 from sirend.config.secrets import sign_key
-from sirend.detect.classifier import Classifier
-from sirend.errors import ConfigError, SirendError
-from sirend.host.background import Background
+from sirend.errors import ConfigError
 from sirend.host.systemd import Notifier
 from sirend.host.threads import Watcher
 from sirend.observe.merge import Mosaic
 from sirend.observe.snapshot import Post, View
-from sirend.pipeline import Stages, detect_all, schedule
+from sirend.pipeline import detect_all, schedule
 from sirend.publish.journal import Journal
 from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.home_assistant import discovery
 from sirend.service.extras import onlookers
 from sirend.service.health import Health
+from sirend.service.inputs import stages_of
 from sirend.service.limits_file import LimitsFile, place
 
 if TYPE_CHECKING:
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from sirend.detect.bundle import Bundle
     from sirend.detect.tracker import Track
     from sirend.service.extras import Onlooker
+    from sirend.service.rereading import Rereading
 
 SHOWN_S = 1.0
 """How often those who look on get new numbers."""
@@ -53,71 +52,6 @@ HEALTH_S = 30.0
 BYTES_A_MB = 1_000_000
 
 _log = logging.getLogger(__name__)
-
-
-class Rereading:
-    """How a running daemon gets a new configuration, inside its ``with`` block: a thread waits for the disk."""
-
-    def __init__(self, read: Callable[[], Config]) -> None:
-        """Read by ``read``, which raises ``ConfigError`` when the file is wrong."""
-        self._read = read
-        self._came: deque[Config | ConfigError] = deque(maxlen=1)
-        self._background: Background[None] = Background("sirend-reload", self._read_again, most=1)
-
-    def ask(self) -> None:
-        """Have the file read, from any thread; being asked again before it was taken up is the same request."""
-        self._background.put(None)
-
-    def take(self) -> Config | ConfigError | None:
-        """Return what was read since the last call, or what is wrong with it; None when nothing was."""
-        return self._came.popleft() if self._came else None
-
-    def __enter__(self) -> Self:
-        """Be ready to read."""
-        self._background.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop reading."""
-        self._background.__exit__()
-
-    def _read_again(self, _: None) -> None:
-        try:
-            self._came.append(self._read())
-        except ConfigError as error:
-            self._came.append(error)
-        except SirendError as error:
-            self._came.append(ConfigError("the configuration", [str(error)]))
-
-
-def devices(config: Config, bundle: Bundle, scribe: Scribe, clocks: Sequence[LiveClock]) -> list[Stages]:
-    """Return the stages of each input of ``config``, in their order; ``clocks`` tell of their samples.
-
-    Raises ``ConfigError`` when configuration and model contradict each other.
-    """
-    parts = pickups(config)
-    # A network holds no state between windows, so inputs of as many approaches share one.
-    networks = {size: Classifier(bundle, size) for size in {len(pickup.approaches) for pickup in parts}}
-    site = Stages.of(
-        config,
-        bundle,
-        networks[len(parts[0].approaches)],
-        scribe,
-        channels=columns(config),
-        is_inhibited=schedule(config.call.inhibit, clocks[0]),
-    )
-    if len(parts) == 1:
-        return [site]
-    return [
-        site.of_device(
-            networks[len(pickup.approaches)],
-            scribe.beside(clock),
-            pickup.approaches,
-            to_site=clock.uptime,
-            is_inhibited=schedule(config.call.inhibit, clock),
-        )
-        for pickup, clock in zip(parts, clocks, strict=True)
-    ]
 
 
 def nobody(_view: View) -> Sequence[Onlooker]:
@@ -169,7 +103,7 @@ class Service:
             sign_key=key,
         )
         self._scribe = scribe
-        self._devices = devices(config, bundle, scribe, self._clocks)
+        self._devices = stages_of(config, bundle, scribe, self._clocks)
         self._watches = self._devices[0].arbitration.watches
         self._limits = LimitsFile(place(config), self._watches)
         self._view = View(Post.of(config, bundle))
@@ -179,7 +113,7 @@ class Service:
         self._health = Health(
             site=config.site, boot_id=boot_id, model=bundle.name, watches=self._watches, inputs=inputs
         )
-        self._said: tuple[str, list[str]] = ("", [])
+        self._published: tuple[str, list[str]] = ("", [])
         self._proof: dict[str, Any] | None = None
         self._due_at = self._shown_at = 0.0
         self._number = 0
@@ -217,17 +151,17 @@ class Service:
         """Yield what the microphones do; between two items, see to health."""
         for number, item in self._rig:
             self._number = number
-            self._health.learn(item, self._rig.names[number])
+            self._health.observe_input(item, self._rig.names[number])
             yield number, item
             self._limits.keep()
-            self._show_life()
+            self._feed_watchdog()
             if self._rereading is not None and (new := self._rereading.take()) is not None:
                 self._reload(new)
             if (proof := self._view.selftest) is not self._proof and proof is not None:
                 self._proof = proof
                 self._mqtt.selftest(proof)
             self._health.check_clock()
-            if time.monotonic() >= self._due_at or self._summary() != self._said:
+            if time.monotonic() >= self._due_at or self._summary() != self._published:
                 self._report()
             elif time.monotonic() >= self._shown_at + SHOWN_S:
                 self._show()
@@ -242,7 +176,7 @@ class Service:
         self._mosaic.hear(score, track)
         self._scored.add(self._number)
 
-    def _show_life(self) -> None:
+    def _feed_watchdog(self) -> None:
         """Feed the watchdog after true progress only: a window scored, or another turn of getting a lost input back.
 
         It goes hungry when a stage hangs, for then no item is done with; when the device hangs while it is opened; and
@@ -296,16 +230,16 @@ class Service:
 
     def _report(self) -> None:
         """Publish health."""
-        self._said = self._summary()
+        self._published = self._summary()
         self._due_at = time.monotonic() + HEALTH_S
-        state, reasons = self._said
+        state, reasons = self._published
         self._notifier.send(f"STATUS={'; '.join([state, *reasons])}")
         self._show()
         self._mqtt.health(self._view.health)
 
     def _show(self) -> None:
         """Give those who look on the numbers of now."""
-        state, reasons = self._said
+        state, reasons = self._published
         self._shown_at = time.monotonic()
         self._view.health = self._health.payload(
             state=state,

@@ -104,7 +104,7 @@ class Health:
         """Windows since the start."""
         return self._windows
 
-    def learn(self, item: Block | Gap, device: str) -> None:
+    def observe_input(self, item: Block | Gap, device: str) -> None:
         """Take notice of what ``device`` yields."""
         if not isinstance(item, Gap):
             return

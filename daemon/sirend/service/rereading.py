@@ -1,0 +1,49 @@
+"""How a running daemon gets a new configuration without waiting for the disk that it lies on."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Self
+
+from sirend.errors import ConfigError, SirendError
+from sirend.host.background import Background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sirend.config.settings import Config
+
+
+class Rereading:
+    """How a running daemon gets a new configuration, inside its ``with`` block: a thread waits for the disk."""
+
+    def __init__(self, read: Callable[[], Config]) -> None:
+        """Read by ``read``, which raises ``ConfigError`` when the file is wrong."""
+        self._read = read
+        self._came: deque[Config | ConfigError] = deque(maxlen=1)
+        self._background: Background[None] = Background("sirend-reload", self._read_again, most=1)
+
+    def ask(self) -> None:
+        """Have the file read, from any thread; being asked again before it was taken up is the same request."""
+        self._background.put(None)
+
+    def take(self) -> Config | ConfigError | None:
+        """Return what was read since the last call, or what is wrong with it; None when nothing was."""
+        return self._came.popleft() if self._came else None
+
+    def __enter__(self) -> Self:
+        """Be ready to read."""
+        self._background.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop reading."""
+        self._background.__exit__()
+
+    def _read_again(self, _: None) -> None:
+        try:
+            self._came.append(self._read())
+        except ConfigError as error:
+            self._came.append(error)
+        except SirendError as error:
+            self._came.append(ConfigError("the configuration", [str(error)]))

@@ -7,7 +7,9 @@ comma  := ,
 
 COMPILER      := g++ python3-dev  # the PSDS package is compiled on the spot
 TEST_PACKAGES := python3-venv systemd mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
-                 chromium chromium-driver fonts-dejavu-core prometheus $(COMPILER)
+                 chromium chromium-driver fonts-dejavu-core prometheus $(COMPILER) \
+                 python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+                 gstreamer1.0-libav glib-networking
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)
 SYSTEM_ROOT ?= build/debian-$(SYSTEM_SUITE)

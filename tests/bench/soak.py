@@ -60,6 +60,8 @@ class Hours:
     dropped = 0
     is_seeking = False
     problem = None
+    notice = None
+    uses_portaudio = True
 
     def __init__(self, ear: Ear, *, hours: float, channels: int, is_realtime: bool) -> None:
         self._ear, self._hours, self._is_realtime = ear, hours, is_realtime

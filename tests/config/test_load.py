@@ -225,7 +225,10 @@ HOP = "a number from 0.05 to 2 s in steps of 0.01"
         ),
         ("audio: {rate: fast}", "audio.rate is 'fast': allowed is a whole number from 8000 to 192000 Hz, or auto"),
         ("audio: {rate: null}", "audio.rate is null: allowed is a whole number from 8000 to 192000 Hz, or auto"),
-        ("audio: {device: 2}", "audio.device is 2: allowed is the name of an input that `sirend devices` lists (put"),
+        (
+            "audio: {device: 2}",
+            "audio.device is 2: allowed is the name of an input that `sirend devices` lists, or rtsp://HOST/PATH (put",
+        ),
         ("approaches: []", "approaches is empty: name at least one"),
         ("approaches: {name: a}", "approaches is {'name': 'a'}: allowed is a list of approaches"),
         ("approaches: [a]", "approaches[0] is 'a': allowed is a mapping with the keys name, channel"),
@@ -280,7 +283,7 @@ def test_approaches_with_a_device_each_may_have_channels_of_the_same_number(tmp_
     loaded = _load(tmp_path, several)
     assert [approach.device for approach in loaded.approaches] == [None, "usb:1-1.2", "x"]
     assert _problems(tmp_path, "approaches: [{name: a, device: default}, {name: b}, {name: c, device: ''}]") == [
-        "approaches[2].device is '': allowed is the name of an input that `sirend devices` lists, or null",
+        f"approaches[2].device is '': allowed is {settings.INPUT_ALLOWED}, or null",
         "approaches[1].channel is 0: approaches[0] has it already",
         "approaches[2].channel is 0: approaches[0] has it already",
     ]
@@ -439,3 +442,13 @@ def test_a_name_that_is_too_long_names_no_file(tmp_path: Path, monkeypatch: pyte
     file.write_text("site: a\n" + key % ("x" * 300))
     with pytest.raises(ConfigError, match="there is no file"):
         load(file)
+
+
+def test_a_network_microphone_has_its_password_in_a_file(tmp_path: Path) -> None:
+    (wrong,) = _problems(tmp_path, "audio: {device: 'rtsp://guest:secret@192.0.2.20/live'}")
+    assert wrong == (
+        "audio.device has a name or password in it, which is shown wherever the device is named: put NAME:PASSWORD "
+        "into a file and its name into audio.credentials_file"
+    )
+    (wrong_file,) = _problems(tmp_path, "audio: {device: 'rtsp://192.0.2.20/live', credentials_file: camera.secret}")
+    assert wrong_file.startswith("audio.credentials_file is 'camera.secret': there is no file")

@@ -67,6 +67,8 @@ class FakeMicrophone:
     dropped = 0
     is_seeking = False
     problem = None
+    notice = None
+    uses_portaudio = True
     seconds = 5
 
     def __init__(self, then: list[Block | Gap], error: Exception | None = None) -> None:

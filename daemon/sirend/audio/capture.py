@@ -27,6 +27,9 @@ class Capture:
     only samples are believed.
     """
 
+    uses_portaudio = True
+    notice = None
+
     def __init__(self, audio: AudioConfig) -> None:
         """Prepare to record as ``audio`` says."""
         self._audio = audio

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from sirend.audio import portaudio
@@ -56,7 +55,8 @@ class Rig:
         """
         with ExitStack() as opened:
             self._cards = portaudio.cards()
-            absent = self._absent(self.microphones) if len(self.microphones) > 1 else {}
+            own = [microphone for microphone in self.microphones if microphone.uses_portaudio]
+            absent = self._absent(own) if len(self.microphones) > 1 else {}
             for microphone in self.microphones:
                 if microphone not in absent:
                     try:
@@ -120,7 +120,7 @@ class Rig:
         It does so only while no stream is open. So the others are interrupted, and lose a window's length, only when a
         card has come since it looked last; where nothing is open it costs nothing.
         """
-        others = [microphone for microphone in self.microphones if microphone.is_open]
+        others = [each for each in self.microphones if each.uses_portaudio and each.is_open]
         cards = portaudio.cards()
         if others and cards <= self._cards:
             return
@@ -138,7 +138,10 @@ class Rig:
     def diagnosis(self, now_s: float) -> Diagnosis:
         """Return what is wrong at the monotonic time ``now_s``. The site has failed only when every input has."""
         found = [
-            replace(each, failed=(*each.failed, microphone.problem)) if microphone.problem is not None else each
+            Diagnosis(
+                (*each.failed, *filter(None, [microphone.problem])),
+                (*each.degraded, *filter(None, [microphone.notice])),
+            )
             for each, microphone in zip((ear.diagnosis(now_s) for ear in self._ears), self.microphones, strict=True)
         ]
         if len(found) == 1:

@@ -22,6 +22,7 @@ from sirend.audio.portaudio import restart
 from sirend.audio.recovery import Delivers, Failed, Heard, Nothing, Order, Phase, Rules
 from sirend.audio.resample import Resampler
 from sirend.audio.ring import Ring
+from sirend.audio.rtsp import NetworkCapture
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
 from sirend.errors import ConfigError, DeviceError
 
@@ -37,6 +38,8 @@ RING_S = 4.0
 """How late the worker may be before samples are dropped."""
 POLL_S = 0.1
 """How long the worker waits for samples before it looks whether it is to stop: half of what a stop may take."""
+NETWORK_TRIAL_S = 8.0
+"""A network microphone connects within 4 s or says why not, and then has to show that its sound is of now."""
 RULES = Rules()
 
 
@@ -52,6 +55,16 @@ class Company(Protocol):
 
 class Device(Protocol):
     """What delivers samples. Its methods are those of the worker's thread, and none waits for long."""
+
+    @property
+    def uses_portaudio(self) -> bool:
+        """Whether it has to be closed while PortAudio looks for devices."""
+        ...
+
+    @property
+    def notice(self) -> str | None:
+        """What is wrong though samples arrive, in words."""
+        ...
 
     @property
     def is_open(self) -> bool:
@@ -99,12 +112,13 @@ class Microphone:
         self._stop = stop
         self._ear = ear or Ear({f"channel {column}": column for column in range(audio.channels)})
         self._company = company
-        self._device: Device = Capture(audio)
-        self._rescan = restart if company is None else company.rescan
+        self._device: Device = NetworkCapture(audio) if audio.is_network else Capture(audio)
         self._poll_s = POLL_S if company is None else 0.0
         self._log = logging.getLogger(__name__)
         self._name = "microphone" if company is None else f"microphone {audio.device!r}"
-        self._rules = replace(RULES, stall_s=audio.stall_s)
+        self._rules = replace(
+            RULES, stall_s=audio.stall_s, trial_s=NETWORK_TRIAL_S if audio.is_network else RULES.trial_s
+        )
         self._state = recovery.begin(self._rules, time.monotonic())
         self._ring = Ring(1, audio.channels)
         self._rate_hz = SAMPLE_RATE_HZ
@@ -119,15 +133,23 @@ class Microphone:
         """Open the device.
 
         Raises ``DeviceError`` when it is not there or does not have what ``audio`` asks for, ``ConfigError`` when
-        ``audio.device`` can name none.
+        ``audio.device`` can name none. A network microphone is waited for by whoever iterates.
         """
-        self._open()
-        self._state = recovery.begin(self._rules, time.monotonic())
+        if self._device.uses_portaudio:
+            self._open()
+        else:
+            self._device.seek()
+        self._state = recovery.begin(self._rules, time.monotonic(), is_on_trial=not self._device.uses_portaudio)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the device."""
         self._close()
+
+    @property
+    def uses_portaudio(self) -> bool:
+        """Whether it is one of the host's own inputs."""
+        return self._device.uses_portaudio
 
     @property
     def is_open(self) -> bool:
@@ -144,6 +166,11 @@ class Microphone:
         """Why the device, being closed, is not open again, in words; None where the samples themselves tell."""
         is_closed = self._state.phase is not Phase.LISTENING
         return self._state.cause if is_closed and not self._ear.is_deaf else None
+
+    @property
+    def notice(self) -> str | None:
+        """What is wrong with the device though samples arrive, in words."""
+        return self._device.notice
 
     @property
     def channels(self) -> int:
@@ -253,7 +280,8 @@ class Microphone:
         if step.order in (Order.CLOSE, Order.GIVE_UP):
             self._close()
         elif step.order is Order.TRY:
-            self._rescan()
+            if self._device.uses_portaudio:
+                restart() if self._company is None else self._company.rescan()
             self._device.seek()
         return step
 

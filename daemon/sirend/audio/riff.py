@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,18 @@ LEAST_LEFT_S = 0.01
 TAGS = (b"TAG", b"APETAGEX", b"ID3")
 """What programs for music append without a chunk around it."""
 KINDS = {b"RIFF": "<", b"RF64": "<", b"BW64": "<", b"RIFX": ">"}
+
+
+class File(Protocol):
+    """What is read."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to a place."""
+        ...
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,7 @@ class Chunk:
 class Reheaded(io.RawIOBase):
     """``file`` from ``start`` on behind another header."""
 
-    def __init__(self, header: bytes, file: io.RawIOBase, start: int, end: int) -> None:
+    def __init__(self, header: bytes, file: File, start: int, end: int) -> None:
         """Show ``header`` and then ``file[start:end]``."""
         super().__init__()
         self._header, self._file, self._start = header, file, start
@@ -88,7 +100,7 @@ class Reheaded(io.RawIOBase):
         return len(piece)
 
 
-def repaired(file: io.RawIOBase, size: int) -> tuple[io.BufferedReader, str | None] | None:
+def repaired(file: File, size: int) -> tuple[io.BufferedReader, str | None] | None:
     """Return the WAV ``file`` of ``size`` bytes with a header that fits, and what is worth a word of it, if anything.
 
     None where its own does.
@@ -119,7 +131,7 @@ def repaired(file: io.RawIOBase, size: int) -> tuple[io.BufferedReader, str | No
     return io.BufferedReader(Reheaded(header, file, start, start + there)), what
 
 
-def _sound(file: io.RawIOBase, size: int, order: str) -> tuple[bytes, int, int, bool] | None:
+def _sound(file: File, size: int, order: str) -> tuple[bytes, int, int, bool] | None:
     """Return the format, how many bytes of sound are promised, where they begin, and whether an odd chunk came before.
 
     None where there is no sound, or nobody knows what it is.
@@ -138,7 +150,7 @@ def _sound(file: io.RawIOBase, size: int, order: str) -> tuple[bytes, int, int, 
     return None
 
 
-def _chunks(file: io.RawIOBase, start: int, size: int, order: str) -> Iterator[tuple[Chunk, bool]]:
+def _chunks(file: File, start: int, size: int, order: str) -> Iterator[tuple[Chunk, bool]]:
     """Yield the chunks from ``start`` on, and whether one of odd length came before that lacks its byte."""
     is_odd = False
     while (chunk := _chunk(file, start, order)) is not None and chunk.is_known:
@@ -154,13 +166,13 @@ def _chunks(file: io.RawIOBase, start: int, size: int, order: str) -> Iterator[t
             return
 
 
-def _chunk(file: io.RawIOBase, start: int, order: str) -> Chunk | None:
+def _chunk(file: File, start: int, order: str) -> Chunk | None:
     file.seek(start)
     head = file.read(8)
     return Chunk(head[:4], start + 8, struct.unpack(order + "I", head[4:])[0]) if len(head) == 8 else None  # noqa: PLR2004  whole
 
 
-def _is_described(file: io.RawIOBase, start: int, size: int, order: str) -> bool:
+def _is_described(file: File, start: int, size: int, order: str) -> bool:
     """Return whether what lies from ``start`` on is no sound: chunks up to the end, a tag, or padding."""
     for begin in (start + start % 2, start):
         file.seek(begin)

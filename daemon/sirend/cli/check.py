@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from sirend.audio import rtsp
 from sirend.audio.devices import Rig
 from sirend.audio.routing import pickups
 from sirend.audio.stream import to_seconds
@@ -62,10 +63,20 @@ def check(path: Path, *, with_devices: bool = False) -> list[str]:
     if problems:
         raise ConfigError(str(path), list(dict.fromkeys(problems)))
     if with_devices:
-        with Rig(pickups(loaded), threading.Event()) as rig:
-            opened = ", ".join(repr(name) for name in dict.fromkeys(rig.names))
-        lines.append(f"opened: {opened}")
+        lines += _tried(loaded)
     return [*_summary(loaded), *lines, _overlooked(loaded, with_devices=with_devices)]
+
+
+def _tried(loaded: Config) -> list[str]:
+    """Return what became of opening each input; raise ``DeviceError`` when one cannot be opened."""
+    inputs = pickups(loaded)
+    own = [pickup for pickup in inputs if not pickup.audio.is_network]
+    lines = []
+    if own:
+        with Rig(own, threading.Event()) as rig:
+            lines.append(f"opened: {', '.join(repr(name) for name in dict.fromkeys(rig.names))}")
+    lines += [f"{each.audio.device}: {rtsp.measure(each.audio)}" for each in inputs if each.audio.is_network]
+    return lines
 
 
 def _summary(loaded: Config) -> list[str]:
@@ -128,6 +139,7 @@ def _extras(loaded: Config) -> list[str]:
         (loaded.clips.enabled, "clips.enabled", "matplotlib", "matplotlib", "plot"),
         (bool(listen.relays), "listen.relays", "gpiozero", "gpiozero", "gpio"),
         (listen.ntcip is not None, "listen.ntcip", "pysnmp", "pysnmp", "ntcip"),
+        (any(each.audio.is_network for each in pickups(loaded)), "audio.device", "av", "PyAV", "rtsp"),
     ]
     return [
         f"{key}: {name} is missing: sudo make install EXTRAS={extra}, or make venv EXTRAS={extra}"
@@ -150,6 +162,7 @@ def _secrets(loaded: Config, missing: Sequence[str]) -> list[str]:
     if ntcip is not None:
         names = ("community_file", "auth_file", "priv_file")
         files += [(f"listen.ntcip.{name}", getattr(ntcip, name), secret) for name in names]
+    files.append(("audio.credentials_file", loaded.audio.credentials_file, secret))
     files.append(("mqtt.sign_key_file", mqtt.sign_key_file, sign_key))
     problems = []
     for key, file, read in files:

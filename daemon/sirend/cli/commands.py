@@ -236,13 +236,27 @@ def doctor(args: argparse.Namespace) -> int:
     return 0
 
 
-def devices(_args: argparse.Namespace) -> int:
-    """List the audio inputs."""
+def devices(args: argparse.Namespace) -> int:
+    """List the audio inputs, or try a network microphone."""
     from sirend.audio import portaudio
 
+    if args.url is not None:
+        return _network_device(args)
     for each in portaudio.inputs():
         place = "" if each.socket is None else f"{each.socket}, "
         print(f"{each.name!r}: {place}{each.channels} channels, {each.rate_hz} Hz")
+    return 0
+
+
+def _network_device(args: argparse.Namespace) -> int:
+    """Say what a network microphone sends, and how it arrives."""
+    from sirend.audio import rtsp
+    from sirend.config.settings import AudioConfig
+
+    audio = AudioConfig(device=args.url, credentials_file=args.credentials, authority_file=args.ca)
+    if not audio.is_network or "@" in args.url:
+        raise UsageError("a network microphone is rtsp://HOST/PATH or rtsps://; name and password belong into a file")
+    print(rtsp.measure(audio))
     return 0
 
 

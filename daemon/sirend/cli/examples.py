@@ -58,6 +58,7 @@ examples:
     "devices": """\
 examples:
   sirend devices      put the name in quotes, or the usb: socket, into audio.device
+  sirend devices rtsp://192.0.2.20/live --credentials camera.secret
 """,
     "listen": """\
 examples:

@@ -82,8 +82,14 @@ def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlook
             cert_file=existing(served.cert_file, "web.tls.cert_file"),
             key_file=of_secret(served.key_file, "web.tls.key_file"),
         )
+    audio = dataclasses.replace(
+        config.audio,
+        credentials_file=of_secret(config.audio.credentials_file, "audio.credentials_file"),
+        authority_file=existing(config.audio.authority_file, "audio.authority_file"),
+    )
     return dataclasses.replace(
         config,
+        audio=audio,
         web=dataclasses.replace(config.web, tls=served, token_file=of_secret(config.web.token_file, "web.token_file")),
         detect=dataclasses.replace(config.detect, model=plain(config.detect.model)),
         journal=dataclasses.replace(config.journal, path=plain(config.journal.path)),
@@ -169,6 +175,14 @@ def _misplaced(config: Config) -> list[str]:
         f"with audio.channels {audio.channels} allowed is 0 to {audio.channels - 1}"
         for i, approach in enumerate(config.approaches)
         if approach.channel >= audio.channels and approach.device in (None, audio.device)
+    ]
+    urls = [("audio.device", audio.device)]
+    urls += [(f"approaches[{i}].device", each.device) for i, each in enumerate(config.approaches) if each.device]
+    problems += [
+        f"{key} has a name or password in it, which is shown wherever the device is named: put NAME:PASSWORD into a "
+        "file and its name into audio.credentials_file"
+        for key, device in urls
+        if dataclasses.replace(audio, device=device).is_network and "@" in device
     ]
     names = [approach.name for approach in config.approaches]
     problems += [

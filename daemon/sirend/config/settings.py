@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAME = r"[a-z0-9-]{1,64}"
 NAME_ALLOWED = "1 to 64 of the characters a-z, 0-9 and -"
 INPUT = r"\S(.*\S)?"
-INPUT_ALLOWED = "the name of an input that `sirend devices` lists"
+INPUT_ALLOWED = "the name of an input that `sirend devices` lists, or rtsp://HOST/PATH"
 TONES = ("wail", "yelp", "hilo", "phaser", "pulsed", "horn", "mixed", "unknown")
 """Kinds of siren, as ``detect.tone.Tone`` tells them apart."""
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -30,7 +30,7 @@ class AudioConfig:
     """Where the samples come from."""
 
     device: str = fields.text("default", INPUT, INPUT_ALLOWED)
-    """Stable name of the PortAudio input, or its USB socket."""
+    """Stable name of the PortAudio input, its USB socket, or the URL of a network microphone: rtsp:// or rtsps://."""
     channels: int = fields.number(1, 1, 64, "", whole=True)
     """Channels to open of ``device``."""
     rate: int | None = fields.number(None, 8_000, 192_000, "Hz", whole=True, optional=True, null="auto")
@@ -39,6 +39,15 @@ class AudioConfig:
     """The input counts as lost when nothing arrived for so long."""
     dbfs_of_94_db: float | None = fields.number(None, -100.0, 20.0, "dBFS", optional=True)
     """Level of 94 dB SPL (a calibrator) as ``level_dbfs`` counts it; None: the microphone is not calibrated."""
+    credentials_file: Path | None = fields.path()
+    """File whose first line is NAME:PASSWORD, for network microphones."""
+    authority_file: Path | None = fields.path()
+    """PEM file with the authority of the certificates of network microphones, rtsps://; None takes the host's."""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether ``device`` is a network microphone."""
+        return self.device.lower().startswith(("rtsp://", "rtsps://"))
 
 
 @dataclass(frozen=True, slots=True)

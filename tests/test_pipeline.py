@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Pcm = npt.NDArray[np.float32]
 TWO = Config(
+    detect=DetectConfig(confirm_s=0.75, release_s=3.0),
     audio=AudioConfig(channels=2),
     approaches=(Approach("north", 1), Approach("south", 0)),
     arbitration=ArbitrationConfig(mode="parallel"),

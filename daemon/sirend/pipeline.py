@@ -20,6 +20,7 @@ from sirend.detect.motion import MEMORY_S, judge
 from sirend.detect.pitch import Pitch, PitchTracker
 from sirend.detect.tone import judge as tone_of
 from sirend.detect.tracker import Track, Tracker
+from sirend.detect.windowed_tracker import WindowedTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,10 +94,14 @@ class Stages:
                 bundle.hop_s,
             )
         rules = Rules.of(config.detect, config.call, bundle.point(config.detect.profile))
+
+        def tracker(name: str) -> Tracker | WindowedTracker:
+            if bundle.streaming is None:
+                return WindowedTracker(name, hop, enter=rules.enter)
+            return Tracker(name, hop, enter=rules.enter, leave=rules.exit)
+
         watches = {
-            approach.name: Watch(
-                Tracker(approach.name, hop, enter=rules.enter), rules, is_inhibited, priority=approach.priority
-            )
+            approach.name: Watch(tracker(approach.name), rules, is_inhibited, priority=approach.priority)
             for approach in config.approaches
         }
         return cls(

@@ -80,9 +80,9 @@ class DetectConfig:
     """Evidence at which a siren is heard; None takes the profile's operating point, here and in the next three."""
     exit: float | None = fields.number(None, 0.01, 0.99, "", optional=True)
     """Evidence below which it is gone."""
-    confirm_s: float | None = fields.number(0.75, 0.0, 10.0, "s", optional=True)
+    confirm_s: float | None = fields.number(None, 0.0, 10.0, "s", optional=True)
     """The evidence must be there for so long before a call."""
-    release_s: float | None = fields.number(3.0, 0.0, 60.0, "s", optional=True)
+    release_s: float | None = fields.number(None, 0.0, 60.0, "s", optional=True)
     """The evidence must be gone for so long before a call ends."""
     tones: tuple[str, ...] | None = fields.some(TONES)
     """Kinds of siren that may call; None: all. Without ``unknown`` a call waits until the kind is certain."""

@@ -1,8 +1,9 @@
-"""Scores of single windows become evidence of a siren and its onset.
+"""Scores become evidence of a siren, its onset and how sure it is.
 
-The evidence is Page's cumulative sum (Biometrika 41, 1954), the quickest way to tell a change from stray windows:
-what each score's log-odds exceed the threshold's by adds up, what they lack wears the sum down, and it never falls
-below nothing. A clear siren is believed within three windows, a faint one within seconds, a stray window never.
+A network that remembers seconds has weighed them itself: its score is the evidence, and two in a row are a siren.
+Measured on a fold kept back, at one false call an hour on street, that calls .44 .65 .84 .90 .93 .96 of the sirens at
+-15 to +10 dB, with a median of 1.25 s; adding scores up (Page's cumulative sum, as for windows that remember nothing)
+and then confirming for .75 s, .32 .55 .72 .84 .91 .92 with 2.75 s.
 """
 
 from __future__ import annotations
@@ -14,18 +15,10 @@ from sirend.audio.stream import SAMPLE_RATE_HZ, Samples, Score
 from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone
 
-ENOUGH = 1.5
-"""Sum that makes a siren, log-odds times seconds: 1.5 s of scores with odds e times those of the threshold."""
-_MOST = 3.0 * ENOUGH
-"""The sum grows no further, so that the end of a long siren is noticed as soon as that of a short one."""
-_WINDOWS = 3
-"""No fewer windows make the sum, however sure each is."""
+LINGER_S = 1.0
+"""A run of evidence outlasts so long under the lower threshold: the pause of a siren of short notes."""
 _LOG_ODDS_LIMIT = 5.0
-"""Scores count as .0067 to .9933, so that no single window outweighs the rest, whatever the classifier says."""
-_STEEP = 4.0 / ENOUGH
-"""Log-odds of evidence for each unit of the sum: none at all lies 4 below the threshold."""
-_FORGET_S = 2.0
-"""What was heard before a pause as long as a window says nothing of now."""
+"""Scores count as .0067 to .9933 in the confidence, so that no single window outweighs the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +29,7 @@ class Track:
     """The window's end."""
     approach: str
     evidence: float
-    """Whether a siren is present, 0..1: the threshold ``enter`` where the sum of evidence is enough."""
+    """Whether a siren is present, 0..1: from the threshold ``enter`` on it is."""
     onset: Samples
     """End of the first window of the present run of evidence; ``end`` itself while there is none."""
     level_dbfs: float
@@ -57,41 +50,43 @@ class Track:
 class Tracker:
     """Follows one approach. Scores come in order of their ends."""
 
-    def __init__(self, approach: str, hop: Samples, *, enter: float = 0.5) -> None:
-        """Follow ``approach`` through windows ``hop`` samples apart; scores over ``enter``, 0..1, speak for a siren."""
+    def __init__(self, approach: str, hop: Samples, *, enter: float = 0.5, leave: float = 0.25) -> None:
+        """Follow ``approach`` through windows ``hop`` samples apart.
+
+        A run of evidence begins with a score of ``enter``, 0..1, and is over when scores were below ``leave`` for
+        ``LINGER_S``.
+        """
         self._approach = approach
         self._hop = hop
-        self._enter = _log_odds(enter)
+        self._enter, self._leave = enter, leave
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: what was heard before says nothing about now."""
-        self._sum = 0.0
-        self._run = (0.0, 0)
-        self._previous: Samples | None = None
         self._onset: Samples | None = None
+        self._heard = self._previous = Samples(0)
+        self._run = (0.0, 0)
 
     def update(self, score: Score) -> Track:
         """Take the score of the next window. One that is not a number counts as 0."""
-        log_odds = _log_odds(score.siren if math.isfinite(score.siren) else 0.0)
-        step = self._hop if self._previous is None else score.end - self._previous
-        broken = step > self._hop
-        self._previous = score.end
-        if step > _FORGET_S * SAMPLE_RATE_HZ:
-            self._sum = 0.0
-        gained = min((log_odds - self._enter) * self._hop / SAMPLE_RATE_HZ, ENOUGH / _WINDOWS)
-        self._sum = min(max(self._sum + gained, 0.0), _MOST)
-        if self._sum <= 0.0:
+        siren = score.siren if math.isfinite(score.siren) else 0.0
+        if score.end - self._previous > self._hop:
             self._onset, self._run = None, (0.0, 0)
-        else:
-            if self._onset is None or broken:
-                self._onset, self._run = score.end, (0.0, 0)
-            self._run = (self._run[0] + log_odds, self._run[1] + 1)
+        self._previous = score.end
+        if siren >= (self._enter if self._onset is None else self._leave):
+            self._heard = score.end
+            if self._onset is None:
+                self._onset = score.end
+        elif score.end - self._heard > LINGER_S * SAMPLE_RATE_HZ:
+            self._onset, self._run = None, (0.0, 0)
+        if self._onset is not None:
+            total, windows = self._run
+            self._run = (total + _log_odds(siren), windows + 1)
         total, windows = self._run
         return Track(
             end=score.end,
             approach=self._approach,
-            evidence=_probability(self._enter + _STEEP * (self._sum - ENOUGH)),
+            evidence=siren,
             onset=score.end if self._onset is None else self._onset,
             level_dbfs=score.level_dbfs,
             confidence=_probability(total / windows) if windows else 0.0,
@@ -100,11 +95,9 @@ class Tracker:
 
 def _log_odds(probability: float) -> float:
     """Return ln(p / (1 - p)), limited."""
-    if probability <= 0.0:
-        return -_LOG_ODDS_LIMIT
-    if probability >= 1.0:
-        return _LOG_ODDS_LIMIT
-    return max(-_LOG_ODDS_LIMIT, min(_LOG_ODDS_LIMIT, math.log(probability / (1.0 - probability))))
+    least = _probability(-_LOG_ODDS_LIMIT)
+    inside = min(max(probability, least), 1.0 - least)
+    return math.log(inside / (1.0 - inside))
 
 
 def _probability(log_odds: float) -> float:

@@ -47,7 +47,7 @@ def spans(series: Series, by: Rules) -> list[Span]:
     if not len(end_s):
         return []
     hop = to_samples(float(end_s[1] - end_s[0]) if len(end_s) > 1 else 1.0)
-    tracker, state = Tracker("peer", hop, enter=by.enter), State()
+    tracker, state = Tracker("peer", hop, enter=by.enter, leave=by.exit), State()
     out: list[Span] = []
     for at_s, siren in zip(end_s, score, strict=True):
         track = tracker.update(Score(to_samples(float(at_s)), "peer", float(siren), SILENCE_DBFS))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,3 +34,14 @@ def test_the_address_comes_from_systemd(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
 def test_nobody_who_listens_is_no_error(address: str) -> None:
     Notifier(address).send("READY=1")
+
+
+def test_a_manager_that_does_not_listen_is_not_waited_for(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        notifier = Notifier(str(tmp_path / "notify"))
+        began = time.monotonic()
+        for _ in range(2_000):  # far more than the kernel keeps
+            notifier.send("WATCHDOG=1", "STATUS=" + "listening " * 100)
+        assert time.monotonic() - began < 20.0
+        assert manager.recv(4_096).startswith(b"WATCHDOG=1")

@@ -11,9 +11,10 @@ from sirend.detect.bundle import OperatingPoint
 from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError
 from sirend.training.corpus import Clip, Kind
+from sirend.training.episodes import EpisodeSpec
 from sirend.training.recipe import Recipe, load
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, StudentSpec, TeacherSpec, TemporalSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
@@ -24,6 +25,9 @@ WHOLE = Recipe(
     stored="float16",
     fused=FusedSpec(student=0.4, highest=0.2, head=HeadSpec(dropout=0.8)),
     scenes=SceneSpec(set_weights={"a": 2.0}),
+    episodes=EpisodeSpec(set_weights={"a": 2.0}),
+    temporal=TemporalSpec(),
+    strict=OperatingPoint(0.9, 0.5, 1.0, 3.0),
 )
 
 
@@ -65,7 +69,8 @@ def test_a_shipped_recipe_is_read_whole(path: Path) -> None:
     assert len(recipe.teacher.sha256) == 64
     assert isinstance(recipe.student.filters, tuple)
     assert isinstance(recipe.scenes.snr_db, tuple)
-    assert recipe.scenes.set_weights
+    assert (recipe.episodes or recipe.scenes).set_weights
+    assert (recipe.episodes is None) == (recipe.temporal is None) == (recipe.strict is None)
 
 
 def test_a_name_is_all_that_a_recipe_must_say(tmp_path: Path) -> None:

@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 EMERGENCY = (316, 317, 318, 319, 390)
 """Emergency vehicle, police car, ambulance, fire engine (sirens), siren."""
 
+VEHICLES = 4
+"""The first of ``CLASSES``: emergency vehicles. Civil-defence sirens speak in the general siren class only."""
+CLASSES = (
+    316, 317, 318, 319,
+    390, 391,
+    302, 303, 304, 312, 313, 314, 324, 325, 327, 382, 383, 387, 388, 389, 392, 393, 394, 395, 396, 397, 475, 479, 495,
+    497, 132, 24, 186, 191, 182, 153, 208, 72, 117, 106, 114, 86, 11, 20, 195, 198, 200, 307, 320, 309, 337, 338, 339,
+    341, 419, 330, 331, 277, 294, 315, 323, 328,
+)  # fmt: skip
+"""Classes whose logits the head is given beside the embedding: vehicles, the general siren, civil defence, and what is
+taken for them: horns, beeps, alarms, whistles, bells, music, animals, engines, tools, wind, vehicles."""
+
 _DEPTHWISE_STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 _FILTERS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 
@@ -93,3 +105,18 @@ def assembled(bands: int, weights: Weights) -> keras.Model:
 def class_layer(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel float32[1024, 521] and bias float32[521] of the class logits."""
     return weights.layers[-1]["kernel"], weights.layers[-1]["bias"]
+
+
+def kept_classes(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel float32[1024, n] and bias float32[n] of the logits of ``CLASSES``."""
+    kernel, bias = class_layer(weights)
+    return kernel[:, list(CLASSES)], bias[list(CLASSES)]
+
+
+def speaking(bands: int, weights: Weights) -> keras.Model:
+    """Return the network of one patch with its embedding and, after it, the logits of ``CLASSES``."""
+    model = assembled(bands, weights)
+    classes = keras.layers.Dense(len(CLASSES), name="classes")
+    both = keras.layers.Concatenate()([model.output, classes(model.output)])
+    classes.set_weights(list(kept_classes(weights)))
+    return keras.Model(model.input, both)

@@ -15,8 +15,9 @@ from sirend.config import yamlfile
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError
+from sirend.training.episodes import EpisodeSpec  # noqa: TC001  read from the annotation while running
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, Stored, StudentSpec, TeacherSpec
+from sirend.training.specs import FitSpec, FusedSpec, Stored, StudentSpec, TeacherSpec, TemporalSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,12 @@ class Recipe:
     teacher: TeacherSpec | None = None
     fused: FusedSpec | None = None
     """How the small network is shipped with the teacher; None ships it alone."""
+    episodes: EpisodeSpec | None = None
+    """How episodes are drawn for a head over eight seconds; None makes a network of windows."""
+    temporal: TemporalSpec | None = None
+    """The head; goes with ``episodes`` and a ``teacher``, whose network is its backbone."""
+    strict: OperatingPoint | None = None
+    """The profile ``strict`` of a network over eight seconds."""
     stored: Stored = "float32"
     operating_point: OperatingPoint = field(default_factory=lambda: OperatingPoint(0.8, 0.4, 0.75, 3.0))
     """Chosen on leave-one-set-out evaluations; the model card says how."""

@@ -177,9 +177,9 @@ class Scenes:
         """Hear it through a microphone: gain, colour, hiss, clipping."""
         out = pcm * (10.0 ** (rng.uniform(-55, -8) / 20.0) / (_rms(pcm) + 1e-6))
         if rng.random() < self._spec.wind:
-            out = out + _wind(rng, len(out)) * 10.0 ** (rng.uniform(-10, 20) / 20.0) * _rms(out)
+            out = out + wind(rng, len(out)) * 10.0 ** (rng.uniform(-10, 20) / 20.0) * _rms(out)
         if rng.random() < 0.4:  # noqa: PLR2004
-            out = _colour(rng, out)
+            out = colour(rng, out)
         if rng.random() < 0.5:  # noqa: PLR2004
             out = out + rng.standard_normal(len(out)) * 10.0 ** (rng.uniform(-90, -50) / 20.0)
         if rng.random() < 0.08:  # noqa: PLR2004
@@ -187,7 +187,7 @@ class Scenes:
             out = np.clip(out, -peak, peak)
         out = np.clip(out, -1.0, 1.0).astype(np.float32)
         if rng.random() < self._spec.codec:
-            out = _coded(rng, out)
+            out = coded(rng, out)
         return Scene(out, siren, sets, snr_db, kind)
 
 
@@ -218,7 +218,7 @@ def _partly(rng: np.random.Generator, siren: Pcm) -> Pcm:
     return np.asarray(siren * signal.oaconvolve(keep, np.ones(edge) / edge, mode="same"), dtype=np.float32)
 
 
-def _colour(rng: np.random.Generator, pcm: Pcm) -> Pcm:
+def colour(rng: np.random.Generator, pcm: Pcm) -> Pcm:
     """Give it a microphone's colour: a high-pass corner and a resonance (Q of 1 up: wider ones would be unstable)."""
     corner = rng.uniform(50, 400)
     out = signal.lfilter(*signal.butter(1, corner, "high", fs=SAMPLE_RATE_HZ), pcm)
@@ -230,7 +230,7 @@ def _rms(pcm: Pcm) -> float:
     return float(np.sqrt(np.mean(np.square(pcm))))
 
 
-def _wind(rng: np.random.Generator, samples: int) -> Pcm:
+def wind(rng: np.random.Generator, samples: int) -> Pcm:
     """Blow into the microphone: noise of RMS 1 that falls with frequency, in gusts."""
     corner = rng.uniform(20, 200)
     noise = signal.lfilter(*signal.butter(1, corner, fs=SAMPLE_RATE_HZ), rng.standard_normal(samples))
@@ -239,7 +239,7 @@ def _wind(rng: np.random.Generator, samples: int) -> Pcm:
     return np.asarray(blown / (_rms(blown) + 1e-9), dtype=np.float32)
 
 
-def _coded(rng: np.random.Generator, pcm: Pcm) -> Pcm:
+def coded(rng: np.random.Generator, pcm: Pcm) -> Pcm:
     """Send float32[n] through a lossy codec at a random quality: what video sites and phones leave of it."""
     kind, subtype = (("MP3", "MPEG_LAYER_III"), ("OGG", "OPUS"), ("OGG", "VORBIS"))[rng.integers(3)]
     stream = io.BytesIO()

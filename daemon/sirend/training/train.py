@@ -48,7 +48,14 @@ def main(args: argparse.Namespace) -> int:
     """Train; return the exit code. A stopped run goes on where it was when started again with the same words."""
     plan = recipe.load(args.recipe) if args.recipe else recipe.Recipe(name="siren-0.0.0")
     if args.smoke:
-        plan = replace(plan, windows=SMOKE_WINDOWS, teacher=None, fused=None, fit=replace(plan.fit, steps=SMOKE_STEPS))
+        plan = replace(
+            plan,
+            windows=SMOKE_WINDOWS,
+            teacher=None,
+            fused=None,
+            episodes=None,
+            fit=replace(plan.fit, steps=SMOKE_STEPS),
+        )
     if plan.teacher is not None and args.teacher is None:
         raise UsageError(f"the recipe has a teacher: give --teacher DIR; it is published as {plan.teacher.published}")
     clips = list(filter(plan.allows, corpus.read_clips(args.data / "clips.csv")))
@@ -67,6 +74,11 @@ def main(args: argparse.Namespace) -> int:
 
 def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path | None, without: str = "") -> None:
     """Draw windows, ask the teacher, fit, calibrate on recordings kept back, and write the bundle ``out``."""
+    if plan.episodes is not None and published is not None:
+        from sirend.training import streaming  # noqa: PLC0415  TensorFlow takes seconds to import
+
+        streaming.train(plan, recordings, out, work, published, without)
+        return
     from sirend.training import backbone, export, fit, network, teacher  # noqa: PLC0415  TensorFlow takes seconds to import
 
     weights = None

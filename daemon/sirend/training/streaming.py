@@ -1,0 +1,159 @@
+"""``sirend train`` for a network over eight seconds: episodes become a head, and head and backbone a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+import sirend
+from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
+from sirend.detect import bundle as bundles
+from sirend.detect import golden
+from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
+from sirend.detect.manifest import SCHEMA
+from sirend.errors import ConfigError, InputError
+from sirend.simulate import sirens
+from sirend.training import backbone, corpus, listening, temporal
+from sirend.training.episodes import LABEL_S
+from sirend.training.export import BACKBONE_FILE, GOLDEN_FILE, to_tflite
+from sirend.training.specs import EMBEDDING, PATCH_FRAMES
+from sirend.training.teacher import calibrate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sirend.training.corpus import Corpus
+    from sirend.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+_GOLDEN_S = 30.0
+
+
+def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path, without: str = "") -> None:
+    """Draw episodes, fit the head, calibrate on recordings kept back, and write the bundle ``out``.
+
+    Raises ``ConfigError`` when the recipe lacks what such a bundle needs, ``InputError`` when the recordings do.
+    """
+    if plan.episodes is None or plan.temporal is None or plan.teacher is None or plan.strict is None:
+        raise ConfigError("recipe", ["a network over seconds needs episodes, temporal, teacher and strict"])
+    weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
+    speaking = work / "speaking.tflite"
+    if not speaking.exists():
+        speaking.parent.mkdir(parents=True, exist_ok=True)
+        speaking.write_bytes(to_tflite(backbone.speaking(plan.features.bands, weights)))
+    heard = listening.listen(
+        recordings, plan.episodes, plan.features, speaking, lambda clip: not corpus.kept_back(clip, plan.held_out),
+        work / "episodes", seed=plan.seed, purpose="train",
+    )  # fmt: skip
+    known = heard.without(without)
+    if not (heard.label[known] == 1).any() or not (heard.label[known] == 0).any():
+        raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
+    folder = work / ("head" + ("-without-" + without if without else ""))
+    model = temporal.fit(heard.said[known], heard.label[known], plan.temporal, folder)
+    fewer = replace(plan.episodes, count=max(1, int(plan.episodes.count * plan.held_out)))
+    tested = listening.listen(
+        recordings, fewer, plan.features, speaking, lambda clip: corpus.kept_back(clip, plan.held_out),
+        work / "episodes", seed=plan.seed, purpose="calibrate",
+    )  # fmt: skip
+    held = tested.without(without)
+    logit = fused(model, tested.said[held], plan.temporal.evidence)
+    decided = np.isfinite(tested.label[held])
+    siren = tested.label[held][decided] > 0
+    calibration = calibrate(logit[decided], siren)
+    right = float(np.mean((calibration[0] * logit[decided] + calibration[1] > 0) == siren))
+    metrics = {
+        "episodes": len(known),
+        "episodes_kept_back": len(held),
+        "right_of_kept_back": round(right, 4),
+        "without": without,
+        "sets": sorted({clip.set for clip in recordings.clips} - {without}),
+        "recipe": asdict(plan),
+    }
+    log.info("right at %.2f %% of the half seconds of recordings kept back", 100 * right)
+    listener = temporal.listener(
+        model, backbone.assembled(plan.features.bands, weights), *backbone.kept_classes(weights)
+    )
+    write(out, plan, listener, temporal.judge(model), calibration, metrics)
+
+
+def fused(model: keras.Model, said: np.ndarray, share: float) -> np.ndarray:
+    """Return float64[episodes, patches], the head's logit and the vehicle classes of float16[episodes, patches, n]."""
+    head = np.concatenate(
+        [keras.ops.convert_to_numpy(model(said[at : at + 64].astype(np.float32))) for at in range(0, len(said), 64)]
+    )
+    vehicles = said[:, :, EMBEDDING : EMBEDDING + backbone.VEHICLES].max(axis=2).astype(np.float64)
+    return np.asarray((1.0 - share) * head + share * vehicles)
+
+
+def write(
+    out: Path, plan: Recipe, listener: keras.Model, head: keras.Model, calibration: tuple[float, float],
+    metrics: dict[str, object],
+) -> None:  # fmt: skip
+    """Write the bundle ``out``; an older one of the same name is replaced only when the new one is complete."""
+    unfinished = out.with_name(out.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    files = {MODEL_FILE: to_tflite(head, plan.stored), BACKBONE_FILE: to_tflite(listener, plan.stored)}
+    for name, content in files.items():
+        (unfinished / name).write_bytes(content)
+    (unfinished / GOLDEN_FILE).touch()  # the manifest names it; what it holds is what the bundle says
+    described = manifest(plan, calibration, {name: hashlib.sha256(each).hexdigest() for name, each in files.items()})
+    (unfinished / MANIFEST_FILE).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+    pcm = golden_pcm()
+    features, score = golden.listen(bundles.load(unfinished), pcm)
+    with (unfinished / GOLDEN_FILE).open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, pcm=pcm, features=features, score=score)
+    (unfinished / "training.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
+    for kept in ("MODEL_CARD.md", "floors.json"):
+        if (out / kept).exists():
+            shutil.copy2(out / kept, unfinished / kept)
+    shutil.rmtree(out, ignore_errors=True)
+    unfinished.rename(out)
+
+
+def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, str]) -> dict[str, Any]:
+    """Return the manifest of a bundle whose files have the given SHA-256, JSON values."""
+    if plan.temporal is None or plan.strict is None:
+        raise ConfigError("recipe", ["a network over seconds needs temporal and strict"])
+    units = plan.temporal.units
+    return {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "features": asdict(plan.features),
+        "features_digest": plan.features.digest,
+        "model_sha256": digests[MODEL_FILE],
+        "output": "logit",
+        "calibration": {"scale": round(calibration[0], 6), "offset": round(calibration[1], 6)},
+        "hop_s": plan.hop_s,
+        "recipe_sha256": plan.digest,
+        "min_sirend": sirend.__version__,
+        "golden": GOLDEN_FILE,
+        "backbone": {
+            "file": BACKBONE_FILE,
+            "sha256": digests[BACKBONE_FILE],
+            "patch_frames": PATCH_FRAMES,
+            "outputs": units + backbone.VEHICLES,
+            "step_s": LABEL_S,
+        },
+        "head": {"places": temporal.PLACES, "spacing_s": temporal.SPACING_S, "inputs": units},
+        "evidence": {"first": units, "count": backbone.VEHICLES, "weight": plan.temporal.evidence},
+        "operating_points": {"balanced": asdict(plan.operating_point), "strict": asdict(plan.strict)},
+    }
+
+
+def golden_pcm() -> np.ndarray:
+    """Return half a minute that the project made itself, int16[n]: hiss like a street's, then a siren in it."""
+    rng = np.random.default_rng(0)
+    out = 0.02 * rng.standard_normal(to_samples(_GOLDEN_S))
+    tone = sirens.tone("us", "wail")
+    begin = len(out) // 2
+    out[begin:] += 0.1 * sirens.synthesise(tone, len(out) - begin, SAMPLE_RATE_HZ, rng)
+    return np.round(np.clip(out, -1.0, 1.0) * 32767).astype(np.int16)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+import pytest
+
+from sirend.training import temporal
+from sirend.training.backbone import CLASSES, VEHICLES
+from sirend.training.specs import EMBEDDING, TemporalSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OUTPUTS = EMBEDDING + len(CLASSES)
+SPEC = TemporalSpec(units=8, epochs=2, batch=8)
+
+
+def _shaken(spec: TemporalSpec = SPEC) -> keras.Model:
+    """Return a head whose every weight differs from its start."""
+    keras.utils.set_random_seed(0)
+    model, rng = temporal.network(spec), np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(variable.numpy() + rng.normal(0, 0.1, variable.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def episodes() -> tuple[np.ndarray, np.ndarray]:
+    """Return what was said of 24 episodes and labels that its first number decides."""
+    rng = np.random.default_rng(4)
+    said = rng.normal(0, 1, (24, 23, OUTPUTS)).astype(np.float16)
+    label = (said[..., 0] > 0).astype(np.float32)
+    label[:, :3] = np.nan
+    return said, label
+
+
+def test_the_shipped_head_says_what_the_trained_network_says_at_every_patch() -> None:
+    model = _shaken()
+    rng = np.random.default_rng(1)
+    kernel, bias = rng.normal(0, 0.1, (EMBEDDING, len(CLASSES))), rng.normal(-6, 1, len(CLASSES))
+    given = keras.Input((EMBEDDING,))
+    listener = temporal.listener(model, keras.Model(given, given * 1.0), kernel, bias)
+    head = temporal.judge(model)
+    embedding = np.abs(rng.normal(0, 1, (20, EMBEDDING))).astype(np.float32)
+    said = keras.ops.convert_to_numpy(listener(embedding))
+    assert said.shape == (20, SPEC.units + VEHICLES)
+    classes = embedding @ kernel + bias
+    assert said[:, SPEC.units :] == pytest.approx(classes[:, :VEHICLES], abs=1e-4)
+    whole = keras.ops.convert_to_numpy(model(np.concatenate([embedding, classes], axis=1)[np.newaxis].astype("f")))[0]
+    for newest in range(20):
+        given_patches = np.zeros((1, temporal.PLACES, SPEC.units + 1), np.float32)
+        first = max(0, newest - temporal.PLACES + 1)
+        given_patches[0, temporal.PLACES - (newest - first + 1) :, :-1] = said[first : newest + 1, : SPEC.units]
+        given_patches[0, temporal.PLACES - (newest - first + 1) :, -1] = 1.0
+        assert float(head(given_patches)[0, 0]) == pytest.approx(whole[newest], abs=1e-4)
+
+
+def test_what_lies_before_the_stream_cannot_be_heard() -> None:
+    head, rng = temporal.judge(_shaken()), np.random.default_rng(2)
+    patches = rng.normal(0, 1, (1, temporal.PLACES, SPEC.units + 1)).astype(np.float32)
+    patches[0, :, -1] = 0.0
+    patches[0, -4:, -1] = 1.0
+    silent = patches.copy()
+    silent[0, :-4, :-1] = 0.0
+    assert float(head(patches)[0, 0]) == pytest.approx(float(head(silent)[0, 0]), abs=1e-6)
+
+
+def test_it_learns_what_the_labels_say(episodes: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    said, label = episodes
+    temporal.fit(said, label, replace(SPEC, epochs=6, learning_rate=0.01), tmp_path)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert len(losses) == 6
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_undecided_patches_teach_nothing(episodes: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    said, label = episodes
+    undecided = np.full_like(label, np.nan)
+    model = temporal.fit(said, undecided, replace(SPEC, epochs=1), tmp_path)
+    keras.utils.set_random_seed(SPEC.seed)
+    fresh = temporal.network(SPEC)
+    for learned, drawn in zip(model.trainable_variables, fresh.trainable_variables, strict=True):
+        assert learned.numpy() == pytest.approx(drawn.numpy(), abs=1e-3)  # weight decay alone
+
+
+def test_a_stopped_run_goes_on_after_its_last_epoch(episodes: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    said, label = episodes
+    first = temporal.fit(said, label, SPEC, tmp_path)
+    again = temporal.fit(said, label, SPEC, tmp_path)
+    for one, two in zip(first.weights, again.weights, strict=True):
+        assert np.array_equal(one.numpy(), two.numpy())
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == SPEC.epochs
+    temporal.fit(said, label, replace(SPEC, seed=5), tmp_path)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2 * SPEC.epochs

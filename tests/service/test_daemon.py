@@ -3,9 +3,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import socket
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -240,13 +241,41 @@ def test_a_new_configuration_is_taken_up_as_far_as_it_can_be(
 
 
 @pytest.mark.system
-def test_a_wrong_new_configuration_changes_nothing_and_is_told(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def manager(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Be the service manager; yield what it was told, which is complete when the block is left."""
+    told: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ears:
+        ears.bind(str(folder / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+
+        def hear() -> None:
+            while (said := ears.recv(4_096)) != b"over":
+                told.append(said.decode())
+
+        thread = threading.Thread(target=hear)
+        thread.start()
+        yield told
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"over", str(folder / "notify"))
+        thread.join()
+
+
+@pytest.mark.system
+def test_a_wrong_new_configuration_changes_nothing_and_is_told(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def read() -> Config:
         raise ConfigError("sirend.yaml", ["site is 3"])
 
-    with broker.subscribe() as subscriber:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    with broker.subscribe() as subscriber, manager(tmp_path, monkeypatch) as told:
         reread(monkeypatch, read, broker.port)
         received = subscriber.until(f"{ROOT}/availability", "offline")
+    assert (tmp_path / "reload").read_text().splitlines()[1:] == ["sirend.yaml: site is 3"]
+    begun = next(text for text in told if text.startswith("RELOADING=1\nMONOTONIC_USEC="))
+    assert 0 < int(begun.rpartition("=")[2]) < time.monotonic_ns() // 1000
+    assert told[told.index(begun) + 1] == "READY=1"
     assert states(received) == [("approaching", "siren"), ("clear", "shutdown")]
     assert "the configuration file is wrong; the one before it is in force" in last_health(received)["reasons"]
 

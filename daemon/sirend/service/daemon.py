@@ -20,6 +20,7 @@ from sirend.call.scribe import Scribe
 from sirend.config.reload import merge
 from sirend.config.secrets import sign_key
 from sirend.errors import ConfigError
+from sirend.host import verdict
 from sirend.host.systemd import Notifier
 from sirend.host.threads import Watcher
 from sirend.observe.merge import Mosaic
@@ -198,7 +199,14 @@ class Service:
             _log.info("%s %s: %s, confidence %.3f", event.approach, event.state, event.reason, event.confidence)
 
     def _reload(self, new: Config | ConfigError) -> None:
-        """Take up what can be of a new configuration; one that is wrong changes nothing."""
+        """Take up what can be of a new configuration, and tell those who wait for it."""
+        self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        problem = self._take_up(new)
+        self._notifier.send("READY=1")
+        verdict.tell(problem)
+
+    def _take_up(self, new: Config | ConfigError) -> str | None:
+        """Take up what can be of ``new``; one that is wrong or weaker changes nothing. Return why it was refused."""
         try:
             if isinstance(new, ConfigError):
                 raise new
@@ -207,7 +215,7 @@ class Service:
         except ConfigError as error:
             _log.error("the configuration was not reloaded, the old one stays in force: %s", error)
             self._health.complaint = "the configuration file is wrong; the one before it is in force"
-            return
+            return str(error)
         self._config = merged
         self._view.post = Post.of(merged, self._bundle)
         self._health.complaint = None
@@ -218,6 +226,7 @@ class Service:
         _log.info("configuration reloaded: %s", ", ".join(taken) or "nothing that can be taken up now has changed")
         if left:
             _log.warning("these need a restart to take effect: %s", ", ".join(left))
+        return None
 
     def _summary(self) -> tuple[str, list[str]]:
         journal = None if self._journal is None else self._journal.problem

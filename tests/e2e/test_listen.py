@@ -175,6 +175,7 @@ def test_whatever_signal_ends_it_leaves_everything_clear_and_a_hang_up_ends_noth
         process.send_signal(number)
         _, log = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, log
+    assert told.read_text().split() == ["clear", "approaching", "clear"]
 
 
 def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command, broker: Broker) -> None:

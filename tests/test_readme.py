@@ -155,7 +155,7 @@ def test_every_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
         (tmp_path / "sirend.yaml").write_text(text)
         assert config.load(tmp_path / "sirend.yaml").site == "main-5th"
     junction = config.load(ROOT / "conf" / "junction.yaml")
-    (tmp_path / "sirend.yaml").write_text(next(text for text in shown if text.startswith("audio:")))
+    (tmp_path / "sirend.yaml").write_text(next(text for text in shown if "channels: 4" in text))
     assert config.load(tmp_path / "sirend.yaml") == junction
 
 
@@ -176,11 +176,11 @@ def test_every_command_that_is_named_exists() -> None:
 
 @pytest.mark.parametrize("command", ["", *EXAMPLES])
 def test_the_examples_of_the_help_are_command_lines(command: str) -> None:
-    lines = [line for line in (EXAMPLES[command] if command else WHOLE).splitlines() if line.startswith("  sirend ")]
-    assert lines
-    for line in lines:
-        words = shlex.split(re.split(r" {2,}| > ", line.strip())[0])[1:]
-        assert words[0] == (command or words[0])
+    text = (EXAMPLES[command] if command else WHOLE).replace("  sudo sirend ", "  sirend ")
+    lines = [line for line in text.splitlines() if line.startswith("  sirend ")]
+    shown = [shlex.split(re.split(r" {2,}| > ", line.strip())[0])[1:] for line in lines]
+    assert not command or command in [words[0] for words in shown]
+    for words in shown:
         parsed = parser(words).parse_args(words)
         assert parsed.command is not None
 
@@ -207,7 +207,7 @@ def test_tests_that_the_table_of_faults_names_exist() -> None:
     table, _, _ = table.partition("\n## ")
     rows = re.findall(r"^\|.*\| ([^|]+) \|$", table, re.MULTILINE)[2:]
     assert rows
-    for name in re.findall(r"`([a-z0-9_/]+)`", " ".join(rows)):
+    for name in re.findall(r"`([a-z0-9_/]+)`", re.sub(r"\([^)]*\)", "", " ".join(rows))):  # in brackets: for -k
         path = f"e2e/{name}" if name == "cabinet" else name
         assert (ROOT / "tests" / f"{path}.py").is_file(), name
 

@@ -137,13 +137,13 @@ def lead(known: Figures) -> str:
     false = known["false"]["sirend"]
     late = ", ".join(f"{name} ({seconds} s)" for name, seconds in known["late"].items()) or "none"
     said = (
-        f"Each made {false['count']} false calls in {false['hours']} h without a siren. "
+        f"Each made {false['count']} false calls in {false['hours']} h without a siren."
         if "yamnet" in known["false"] and known["false"]["yamnet"]["count"] == false["count"]
-        else "False calls in {} h without a siren: {}. ".format(
+        else "False calls in {} h without a siren: {}.".format(
             false["hours"], ", ".join(f"{names[name]} {each['count']}" for name, each in known["false"].items())
         )
     )
-    said += f"Called less than 8 s before the stop line at {known['card_drive']} of sight: {late}."
+    said += f"\nCalled less than 8 s before the stop line at {known['card_drive']} of sight: {late}."
     return f"{markdown([head, ['---'] * len(head), *cells])}\n{said}\n"
 
 

@@ -283,7 +283,7 @@ listen:
         assert "secret" not in log
         assert "right-community" not in log
     assert controller.preempts == [(2, 1), (2, 0), (2, 1), (2, 0)]  # the last because it stopped
-    assert (sirend.folder / "told").read_text().split() == ["clear", "approaching", "clear", "approaching"]
+    assert (sirend.folder / "told").read_text().split() == ["clear", "approaching", "clear", "approaching", "clear"]
 
 
 def test_losing_broker_daemon_or_agent_drops_the_call_in_time(

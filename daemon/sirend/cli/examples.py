@@ -21,7 +21,7 @@ examples:
   sudo systemctl stop sirend
   sudo sirend record --config /etc/sirend/sirend.yaml --hours 24 --out street    listens and calls, and keeps pieces
   sirend record --review --out street                                            label them: S, O or U
-  sirend evaluate --data street                                                  what does the model make of them?
+  sirend evaluate --data street --report report                                  what does the model make of them?
 """,
     "replay": """\
 examples:

@@ -143,7 +143,8 @@ def listen(config: Config, consumer: Consumer, say: Callable[[str], None], stop:
 def _leave(outputs: Mapping[str, Output], notifier: Notifier) -> None:
     """Let all outputs clear at once; each is waited for when it is left."""
     longest_s = max((output.leave_s for output in outputs.values()), default=0.0)
-    notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={round((longest_s + LEAVE_S) * 1e6)}")
+    notifier.send("STOPPING=1")
+    notifier.send(f"EXTEND_TIMEOUT_USEC={round((longest_s + LEAVE_S) * 1e6)}")
     for output in outputs.values():
         output.clear()
 

@@ -160,3 +160,15 @@ def test_the_help_of_simulate_names_every_country(capsys: pytest.CaptureFixture[
         main(["simulate", "--help"])
     (named,) = re.findall(r"country: ([a-z, \n]+?) \(default", capsys.readouterr().out)
     assert sorted(re.findall(r"\b[a-z]{2}\b", named.replace(" or ", ", "))) == sorted({profile for profile, _ in TONES})
+
+
+def test_the_help_of_each_option_that_takes_a_value_says_what_holds_without_it() -> None:
+    (known,) = (action for action in vars(parser())["_actions"] if isinstance(action.choices, dict))
+    assert isinstance(known.choices, dict)
+    silent = [
+        f"{name} {option.option_strings[0]}"
+        for name, command in known.choices.items()
+        for option in vars(command)["_actions"]
+        if option.option_strings and option.nargs != 0 and not option.required and "default" not in str(option.help)
+    ]
+    assert silent == []

@@ -106,8 +106,10 @@ def parser(words: Sequence[str] = ()) -> Parser:
     selftest = add("selftest", commands.selftest, "send a built-in siren through the pipeline and tell the broker")
     found = add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
     found.add_argument("url", nargs="?", metavar="URL", help="try a network microphone, rtsp://HOST/PATH, instead")
-    found.add_argument("--credentials", type=Path, metavar="FILE", help="its first line is NAME:PASSWORD")
-    found.add_argument("--ca", type=Path, metavar="FILE", help="PEM file with the authority of its certificate")
+    found.add_argument(
+        "--credentials", type=Path, metavar="FILE", help="its first line is NAME:PASSWORD (default: none)"
+    )
+    found.add_argument("--ca", type=Path, metavar="FILE", help="PEM file of its authority (default: the system's)")
     listen = add("listen", commands.listen, "print what a signal controller is to act on, and act on it")
     fleet = add("fleet", commands.fleet, "show the sites of a broker, one line each, those in trouble first")
     monitor = add("monitor", commands.monitor, "show in the terminal what a running daemon hears")
@@ -126,9 +128,14 @@ def parser(words: Sequence[str] = ()) -> Parser:
         "--filter",
         default="",
         metavar="WORDS",
-        help="sites that have all these words in name, model, health or reasons",
+        help="sites that have all these words in name, model, health or reasons (default: all)",
     )
-    fleet.add_argument("--sort", choices=commands.FLEET, default="trouble", help="by what (default: %(default)s)")
+    fleet.add_argument(
+        "--sort",
+        choices=commands.FLEET,
+        default="trouble",
+        help="by what, worst or latest first (default: %(default)s)",
+    )
     fleet.add_argument("--follow", action="store_true", help="show it anew every 2 s until Ctrl-C")
     fleet.add_argument("--json", action="store_true", help="JSON Lines, one object a site")
     doctor.add_argument("--stopped", action="store_true", help="the service is stopped: try every topic of the site")
@@ -193,11 +200,14 @@ def _add_replay(made: Parser) -> None:
         "--events", metavar="FILE", help="JSON Lines; - is the standard output (default, unless --scores takes it)"
     )
     made.add_argument(
-        "--scores", type=Path, metavar="FILE", help="CSV, one row a window and approach; - is the standard output"
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="CSV, one row a window and approach; - is the standard output (default: none)",
     )
     made.add_argument(
         "--plot", type=Path, metavar="FILE.png",
-        help="a picture of what was heard and called; over an hour, FILE-h01.png and so on as well",
+        help="a picture of what was heard and called; over an hour, FILE-h01.png and so on as well (default: none)",
     )  # fmt: skip
     made.add_argument("--mqtt", action="store_true", help="publish the events to the configured broker as well")
     made.add_argument(
@@ -212,11 +222,16 @@ def _add_replay(made: Parser) -> None:
 
 def _add_events(made: Parser) -> None:
     _config(made, required=False)
-    made.add_argument("--journal", type=Path, metavar="FILE", help="a journal other than the configured one")
-    made.add_argument("--since", type=_utc, metavar="TIME", help="from this time on, such as 2026-11-22T21:03:00Z")
-    made.add_argument("--until", type=_utc, metavar="TIME", help="before this time")
-    made.add_argument("--approach", metavar="NAME", help="of this approach only")
-    made.add_argument("--type", choices=("approaching", "cleared"), help="of this type only")
+    made.add_argument("--journal", type=Path, metavar="FILE", help="the journal (default: journal.path of --config)")
+    made.add_argument(
+        "--since",
+        type=_utc,
+        metavar="TIME",
+        help="from this time on, such as 2026-11-22T21:03:00Z (default: the first)",
+    )
+    made.add_argument("--until", type=_utc, metavar="TIME", help="before this time (default: to the last)")
+    made.add_argument("--approach", metavar="NAME", help="of this approach only (default: all)")
+    made.add_argument("--type", choices=("approaching", "cleared"), help="of this type only (default: both)")
     made.add_argument("--csv", action="store_true", help="comma-separated values with a header")
 
 
@@ -242,7 +257,7 @@ def _add_simulate(made: Parser) -> None:
     for name, text in (
         ("siren-db", "level of the siren at 3 m, dB in 300-4000 Hz (default: 115)"),
         ("street-db", "level of the street in the same band, dB (default: 68)"),
-        ("snr-db", "instead of both: siren over background at the closest point, dB"),
+        ("snr-db", "siren over background at the closest point, dB (default: what --siren-db and --street-db make)"),
         ("after-m", "how far it drives on behind the microphone, m (default: as far as it came)"),
         ("in-sight-m", "buildings weaken the siren by 20 dB until it is so near, m (default: an open road)"),
     ):
@@ -252,22 +267,27 @@ def _add_simulate(made: Parser) -> None:
     )
     made.add_argument("--leg", choices=LEGS, help="with --approaches: where it comes from (default: north)")
     made.add_argument(
-        "--array", choices=ARRAYS, help="in place of the one microphone: an array, with the columns of its device"
+        "--array", choices=ARRAYS, help="an array, with the columns of its device (default: one microphone)"
     )
     made.add_argument(
         "--bearing-deg", type=float, help="with --array: compass bearing from which it comes, degrees (default: 0)"
     )
     made.add_argument("--houses", action="store_true", help="with --array: walls on both sides return the siren")
-    made.add_argument("--background", type=Path, metavar="WAV", help="default: a synthetic street")
+    made.add_argument(
+        "--background", type=Path, metavar="WAV", help="a recording of a street (default: a synthetic one)"
+    )
     made.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)d)")
 
 
 def _config(made: Parser, *, required: bool) -> None:
-    made.add_argument("--config", type=Path, required=required, metavar="FILE", help="the YAML configuration")
+    text = "the YAML configuration" + ("" if required else " (default: each key's own default)")
+    made.add_argument("--config", type=Path, required=required, metavar="FILE", help=text)
 
 
 def _model(made: Parser) -> None:
-    made.add_argument("--model", type=Path, metavar="DIR", help="a model bundle other than the configured one")
+    made.add_argument(
+        "--model", type=Path, metavar="DIR", help="model bundle (default: detect.model, or the newest that ships)"
+    )
 
 
 def _utc(text: str) -> datetime:

@@ -49,15 +49,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the newest that ships)")
     parser.add_argument("--set", dest="sets", action="append", metavar="SET", help="data set to test on (default: all)")
-    parser.add_argument("--peer", type=Path, metavar="FILE", help="yamnet.tflite, measured in the same run")
-    parser.add_argument("--mixtures", type=int, default=60, metavar="N", help="sirens mixed into streets, a SNR")
-    parser.add_argument("--drive-bys", type=int, default=1, metavar="N", help="simulated drive-bys a siren and SNR")
+    parser.add_argument(
+        "--peer", type=Path, metavar="FILE", help="yamnet.tflite, measured in the same run (default: none)"
+    )
+    parser.add_argument(
+        "--mixtures", type=int, default=60, metavar="N", help="sirens mixed into streets, a SNR (default: %(default)d)"
+    )
+    parser.add_argument(
+        "--drive-bys",
+        type=int,
+        default=1,
+        metavar="N",
+        help="simulated drive-bys a siren and SNR (default: %(default)d)",
+    )
     parser.add_argument(
         "--soundscape-hours",
         type=float,
         default=1.0,
         metavar="H",
-        help="soundscape of sirens and confusers, 0 for none",
+        help="soundscape of sirens and confusers, h, 0 for none (default: %(default)g)",
     )
     parser.add_argument("--seed", type=int, default=1, help="of what is drawn and mixed (default: %(default)s)")
     parser.add_argument(

@@ -7,20 +7,26 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import soundfile
+from tests.audio.test_devices import Junction
 
 from sirend.audio import rtsp
+from sirend.audio.devices import Rig
 from sirend.audio.microphone import Microphone
+from sirend.audio.routing import pickups
 from sirend.audio.stream import Block, Gap, GapReason
-from sirend.config.settings import AudioConfig
+from sirend.config.settings import Approach, AudioConfig, Config
 from sirend.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -79,6 +85,51 @@ class Server:
         self._reader.join(PATIENCE_S)
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+class HeldUp:
+    """A network between the camera and us that keeps what is sent while it is held up, and then delivers it at once."""
+
+    def __init__(self, port: int) -> None:
+        self._camera = ("127.0.0.1", port)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.flows = threading.Event()
+        self.flows.set()
+        self._ends: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                us, _ = self._listening.accept()
+                camera = socket.create_connection(self._camera)
+                self._ends += [us, camera]
+                for source, sink in ((us, camera), (camera, us)):
+                    self._threads.append(threading.Thread(target=self._forward, args=(source, sink, source is camera)))
+                    self._threads[-1].start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket, is_held_up: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                if is_held_up:
+                    self.flows.wait(PATIENCE_S)
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+        for each in (self._listening, *self._ends):
+            each.close()
 
 
 @contextmanager
@@ -284,3 +335,82 @@ def test_sound_is_a_block_within_half_a_second(coder: str) -> None:
             until(items, is_silence)
         print(coder.split(" ! ")[-2], [round(1e3 * delay_s) for delay_s in delays_s], "ms")  # noqa: T201  the figure
         assert min(delays_s) < 0.5
+
+
+def test_sound_that_the_network_kept_is_not_heard() -> None:
+    clicks = "audiotestsrc is-live=true wave=ticks freq=1000 volume=0.9 samplesperbuffer=320 name=source"
+    pipeline = f"{clicks} ! audio/x-raw,format=S16LE,rate=16000,channels=1 ! {ALAW}"
+    with serving(pipeline) as server, closing(HeldUp(server.port)) as network:
+        audio = AudioConfig(device=server.url.replace(str(server.port), str(network.port)))
+        with Microphone(audio, threading.Event()) as source:
+            items = iter(source)
+            until(items, is_sound)
+            heard(items, 1.0)
+            network.flows.clear()
+            until_s = time.monotonic() + 2.5  # shorter than a stall
+            until(items, lambda _: time.monotonic() > until_s)
+            before, given = time.monotonic(), source.arrived()
+            network.flows.set()
+            gaps: list[Gap] = []
+
+            def is_over(item: Block | Gap) -> bool:
+                if isinstance(item, Gap):
+                    gaps.append(item)
+                return time.monotonic() > before + 2.0
+
+            until(items, is_over)
+            assert [gap.reason for gap in gaps] == [GapReason.OVERFLOW]
+            # Of 4.5 s that came within 2 s, those are passed on that were late by less than a second.
+            assert 1.5 < (source.arrived() - given) / 16_000 < 3.4
+
+
+def test_jumping_time_stamps_are_told_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtsp.Connection, "_run", lambda _: None)
+    device = rtsp.NetworkCapture(AudioConfig(device="rtsp://127.0.0.1:1/"))
+    device.seek()
+    assert device.notice is None
+    connection = device._connection  # noqa: SLF001  what a camera whose clock is set would do to it
+    assert connection is not None
+    frame = SimpleNamespace(
+        sample_rate=8_000,
+        time_base=Fraction(1, 8_000),
+        pts=0,
+        layout=SimpleNamespace(nb_channels=1),
+        format=SimpleNamespace(is_planar=False),
+        to_ndarray=lambda: np.zeros((1, 160), dtype=np.int16),
+    )
+    for pts in (0, 160, 80_000, 320):
+        frame.pts = pts
+        list(connection._heard(frame, "pcm_alaw"))  # noqa: SLF001
+    assert device.notice == "time stamps jump, 2 times so far"
+    assert connection.jumped_s is not None
+    connection.jumped_s -= 61.0
+    assert device.notice is None
+    device.close()
+
+
+def test_a_camera_beside_a_card_is_sought_while_the_card_is_heard(street: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    library, rng = Junction(), np.random.default_rng(4)
+    monkeypatch.setitem(sys.modules, "sounddevice", library)
+    with serving(f"{street} ! {ALAW}") as server:
+        approaches = (Approach("north"), Approach("south", device=server.url))
+        config = Config(audio=AudioConfig(device="north-mic"), approaches=approaches)
+        with Rig(pickups(config), threading.Event()) as both:
+            sounding = set()
+            until_s = time.monotonic() + PATIENCE_S
+            for number, item in both:
+                assert time.monotonic() < until_s
+                library.of["north-mic"][0].deliver(0.1 * rng.standard_normal((320, 1)).astype(np.float32))
+                if is_sound(item):
+                    sounding.add(number)
+                if sounding == {0, 1}:
+                    break
+            server.kill()
+            for _, item in both:
+                library.of["north-mic"][0].deliver(0.1 * rng.standard_normal((320, 1)).astype(np.float32))
+                if isinstance(item, Gap) and item.is_fault:
+                    break
+            found = both.diagnosis(time.monotonic())
+            assert found.failed == ()
+            assert f"{server.url}: the stream has ended" in found.degraded
+            assert library.restarts == 0

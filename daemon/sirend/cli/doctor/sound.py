@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sirend.audio import rtsp
 from sirend.audio.devices import Rig
 from sirend.audio.diagnosis import CLIPPED, Fault, Floor, faults_of
 from sirend.audio.level import level_dbfs
@@ -34,6 +35,13 @@ QUIET_DBFS = -75.0
 
 def microphones(config: Config) -> Iterator[Finding]:
     """Yield how each approach is heard: level, noise floor, peak, and what is wrong with the samples."""
+    for each in pickups(config):
+        if each.audio.is_network:
+            try:
+                yield Finding("microphone", Verdict.OK, f"{each.audio.device}: {rtsp.measure(each.audio)}")
+            except (DeviceError, ConfigError) as error:
+                yield Finding("microphone", Verdict.FAULT, str(error))
+                return
     try:
         heard = listen(config)
     except (DeviceError, ConfigError) as error:

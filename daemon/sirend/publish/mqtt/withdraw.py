@@ -59,16 +59,16 @@ def withdraw(config: Config) -> list[str]:
 
 def _empty(connection: Connection, topics: Sequence[str], until: float) -> list[str]:
     """Send an empty message to each of ``topics``; return those that were not acknowledged."""
-    waiting, left = list(topics), list(topics)
-    while connection.end is None and left and time.monotonic() < until:
+    waiting, left, answered = list(topics), list(topics), 0
+    while connection.end is None and answered < len(topics) and time.monotonic() < until:
         while connection.is_accepted and connection.has_room and waiting:
             connection.send(Message(waiting.pop(0), b"", retain=True), time.monotonic())
         connection.turn(0.1)
         for message, code in connection.acknowledgements:
+            answered += 1
             if not code.is_failure:
                 left.remove(message.topic)
-        if len(connection.acknowledgements) == len(topics):
-            break
+        connection.acknowledgements.clear()
     if connection.is_accepted:
         connection.leave()
     return left

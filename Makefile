@@ -24,7 +24,7 @@ ifneq ($(origin EXTRAS),undefined)
 export EXTRAS
 endif
 
-.PHONY: help demo test test-arm64 test-system venv readme report lint unit fuzz bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
+.PHONY: help demo test test-arm64 test-system venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -59,6 +59,11 @@ unit:            ## pytest alone (after `make test` has installed it); most test
 fuzz:            ## every parser against inputs without end: make fuzz [MINUTES=10]
 	.ci/venv $(VENV) plot,test
 	PYTHONPATH=.:daemon $(BIN)/python tests/fuzz/campaign.py --minutes $(or $(MINUTES),10)
+
+chaos:           ## broker, daemon and consumer under faults of all kinds: make chaos [MINUTES=30] [SEED=7]
+	.ci/system-packages mosquitto mosquitto-clients
+	.ci/venv $(VENV) plot,test
+	$(BIN)/python -m tests.chaos.campaign --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 bench:           ## speed and memory beside YAMNet's, in one run
 	.ci/venv $(VENV) plot

@@ -194,7 +194,9 @@ def _moving(track: Track, row: int, pitch: Pitch, window: Window) -> Track:
 
 def tone_db(pitch: Pitch, row: int) -> float:
     """Return how loud the tone of approach ``row`` is over the last 2 s, dBFS: its frames by how tonal they are."""
-    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(2.0))) if pitch.at.size else 0
+    if not pitch.at.size:
+        return SILENCE_DBFS
+    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(2.0)))
     weight = np.square(pitch.strength[row, begin:])
     total = float(weight.sum())
     return float(weight @ pitch.level_dbfs[row, begin:]) / total if total > 0.0 else SILENCE_DBFS

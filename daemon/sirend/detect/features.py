@@ -83,11 +83,15 @@ def _mel(hz: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def mel_frames(spec: FeatureSpec, pcm: Pcm) -> Features:
     """Return the linear mel magnitudes of float32[..., n] samples: float32[..., frames, bands]."""
-    framed = np.lib.stride_tricks.sliding_window_view(pcm, spec.frame_samples, axis=-1)[..., :: spec.step_samples, :]
+    pcm = np.ascontiguousarray(pcm, np.float32)
+    frames = 1 + (pcm.shape[-1] - spec.frame_samples) // spec.step_samples
+    strides = (*pcm.strides[:-1], spec.step_samples * pcm.itemsize, pcm.itemsize)
+    framed = np.ndarray((*pcm.shape[:-1], frames, spec.frame_samples), np.float32, pcm, 0, strides)
     spectrum = fft.rfft(framed * spec.hann, spec.fft_samples, axis=-1)
     # abs() of complex numbers guards against overflow that samples in [-1, 1] cannot cause, at five times the cost.
-    magnitude = np.sqrt(np.square(spectrum.real) + np.square(spectrum.imag))
-    return np.asarray(magnitude @ spec.mel_weights, dtype=np.float32)
+    magnitude = np.square(spectrum.real)
+    magnitude += np.square(spectrum.imag)
+    return np.asarray(np.sqrt(magnitude, out=magnitude) @ spec.mel_weights, dtype=np.float32)
 
 
 def log_mel(spec: FeatureSpec, mel: Features, gain: npt.NDArray[np.floating[Any]] | float = 1.0) -> Features:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sirend.audio.stream import Block, Samples, to_samples
+from sirend.audio.windows import Windows
 from sirend.cli.doctor.finding import Finding, Verdict
 from sirend.detect.classifier import Classifier
-from sirend.detect.features import Spectrogram
+from sirend.detect.features import Extractor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +47,8 @@ THROTTLING = {
 """Bits of ``vcgencmd get_throttled`` (Raspberry Pi documentation)."""
 COMMAND_S = 5.0
 TRIALS = 5
+PATCHES = to_samples(0.5)
+"""A bundle may hear a patch only every half second: the dearest window in so long tells, the cheapest trial of it."""
 BUSY = 0.5
 """Share of the hop that a window may cost: the rest is for sound, broker and page."""
 
@@ -133,20 +137,26 @@ def throttling() -> Finding:
 
 def speed(config: Config, bundle: Bundle) -> Finding:
     """Return what a window of all approaches costs, beside the hop in which the next one comes."""
-    approaches = len(config.approaches)
-    noise = 0.01 * np.random.default_rng(0).standard_normal((approaches, bundle.feature_spec.window_samples))
-    classifier = Classifier(bundle, approaches)
-    spent = []
-    for _ in range(TRIALS):
+    approaches, spec = len(config.approaches), bundle.feature_spec
+    hop = to_samples(config.detect.hop_s)
+    each = max(1, PATCHES // hop)
+    noise = 0.01 * np.random.default_rng(0).standard_normal(
+        (spec.window_samples + (TRIALS * each + 1) * hop, approaches)
+    )
+    windows = Windows(window=spec.window_samples, hop=hop, channels=range(approaches))
+    extractor, classifier = Extractor(spec), Classifier(bundle, approaches)
+    costs = []
+    for window in windows.push(Block(Samples(0), noise.astype(np.float32))):
         began = time.perf_counter()
-        classifier.score(Spectrogram.of(bundle.feature_spec, noise.astype(np.float32)))
-        spent.append(time.perf_counter() - began)
+        classifier.score(extractor.spectrogram(window))
+        costs.append(time.perf_counter() - began)
+    spent = [max(costs[first : first + each]) for first in range(1, 1 + TRIALS * each, each)]
     took_s, hop_s = min(spent), config.detect.hop_s
     text = (
         f"{bundle.name}: a window of {approaches} takes {1000 * took_s:.0f} ms of the {1000 * hop_s:.0f} until the next"
     )
     if took_s > hop_s:
         return Finding(
-            "speed", Verdict.FAULT, f"{text}: too slow; take siren-0.1.0 as detect.model, or fewer approaches"
+            "speed", Verdict.FAULT, f"{text}: too slow; take a smaller model as detect.model, or fewer approaches"
         )
     return Finding("speed", Verdict.OK if took_s < BUSY * hop_s else Verdict.WARNING, text)

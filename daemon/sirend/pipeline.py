@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
@@ -14,7 +15,10 @@ from sirend.audio.stream import SILENCE_DBFS, Gap, GapReason, Samples, Score, to
 from sirend.audio.windows import Windows
 from sirend.call.arbitration import ArbitrationRules
 from sirend.call.machine import Rules, Stop
+from sirend.call.sector import Legs, Sectors
 from sirend.call.watch import LATE, Arbitration, Watch
+from sirend.config import geometry
+from sirend.detect.array import ArrayEar
 from sirend.detect.features import Extractor
 from sirend.detect.motion import MEMORY_S, judge
 from sirend.detect.pitch import Pitch, PitchTracker
@@ -69,6 +73,10 @@ class Stages:
     """Shared by the devices of a site."""
     to_site: Callable[[Samples], Samples] = same
     """From the device's count of samples to the site's, by which devices are laid beside each other."""
+    ear: ArrayEar | None = None
+    """Of an array; None where each approach has a microphone of its own."""
+    legs: Legs | None = None
+    """The legs that it tells apart."""
 
     @classmethod
     def of(  # noqa: PLR0913  this is where everything meets
@@ -93,6 +101,7 @@ class Stages:
                 bundle.name,
                 bundle.hop_s,
             )
+        array = config.array
         rules = Rules.of(config.detect, config.call, bundle.point(config.detect.profile))
 
         def tracker(name: str) -> Tracker | WindowedTracker:
@@ -112,6 +121,8 @@ class Stages:
             scribe=scribe,
             pitch=PitchTracker(MEMORY_S),
             arbitration=Arbitration(ArbitrationRules.of(config.arbitration), watches, Samples(hop + LATE)),
+            ear=None if array is None else ArrayEar(geometry.of(array.geometry), array.heading_deg),
+            legs=None if array is None else Legs(Sectors.of(config)),
         )
 
     def of_device(
@@ -137,27 +148,53 @@ class Stages:
             to_site=to_site,
         )
 
+    def shown(self, window: Window) -> Window:
+        """Return ``window`` with a row for each approach, as those see it who look on."""
+        if self.ear is None:
+            return window
+        return replace(window, pcm=np.repeat(self.ear.pick(window).pcm, len(self.watches), axis=0))
+
     def scores(self, window: Window) -> Iterator[Score]:
-        """Yield the score of each approach in ``window``."""
+        """Yield the score of each approach in ``window``, which has a row for each, or one for all."""
         probabilities = self.scorer.score(self.extractor.spectrogram(window))
-        for name, siren, level in zip(self.watches, probabilities, levels_dbfs(window.pcm), strict=True):
+        rows = zip(probabilities, levels_dbfs(window.pcm), strict=True)
+        of_rows = rows if self.ear is None else repeat(next(rows), len(self.watches))
+        for name, (siren, level) in zip(self.watches, of_rows, strict=True):
             yield Score(window.end, name, float(siren), float(level))
 
     def observe(self, window: Window) -> Iterator[tuple[Score, Track, Transition | None]]:
         """Yield the score, what is believed and the transition of each approach at the end of ``window``."""
-        tracks = [(score, self.watches[score.approach].tracker.update(score)) for score in self.scores(window)]
+        heard_by = window if self.ear is None else self.ear.pick(window)
+        tracks = [(score, self.watches[score.approach].tracker.update(score)) for score in self.scores(heard_by)]
         # Half of what a street costs would go into the pitch of no siren.
-        pitch = self.pitch.follow(window, is_wanted=any(track.is_suspected for _, track in tracks))
-        heard = [(score, _moving(track, row, pitch, window)) for row, (score, track) in enumerate(tracks)]
-        loud = [(track, tone_db(pitch, row)) for row, (_, track) in enumerate(heard)]
-        granted = self.arbitration.grant(self.to_site(window.end), loud)
+        pitch = self.pitch.follow(heard_by, is_wanted=any(track.is_suspected for _, track in tracks))
+        rows = [min(row, len(heard_by.pcm) - 1) for row in range(len(tracks))]
+        heard = [(score, _moving(track, row, pitch, window)) for row, (score, track) in zip(rows, tracks, strict=True)]
+        heard, legs = self._placed(heard, window, pitch)
+        loud = [(track, tone_db(pitch, row)) for row, (_, track) in zip(rows, heard, strict=True)]
+        granted = self.arbitration.grant(self.to_site(window.end), loud, legs)
         for score, track in heard:
             yield score, track, self.watches[track.approach].decide(track, held=track.approach not in granted)
+
+    def _placed(
+        self, heard: list[tuple[Score, Track]], window: Window, pitch: Pitch
+    ) -> tuple[list[tuple[Score, Track]], frozenset[str] | None]:
+        """Return ``heard`` with the bearing of what an array hears, and the legs that may call for it."""
+        if self.ear is None or self.legs is None:
+            return heard, None
+        if all(track.onset == track.end for _, track in heard):
+            self.ear.reset()  # nothing is asked in silence, and nothing of an earlier siren counts
+            return heard, self.legs.reset()
+        tracks, legs = self.legs.observe([track for _, track in heard], self.ear.bearing(window, pitch))
+        return [(score, track) for (score, _), track in zip(heard, tracks, strict=True)], legs
 
     def interrupt(self, item: Gap | Stop) -> Iterator[Event]:
         """Tell every approach what happened to the stream; yield the events it causes."""
         self.pitch.reset()
         self.extractor.forget(is_fault=isinstance(item, Stop) or item.is_fault)
+        if self.ear is not None and self.legs is not None:
+            self.ear.reset()
+            self.legs.reset()
         if isinstance(item, Stop) or item.is_fault:
             self.arbitration.forget(self.watches)
         else:
@@ -238,7 +275,7 @@ def detect_all(
         for number, item in source:
             stages = devices[number]
             for window in stages.windows.push(item):
-                on_window(number, window)
+                on_window(number, stages.shown(window))
                 for score, track, transition in stages.observe(window):
                     on_score(score, track)
                     if transition is not None:

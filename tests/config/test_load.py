@@ -18,7 +18,17 @@ from sirend.config import listen as listen_settings
 from sirend.config import settings
 from sirend.config.load import load, repetition_s
 from sirend.config.secrets import secret, secret_lines
-from sirend.config.settings import Approach, ArbitrationConfig, Config, DetectConfig, Inhibit, MqttConfig, TlsConfig
+from sirend.config.settings import (
+    Approach,
+    ArbitrationConfig,
+    ArrayConfig,
+    AudioConfig,
+    Config,
+    DetectConfig,
+    Inhibit,
+    MqttConfig,
+    TlsConfig,
+)
 from sirend.detect.tracker import Track
 from sirend.errors import ConfigError
 
@@ -55,7 +65,7 @@ def _names(node: object) -> set[str]:
 
 def test_the_shipped_file_names_every_key() -> None:
     text = SHIPPED.read_text(encoding="utf-8")
-    within_null = {"ca_file", "cert_file", "key_file", "days", "from", "to"}
+    within_null = {"ca_file", "cert_file", "key_file", "days", "from", "to", "geometry", "heading_deg", "unknown_leg"}
     assert _names(yaml.safe_load(text)) == _all_keys() - within_null
     assert [name for name in within_null if f"{name}:" not in text] == []
 
@@ -68,8 +78,8 @@ def test_the_shipped_file_has_one_commented_key_a_line() -> None:
 def test_every_key_is_read_by_someone() -> None:
     """No key that nobody reads: each name is an attribute that a module other than those that declare it looks at."""
     package = SHIPPED.parents[1] / "daemon" / "sirend"
-    declaring = {"settings.py", "listen_settings.py", "keys.py"}
-    text = "".join(path.read_text() for path in package.rglob("*.py") if path.name not in declaring)
+    declaring = {package / "config" / name for name in ("settings.py", "listen.py", "fields.py")}
+    text = "".join(path.read_text() for path in package.rglob("*.py") if path not in declaring)
     kinds = [each for module in (settings, listen_settings) for each in vars(module).values() if isinstance(each, type)]
     own = {"from_min", "to_min", "days"}  # of an inhibit, which judges by itself: Inhibit.covers
     named = {field.name for kind in filter(dataclasses.is_dataclass, kinds) for field in dataclasses.fields(kind)} - own
@@ -452,3 +462,40 @@ def test_a_network_microphone_has_its_password_in_a_file(tmp_path: Path) -> None
     )
     (wrong_file,) = _problems(tmp_path, "audio: {device: 'rtsp://192.0.2.20/live', credentials_file: camera.secret}")
     assert wrong_file.startswith("audio.credentials_file is 'camera.secret': there is no file")
+
+
+LEGS = """
+approaches:
+  - {name: north, bearing_deg: 0, width_deg: 90}
+  - {name: east, bearing_deg: 90}
+  - {name: main}
+"""
+
+
+def test_an_array_is_one_device_with_as_many_channels_as_its_microphones(tmp_path: Path) -> None:
+    loaded = _load(tmp_path, LEGS + 'array: {device: "USB array", heading_deg: 30}\n')
+    assert loaded.audio == AudioConfig(device="USB array", channels=5)
+    assert loaded.array == ArrayConfig(device="USB array", heading_deg=30.0)
+    own = _load(tmp_path, LEGS + "array: {geometry: [[0, 0], [0.06, 0], [0, 0.06]]}\n")
+    assert own.array is not None
+    assert own.array.geometry == ((0.0, 0.0), (0.06, 0.0), (0.0, 0.06))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LEGS + "array: {geometry: respeaker4}\n", "did you mean `respeaker-4`?"),
+        (LEGS + "array: {geometry: [[0, 0], [0.05, 0], [0.1, 0]]}\n", "array.geometry: its microphones lie in a line"),
+        (LEGS + "array: {geometry: [[0, 0], [5, 0], [0, 5]]}\n", "are its places in metres?"),
+        ("array: {}\n", "no approach has a bearing_deg"),
+        (
+            LEGS.replace("width_deg: 90", "width_deg: 150") + "array: {}\n",
+            "approaches north and east overlap: 90 degrees",
+        ),
+        (LEGS.replace("  - {name: main}\n", "") + "array: {}\n", "add an approach called main"),
+        (LEGS + "  - {name: west}\narray: {}\n", "approaches west: bearing_deg is missing"),
+        (LEGS.replace("bearing_deg: 90", "bearing_deg: 90, device: other") + "array: {}\n", "an array is one device"),
+    ],
+)
+def test_an_array_that_cannot_tell_the_legs_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    assert [problem for problem in _problems(tmp_path, text) if words in problem]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sirend.audio.geometry import KNOWN, SOUND_M_S
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, to_samples
 from sirend.audio.windows import Windows
+from sirend.config.geometry import KNOWN, SOUND_M_S
 from sirend.detect.bearing import Bearing, Compass, Look, agree, apart
 from sirend.detect.pitch import PitchTracker
 
@@ -79,6 +79,7 @@ def test_a_bearing_that_turns_is_told_as_of_now() -> None:
     found = agree(turning, Samples(6 * 4000))
     assert found is not None
     assert found[0] == pytest.approx(80.0, abs=0.5)
+    assert found[2] == pytest.approx(60.0, abs=0.5)
 
 
 def test_the_memory_is_bounded_by_time() -> None:

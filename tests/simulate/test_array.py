@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sirend.audio.geometry import KNOWN
 from sirend.cli.main import main
+from sirend.config.geometry import KNOWN
 from sirend.simulate.array import render
 from sirend.simulate.scene import Scene
 from sirend.simulate.street import Air, Geometry, drive_by

@@ -61,6 +61,10 @@ class Event:
     source: str | None = None
     """The replayed file; None in live operation."""
     advisory: bool = False
+    bearing_deg: float | None = None
+    """Compass bearing of the siren, 0..360, where an array knows it; rounded to 1 decimal."""
+    bearing_sd_deg: float | None = None
+    """Its uncertainty, one sigma, degrees."""
     kid: str | None = None
     """``key_id`` of the key that signed it; None when events are not signed."""
     sig: str | None = None
@@ -103,6 +107,8 @@ def payload(event: Event) -> dict[str, Any]:
         "tone": event.tone,
         "source": event.source,
         "advisory": event.advisory or None,
+        "bearing_deg": event.bearing_deg,
+        "bearing_sd_deg": event.bearing_sd_deg,
         "kid": event.kid,
         "sig": event.sig,
     }

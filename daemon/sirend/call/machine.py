@@ -17,6 +17,7 @@ from sirend.errors import ConfigError
 
 if TYPE_CHECKING:
     from sirend.config.settings import CallConfig, DetectConfig
+    from sirend.detect.bearing import Bearing
     from sirend.detect.tone import Tone
 
 HOUR_S = 3600.0
@@ -155,6 +156,8 @@ class Transition:
     """True for the repetition, every second while approaching; it is not a change of state."""
     tone: Tone | None = None
     """Kind of siren; None where no call stands."""
+    bearing: Bearing | None = None
+    """Where the siren was in the last window, where an array knows it."""
 
 
 def step(
@@ -291,4 +294,5 @@ def _publish(state: State, at: Samples, reason: Reason, *, refresh: bool) -> tup
         reason=reason,
         refresh=refresh,
         tone=state.last.tone if state.call is CallState.APPROACHING else None,
+        bearing=state.last.bearing,
     )

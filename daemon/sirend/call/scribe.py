@@ -99,6 +99,8 @@ class Scribe:
             source=self._source,
             advisory=self._advisory,
             refresh=transition.refresh,
+            bearing_deg=None if transition.bearing is None else round(transition.bearing.deg, 1) % 360.0,
+            bearing_sd_deg=None if transition.bearing is None else round(transition.bearing.sd_deg, 1),
         )
         if self._sign_key is None:
             return event

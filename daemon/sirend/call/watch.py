@@ -85,10 +85,13 @@ class Arbitration:
     _bridges: dict[str, tuple[Samples, Samples]] = field(default_factory=dict)
     """Of approaches whose samples went missing in a run of evidence: its onset, and by when it goes on or is over."""
 
-    def grant(self, now: Samples, heard: Sequence[tuple[Track, float]]) -> frozenset[str]:
+    def grant(
+        self, now: Samples, heard: Sequence[tuple[Track, float]], legs: frozenset[str] | None = None
+    ) -> frozenset[str]:
         """Return the approaches that may start a call at ``now`` by the site's count.
 
-        ``heard`` is what is believed at the end of a window of one device, with the level of the siren there in dB.
+        ``heard`` is what is believed at the end of a window of one device, with the level of the siren there in dB;
+        ``legs`` are the approaches that its bearing leaves, None where there is no bearing to go by.
         """
         for track, level_db in heard:
             self._heard[track.approach] = now, track, level_db
@@ -100,7 +103,7 @@ class Arbitration:
             if name in self._heard:
                 at, track, level_db = self._heard[name]
                 onset, _ = self._bridges.get(name, (None, None))
-                is_stale = now - at > self.fresh
+                is_stale = now - at > self.fresh or (legs is not None and name not in legs)
                 bids.append(watch.bid(track, level_db, at - track.end, is_stale=is_stale, onset=onset))
         self.state, granted = arbitrate(self.rules, self.state, now, bids)
         return granted

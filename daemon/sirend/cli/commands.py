@@ -137,6 +137,7 @@ def replay(args: argparse.Namespace) -> int:
 
 def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[str]) -> dict[str, str]:
     """Replay; return what is to be said of which file: no call, or how early a simulated drive was called."""
+    from sirend.audio.routing import rows_of
     from sirend.config.secrets import sign_key
     from sirend.detect import bundle
     from sirend.detect.classifier import Classifier
@@ -145,7 +146,7 @@ def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[
     loaded = bundle.load(bundle.find(model or config.detect.model))
     key_file = config.mqtt.sign_key_file
     key = None if key_file is None else sign_key(key_file)
-    player = Replay(config, loaded, Classifier(loaded, len(config.approaches)), wishes, key)
+    player = Replay(config, loaded, Classifier(loaded, rows_of(config, config.approaches)), wishes, key)
     player.run(names)
     said = (player.leads, player.quiet)
     return {name: "; ".join(each[name] for each in said if name in each) for name in {**said[0], **said[1]}}
@@ -162,7 +163,7 @@ def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
 
 def simulate(args: argparse.Namespace) -> int:
     """Write a simulated drive-by and the truth about it."""
-    from sirend.audio import geometry
+    from sirend.config import geometry
     from sirend.simulate import array, junction
     from sirend.simulate.scene import Scene, render, write
 

@@ -165,6 +165,29 @@ def some(words: tuple[str, ...]) -> Any:  # noqa: ANN401
     return _field(None, read, None)
 
 
+def places(default: str, known: tuple[str, ...]) -> Any:  # noqa: ANN401
+    """Return a key that holds one of the names ``known``, or a list of places [x, y] in m."""
+    allowed = f"one of {', '.join(known)}, or a list of places [x, y] in metres"
+
+    def read(value: object, path: str, problems: list[str]) -> str | tuple[tuple[float, float], ...]:
+        if isinstance(value, str) and value in known:
+            return value
+        if isinstance(value, list) and value and all(_is_place(each) for each in value):
+            return tuple((float(x), float(y)) for x, y in value)
+        near = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else []
+        refuse(value, path, allowed + (f"; did you mean `{near[0]}`?" if near else ""), problems)
+        return default
+
+    return _field(default, read, None)
+
+
+def _is_place(value: object) -> bool:
+    """Return whether ``value`` is [x, y], both of at most 10 m."""
+    if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004
+        return False
+    return all(type(each) in (int, float) and abs(each) <= 10.0 for each in value)  # noqa: PLR2004
+
+
 def time_of_day(default: int, *, key: str) -> Any:  # noqa: ANN401
     """Return a key, called ``key`` in YAML, that holds a time of day: minutes since midnight, 0..1440."""
 

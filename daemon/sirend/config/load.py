@@ -7,7 +7,7 @@ import ipaddress
 import os
 from pathlib import Path
 
-from sirend.config import fields, yamlfile
+from sirend.config import array, fields, yamlfile
 from sirend.config import listen as listen_settings
 from sirend.config.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 from sirend.errors import ConfigError
@@ -89,7 +89,7 @@ def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlook
     )
     return dataclasses.replace(
         config,
-        audio=audio,
+        audio=audio if config.array is None else array.opened(config.array, audio),
         web=dataclasses.replace(config.web, tls=served, token_file=of_secret(config.web.token_file, "web.token_file")),
         detect=dataclasses.replace(config.detect, model=plain(config.detect.model)),
         journal=dataclasses.replace(config.journal, path=plain(config.journal.path)),
@@ -170,6 +170,8 @@ def _contradictions(config: Config) -> list[str]:
 def _misplaced(config: Config) -> list[str]:
     """Return what is wrong with the approaches and the channels that they listen to."""
     audio = config.audio
+    if config.array is not None:
+        return array.contradictions(config.array, config.approaches, audio.channels) + _named(config)
     problems = [
         f"approaches[{i}].channel is {approach.channel}: "
         f"with audio.channels {audio.channels} allowed is 0 to {audio.channels - 1}"
@@ -184,19 +186,25 @@ def _misplaced(config: Config) -> list[str]:
         for key, device in urls
         if dataclasses.replace(audio, device=device).is_network and "@" in device
     ]
-    names = [approach.name for approach in config.approaches]
-    problems += [
-        f"approaches[{i}].name is {name!r}: approaches[{names.index(name)}] has it already"
-        for i, name in enumerate(names)
-        if names.index(name) < i
-    ]
+    problems += _named(config)
     places = [(approach.device or audio.device, approach.channel) for approach in config.approaches]
     problems += [
         f"approaches[{i}].channel is {place[1]}: approaches[{places.index(place)}] has it already"
         for i, place in enumerate(places)
         if places.index(place) < i
     ]
-    return problems if config.approaches else ["approaches is empty: name at least one"]
+    return problems
+
+
+def _named(config: Config) -> list[str]:
+    """Return what is wrong with the names of the approaches."""
+    names = [approach.name for approach in config.approaches]
+    twice = [
+        f"approaches[{i}].name is {name!r}: approaches[{names.index(name)}] has it already"
+        for i, name in enumerate(names)
+        if names.index(name) < i
+    ]
+    return twice if names else ["approaches is empty: name at least one"]
 
 
 def _viewing(web: WebConfig) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path  # noqa: TC003  the reader of the file looks the types 
 from typing import TYPE_CHECKING
 
 from sirend.config import fields
+from sirend.config.geometry import KNOWN
 from sirend.config.listen import ListenConfig
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Approach:
     """1 is served first when several approaches call."""
     device: str | None = fields.text(None, INPUT, INPUT_ALLOWED, optional=True)
     """Input that listens to it, where there are several; None is ``AudioConfig.device``."""
+    width_deg: float = fields.number(60.0, 5.0, 360.0, "degrees")
+    """With an array: width of the sector around that bearing that is this approach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,21 @@ class ArbitrationConfig:
     """So long a confirmed siren waits for a better approach to confirm it as well."""
     hold_s: float = fields.number(10.0, 0.0, 120.0, "s")
     """So long after a call, when its siren is gone, the approaches that heard it as well are held."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayConfig:
+    """A small array of microphones on one device that tells the legs apart by their bearing."""
+
+    device: str | None = fields.text(None, INPUT, INPUT_ALLOWED, optional=True)
+    """Input that it is; None is ``AudioConfig.device``."""
+    geometry: str | tuple[tuple[float, float], ...] = fields.places("respeaker-4", tuple(KNOWN))
+    """Name of an array that is sold, or where each microphone lies, [x, y] in m: x right of its front, y to its front;
+    those are the first columns of the device."""
+    heading_deg: float = fields.number(0.0, 0.0, 360.0, "degrees")
+    """Compass bearing to which its front looks."""
+    unknown_leg: str = fields.text("main", "hold|main|all", "hold, main or all")
+    """Who may call while the leg is not known: nobody, the approach ``main`` that hears all round, or every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +293,7 @@ class Config:
     detect: DetectConfig = fields.section(DetectConfig)
     call: CallConfig = fields.section(CallConfig)
     arbitration: ArbitrationConfig = fields.section(ArbitrationConfig)
+    array: ArrayConfig | None = fields.section(ArrayConfig, optional=True)
     mqtt: MqttConfig = fields.section(MqttConfig)
     journal: JournalConfig = fields.section(JournalConfig)
     web: WebConfig = fields.section(WebConfig)

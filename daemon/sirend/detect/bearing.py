@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from sirend.audio.geometry import SOUND_M_S
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples, to_samples
+from sirend.config.geometry import SOUND_M_S
 from sirend.detect.pitch import FRAME, TONAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sirend.audio.geometry import Geometry
     from sirend.audio.stream import Window
+    from sirend.config.geometry import Geometry
     from sirend.detect.pitch import Pitch
 
 _FFT = 1024
@@ -35,7 +35,7 @@ _LOBE = 1
 """Bins to either side of a partial that are summed with it: a sweep smears it."""
 _FITS_RAD = 0.8
 """A phase further from the fitted direction is the street's."""
-_LONG, _SHORT = 1.4, 0.4
+_LONG, _SHORT = 1.4, 0.6
 """The slope of the phases over the array is 1 for a wave along its plane and the cosine of its height for others."""
 _MEMORY_S = 1.5
 """Looks that are older say nothing of now: at 50 km/h a vehicle 30 m away has turned by 40 degrees meanwhile."""
@@ -43,8 +43,9 @@ _AGREES_DEG = 10.0
 """A look this far from the rest is a reflection's, or another siren's."""
 _LEAST_LOOKS = 3
 _LEAST_AGREEING = 0.6
-_COHERENT = 0.6
-"""Mean cosine of the phases left over from which a look is one."""
+_EXPLAINED = 0.5
+"""Share of the phases that a direction must explain to be one. A true array's wave has .8 and more in a quiet street
+and .5 at 0 dB, one with two neighbours swapped .1 to .5."""
 _MOST_DEG_S = 180.0
 """A vehicle that passes at 5 m with 50 km/h turns as fast as that."""
 _FLOOR_DEG = 2.0
@@ -63,6 +64,13 @@ class Bearing:
     """Compass bearing, 0..360."""
     sd_deg: float
     """Its uncertainty, one sigma, degrees."""
+    turning_deg_s: float = 0.0
+    """How fast it turns, clockwise over 0, degrees a second."""
+
+    @property
+    def came_from_deg(self) -> float:
+        """Where it was a second ago, 0..360: a vehicle that is heard late is passing already."""
+        return (self.deg - self.turning_deg_s) % 360.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +80,8 @@ class Look:
     at: Samples
     """The middle of what was looked at."""
     deg: float
-    coherence: float
-    """Mean cosine of what is left of the phases, -1..1."""
+    explained: float
+    """Share of the phases that it explains, up to 1."""
 
 
 class Compass:
@@ -87,18 +95,22 @@ class Compass:
         self._between = places[self._first] - places[self._second]  # float64[pairs, 2]
         longest = float(np.max(np.hypot(*self._between.T)))
         self._top_hz = min(_TOP_HZ, 0.45 * SOUND_M_S / longest)  # half a wave between two: their phase turns once
+        self.has_tone = False
+        """Whether there was a tone to look for in the last window."""
         self._hann = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         self._looks: deque[Look] = deque()
+        self.has_tone = False
 
     def update(self, window: Window, pitch: Pitch) -> Bearing | None:
         """Return the bearing at the end of ``window``, whose rows are the microphones; None while it is not known.
 
         ``pitch`` holds the frames of one or more channels up to the same end; the first says where the partials are.
         """
+        self.has_tone = False
         look = self._look(window, pitch)
         if look is not None:
             self._looks.append(look)
@@ -107,8 +119,8 @@ class Compass:
         agreed = agree(self._looks, window.end)
         if agreed is None:
             return None
-        deg, sd_deg = agreed
-        return Bearing(window.end, (deg + self._heading_deg) % 360.0, sd_deg)
+        deg, sd_deg, turning_deg_s = agreed
+        return Bearing(window.end, (deg + self._heading_deg) % 360.0, sd_deg, turning_deg_s)
 
     def _look(self, window: Window, pitch: Pitch) -> Look | None:
         """Return what the frames say that end in the fresh samples of ``window``; None without a tone there."""
@@ -117,6 +129,7 @@ class Compass:
         tonal = begin + np.flatnonzero(pitch.strength[0, begin:] >= TONAL)
         if tonal.size == 0:
             return None
+        self.has_tone = True
         firsts = pitch.at[tonal] - FRAME // 2 - start
         framed = window.pcm[:, firsts[:, np.newaxis] + np.arange(FRAME)] * self._hann
         spectra = fft.rfft(framed, _FFT, axis=-1)  # complex64[microphones, frames, bins]
@@ -134,6 +147,7 @@ class Compass:
         loud = np.sqrt(np.abs(cross).mean(axis=0))  # between power and phase alone: loud partials lead
         weight = np.broadcast_to(loud / max(float(loud.max()), 1e-20), cross.shape)
         towards, left = np.zeros(2), np.angle(cross)
+        turned = float(np.sum(loud * (1.0 - np.cos(left))))
         for _ in range(3):  # Gauss-Newton on what is left of the phases, without those that do not fit
             each = weight * wave
             slopes = (each * wave).sum(axis=1)
@@ -141,11 +155,11 @@ class Compass:
             towards = towards + np.linalg.solve(normal + 1e-12 * np.eye(2), self._between.T @ (each * left).sum(axis=1))
             left = np.angle(cross * np.exp(-1j * np.outer(self._between @ towards, wave)))
             weight = np.where(np.abs(left) < _FITS_RAD, loud / max(float(loud.max()), 1e-20), 1e-3)
-        coherence = float(np.sum(loud * np.cos(left)) / max(float(loud.sum()) * len(cross), 1e-20))
+        explained = 1.0 - float(np.sum(loud * (1.0 - np.cos(left)))) / max(turned, 1e-20)
         length = math.hypot(*towards)
-        if not _SHORT <= length <= _LONG or coherence < _COHERENT:
+        if not _SHORT <= length <= _LONG or explained < _EXPLAINED:
             return None
-        return Look(at, math.degrees(math.atan2(towards[0], towards[1])) % 360.0, coherence)
+        return Look(at, math.degrees(math.atan2(towards[0], towards[1])) % 360.0, explained)
 
 
 def partials(
@@ -157,8 +171,8 @@ def partials(
     return np.rint(every[frames, number] * (_FFT / SAMPLE_RATE_HZ)).astype(np.int64), frames
 
 
-def agree(looks: Sequence[Look], now: Samples) -> tuple[float, float] | None:
-    """Return the bearing at ``now`` that most of ``looks`` lead to, and its sigma, degrees; None when too few agree.
+def agree(looks: Sequence[Look], now: Samples) -> tuple[float, float, float] | None:
+    """Return the bearing at ``now`` that most of ``looks`` lead to, its sigma and its turning; None if too few agree.
 
     A line through those that agree: a vehicle that passes turns, and its bearing is the line's end.
     """
@@ -182,7 +196,7 @@ def agree(looks: Sequence[Look], now: Samples) -> tuple[float, float] | None:
     left = float(np.sqrt(np.sum(np.square(place - mean - slope * (since - middle))) / max(1, count - 2)))
     # Looks of neighbouring windows share what disturbs them (a reflection lasts): a third of their number counts.
     sd_deg = left * math.sqrt(3.0 * (1.0 / count + middle**2 / max(spread_s, 1e-6)))
-    return float(origin + mean - slope * middle) % 360.0, max(_FLOOR_DEG, sd_deg)
+    return float(origin + mean - slope * middle) % 360.0, max(_FLOOR_DEG, sd_deg), slope
 
 
 def apart(deg: npt.ArrayLike, other: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples, Score
 from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone
+
+if TYPE_CHECKING:
+    from sirend.detect.bearing import Bearing
 
 LINGER_S = 1.0
 """A run of evidence outlasts so long under the lower threshold: the pause of a siren of short notes."""
@@ -40,6 +44,8 @@ class Track:
     """Probability of a siren, 0..1: the scores of the present run, averaged as log-odds; 0 while there is none."""
     tone: Tone = Tone.UNKNOWN
     """What ``tone.judge`` says of the pitch since the onset; nor does it know that."""
+    bearing: Bearing | None = None
+    """Where it comes from, where an array hears it and knows; the tracker itself does not."""
 
     @property
     def is_suspected(self) -> bool:

@@ -139,10 +139,12 @@ class Replay:
         mono = len(pickups(self._config)) == 1 and self._config.audio.channels == 1
         window = Samples(self._bundle.feature_spec.window_samples)
         opened = WavFile(Path(name), mono=mono, block_s=self._wishes.block_s, at_least=window)
-        for approach, column in zip(self._config.approaches, columns(self._config), strict=True):
+        for place, column in enumerate(columns(self._config)):
             if column >= opened.channels:
                 with opened:
-                    wants = f"approach {approach.name!r} listens to channel {column}, counted from 0"
+                    approaches = self._config.approaches
+                    who = "the array" if self._config.array else f"approach {approaches[place].name!r}"
+                    wants = f"{who} listens to channel {column}, counted from 0"
                     raise InputError(f"{name}: has {opened.channels} channel(s), but {wants}")
         return opened
 

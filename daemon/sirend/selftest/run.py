@@ -67,7 +67,7 @@ def selftest(config: Config, model: Bundle, scorer: Scorer, rendered: Rendered) 
         valid_for_s=config.call.valid_for_s,
     )
     channels = range(len(config.approaches))
-    each_for_itself = replace(config, arbitration=ArbitrationConfig(mode="parallel"))
+    each_for_itself = replace(config, arbitration=ArbitrationConfig(mode="parallel"), array=None)
     stages = Stages.of(each_for_itself, model, scorer, scribe, channels=channels)
     told = [event for event in detect(_blocks(rendered.pcm, len(channels)), stages) if not event.refresh]
     for approach in stages.watches:

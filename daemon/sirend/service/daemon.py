@@ -235,6 +235,7 @@ class Service:
         if self._limits.problem is not None:
             others.append(self._limits.problem)
         others += self._watcher.problems
+        others += [each.ear.problem for each in self._devices if each.ear is not None and each.ear.problem is not None]
         return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear, others=others)
 
     def _report(self) -> None:

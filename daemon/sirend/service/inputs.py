@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sirend.audio.routing import columns, pickups
+from sirend.audio.routing import columns, pickups, rows_of
 from sirend.detect.classifier import Classifier
 from sirend.pipeline import Stages, schedule
 
@@ -24,11 +24,12 @@ def stages_of(config: Config, bundle: Bundle, scribe: Scribe, clocks: Sequence[L
     """
     parts = pickups(config)
     # A network holds no state between windows, so inputs of as many approaches share one.
-    networks = {size: Classifier(bundle, size) for size in {len(pickup.approaches) for pickup in parts}}
+    rows = [rows_of(config, pickup.approaches) for pickup in parts]
+    networks = {size: Classifier(bundle, size) for size in rows}
     site = Stages.of(
         config,
         bundle,
-        networks[len(parts[0].approaches)],
+        networks[rows[0]],
         scribe,
         channels=columns(config),
         is_inhibited=schedule(config.call.inhibit, clocks[0]),
@@ -37,7 +38,7 @@ def stages_of(config: Config, bundle: Bundle, scribe: Scribe, clocks: Sequence[L
         return [site]
     return [
         site.of_device(
-            networks[len(pickup.approaches)],
+            networks[rows_of(config, pickup.approaches)],
             scribe.beside(clock),
             pickup.approaches,
             to_site=clock.uptime,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sirend.audio.geometry import Geometry as Array
-    from sirend.audio.geometry import Place
+    from sirend.config.geometry import Geometry as Array
+    from sirend.config.geometry import Place
     from sirend.simulate.scene import Scene
 
 WAVES = 8

@@ -96,7 +96,9 @@ def plan(
     recordings to be heard without a siren; without, there are synthetic streets with confusers.
     """
     rng = np.random.default_rng((seed, 18))
-    named = [(profile, siren, ()) for profile, siren in sorted(TONES) if siren != "airhorn"]
+    named: list[tuple[str, str, tuple[int, ...]]] = [
+        (profile, siren, ()) for profile, siren in sorted(TONES) if siren != "airhorn"
+    ]
     named += [("", RECORDED, (int(clip),)) for clip in recorded]
     out = []
     for number in range(rounds):

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sirend.audio.geometry import KNOWN, Geometry, of, problems
 from sirend.cli.main import ARRAYS
+from sirend.config.geometry import KNOWN, Geometry, of, problems
 
 
 def test_the_arrays_that_are_sold_can_give_a_bearing() -> None:

@@ -106,7 +106,7 @@ test-arm64:      ## the program on emulated 64-bit Arm, Debian 12 and 13 (as roo
 	$(BIN)/pytest -v -s tests/e2e/arm64.py
 
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
-	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/detect/test_tone.py tests/simulate/test_junction.py
+	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/detect/test_tone.py tests/simulate/test_junction.py tests/test_pipeline_array.py
 
 identity:        ## whether this checkout makes the same of twenty drive-bys as another, byte for byte: make identity OLD=DIR
 	.ci/venv $(VENV) plot

@@ -18,9 +18,11 @@ from scipy import fft
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.pitch import STEP, TONAL
+from sirend.detect.slope import slope
 
 if TYPE_CHECKING:
     from sirend.detect.pitch import Floats, Pitch
+    from sirend.detect.slope import Slope
 
 CYCLES = 3
 """A claim needs so many cycles, design.md section 5."""
@@ -92,8 +94,39 @@ def judge(pitch: Pitch, row: int, since: int) -> Motion:
     ``since`` is the sample at which the present siren began.
     """
     begin = int(np.searchsorted(pitch.at, max(since, pitch.at[-1] - MEMORY_S * SAMPLE_RATE_HZ))) if pitch.at.size else 0
-    course = follow(pitch.hz[row, begin:], pitch.strength[row, begin:], pitch.level_dbfs[row, begin:])
-    return Motion.UNKNOWN if course is None else decide(course)
+    frames = pitch.hz[row, begin:], pitch.strength[row, begin:], pitch.level_dbfs[row, begin:]
+    course = follow(*frames)
+    cycle = None if course is None else course.cycle_s * SAMPLE_RATE_HZ / STEP
+    if cycle is None and frames[0].size:
+        is_tonal = frames[1] >= TONAL
+        octaves = np.log2(np.maximum(frames[0], 1.0)).astype(np.float64)
+        cycle = cycle_of(octaves, is_tonal) if np.count_nonzero(is_tonal) > _ENOUGH * is_tonal.size else None
+    said = Motion.UNKNOWN if course is None else decide(course)
+    return said if course is not None and has_passed(course) else weigh(said, slope(*frames, cycle))
+
+
+def weigh(said: Motion, rise: Slope | None) -> Motion:
+    """Return what is left of what the siren's cycles ``said`` when the slope of its level is asked as well.
+
+    A level that surely rises is of a vehicle that comes nearer, long before its cycles show it. What falls may be a
+    road's reflection too: that a vehicle drives away, or stands, both have to say.
+    """
+    if rise is None:
+        return said
+    if rise.is_rising:
+        return Motion.UNKNOWN if said is Motion.DEPARTING else Motion.APPROACHING
+    agrees = {
+        Motion.APPROACHING: not rise.is_falling,
+        Motion.DEPARTING: rise.is_falling,
+        Motion.STATIONARY: rise.is_level(2.2 * _RESTING_DB_S),
+    }
+    return said if agrees.get(said, False) else Motion.UNKNOWN
+
+
+def has_passed(course: Course) -> bool:
+    """Return whether the pitch fell as only that of a passing vehicle does."""
+    is_falling = max(course.drift_high, course.drift_low) < -_STEADY
+    return is_falling and course.drift_high + course.drift_low < -2.0 * _PASSING
 
 
 def decide(course: Course) -> Motion:
@@ -104,10 +137,7 @@ def decide(course: Course) -> Motion:
     recent = float(trend[-1] - trend[-3]) / (2.0 * course.knot_s)
     last = float(trend[-1] - trend[-2]) / course.knot_s
     swing = float(np.ptp(course.cycles_db))
-    is_passing = max(course.drift_high, course.drift_low) < -_STEADY and (
-        course.drift_high + course.drift_low < -2.0 * _PASSING
-    )
-    if is_passing:
+    if has_passed(course):
         return Motion.DEPARTING if recent < 0.0 and last < 0.0 else Motion.UNKNOWN
     is_steady = max(abs(course.drift_high), abs(course.drift_low)) < _STEADY
     if is_steady and abs(overall) < _RESTING_DB_S and swing < _RESTING_DB:

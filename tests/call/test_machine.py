@@ -9,6 +9,7 @@ from sirend.audio.stream import Gap, GapReason, Samples, to_samples
 from sirend.call.machine import Input, Rules, State, Stop, Transition, step
 from sirend.call.state import CallState, Reason
 from sirend.config.settings import CallConfig, DetectConfig
+from sirend.detect.bundle import OperatingPoint
 from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone
 from sirend.detect.tracker import Track
@@ -67,8 +68,9 @@ def test_a_siren_is_called_after_confirmation_and_cleared_after_release() -> Non
 
 
 def test_only_a_siren_of_a_configured_kind_calls_and_the_call_says_which() -> None:
-    rules = Rules.of(DetectConfig(enter=0.7, exit=0.3, tones=("wail", "yelp")), CallConfig(), RULES)
-    assert rules.tones == {"wail", "yelp"}
+    detect = DetectConfig(enter=0.7, exit=0.3, confirm_s=0.75, release_s=3.0, tones=("wail", "yelp"))
+    rules = Rules.of(detect, CallConfig(), OperatingPoint(0.7, 0.3, 0.75, 3.0))
+    assert rules.tones == frozenset(("wail", "yelp"))
     heard = _tracks([0.9] * 40)
     kinds = (Tone.UNKNOWN, Tone.HILO, Tone.WAIL)
     unsure, twotone, wail = ([replace(each, tone=kind) for each in heard] for kind in kinds)

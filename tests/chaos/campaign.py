@@ -73,7 +73,7 @@ class Site:
         self.has_siren = siren
         self._file.write_text("siren" if siren else "street")
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         if self._process is not None:
             self._process.send_signal(number)
@@ -147,9 +147,9 @@ class Campaign:
         self.site.start()
 
     def site_freezes(self) -> None:
-        self.site.signal(signal.SIGSTOP)
+        self.site.send(signal.SIGSTOP)
         self.watch(self._random.uniform(0.5, 6.0))
-        self.site.signal(signal.SIGCONT)
+        self.site.send(signal.SIGCONT)
 
     def _as_attacker(self, act: Callable[[Subscriber], None]) -> None:
         with self.broker.subscribe("sirend/#") as attacker:

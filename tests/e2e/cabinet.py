@@ -224,6 +224,16 @@ def test_it_is_upgraded_tests_itself_stops_and_is_uninstalled(cabinet: Cabinet, 
         subscriber.until(f"{TOPIC}/availability", "online")
         cabinet.until("ActiveState", "active")
 
+        # A reload that takes signing away is refused and fails; with what there was before it is none.
+        main_pid = cabinet.show("MainPID")
+        reload = ("sh", "-c", "systemctl reload sirend.service >&2; echo code $?")
+        cabinet.write("/etc/sirend/sirend.yaml", "site: main-5th\n")
+        assert "code 0" not in cabinet(*reload)
+        assert "it takes away mqtt.sign_key_file" in cabinet.journal()
+        cabinet.write("/etc/sirend/sirend.yaml", kept)
+        assert "code 0" in cabinet(*reload)
+        assert cabinet.show("MainPID") == main_pid
+
         # The self-test tells its own topic only.
         cabinet("systemctl", "start", "sirend-selftest.service")
         told = subscriber.until(f"{TOPIC}/selftest")

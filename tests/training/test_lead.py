@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +48,7 @@ def test_recordings_drive_too_and_what_else_there_is_takes_the_confusers_place()
     mine = [task for task in tasks if task.siren == lead.RECORDED]
     assert len(mine) == 4
     assert all(task.clips[0] in (5, 6) and task.clips[1] == 7 for task in mine)
+    assert json.loads(json.dumps([asdict(task) for task in tasks]))[-1]["siren"] == "other"  # the name of what is kept
     assert sorted(clip for task in tasks if not task.is_drive for clip in task.clips) == list(range(20))
 
 

@@ -108,7 +108,8 @@ def plan(
                 street = (int(rng.choice(streets)),) if len(streets) else ()
                 out.append(Task(profile, siren, speed_kmh, sight_m, int(rng.integers(1 << 31)), (*street, *clip)))
     if len(other):
-        out += [Task("", "other", 0.0, 0.0, seed, tuple(part)) for part in np.array_split(other, -(-len(other) // 12))]
+        parts = np.array_split(other, -(-len(other) // 12))
+        out += [Task("", "other", 0.0, 0.0, seed, tuple(map(int, part))) for part in parts]
     else:
         for _ in range(OTHERS * rounds):
             out += [Task("", kind, 0.0, 0.0, int(rng.integers(1 << 31))) for kind in sorted(confusers.kinds())]

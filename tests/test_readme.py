@@ -62,6 +62,10 @@ ELSEWHERE = {
     "sudo systemctl restart mosquitto": ("tests/conf/test_broker.py", "broker.start()"),
     "journalctl -u sirend -f": ("tests/e2e/cabinet.py", '"journalctl"'),
     "sirend devices": ("tests/e2e/test_run.py", '("devices")'),
+    "sirend devices rtsp://192.0.2.20/live --credentials camera.secret": (
+        "tests/e2e/test_network_microphone.py",
+        'sirend("devices", server.url, "--credentials", "camera.secret")',
+    ),
     "sirend monitor --config /etc/sirend/sirend.yaml": (
         "tests/observe/test_monitor.py",
         '"sirend", "monitor"',

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 
 from sirend.errors import DeviceError
-from sirend.host.outfile import OutFile
+from sirend.host.outfile import OutFile, remove_unfinished, replace_file
 
 
 def test_a_file_appears_whole_at_the_end(tmp_path: Path) -> None:
@@ -66,3 +69,26 @@ def test_a_missing_folder_is_called_missing(tmp_path: Path) -> None:
     path = tmp_path / "none" / "a.csv"
     with pytest.raises(DeviceError, match=f"{path}: the folder {path.parent} is missing; make it, or name another"):
         OutFile(path).__enter__()
+
+
+def test_a_file_is_replaced_whole_and_a_full_disk_leaves_neither_half_nor_less(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    replace_file(path, b"old", is_synced=True)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            replace_file(path, bytes(100_000), is_synced=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_left_unfinished_is_removed_by_its_name(tmp_path: Path) -> None:
+    for name in (".a.flac.part", ".notes.part", "b.flac"):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path, re.compile(r"[a-z]\.flac"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.part", "b.flac"]

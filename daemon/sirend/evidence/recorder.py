@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
-import os
 import queue
 import re
 import subprocess
@@ -22,6 +21,7 @@ import numpy as np
 from sirend.audio.stream import to_samples
 from sirend.errors import ConfigError
 from sirend.evidence.clip import Hop, Take, Tape
+from sirend.host.outfile import remove_unfinished, replace_file
 from sirend.host.priority import recede
 from sirend.observe.moment import told
 
@@ -149,9 +149,7 @@ class Clips:
     def _tidy(self) -> None:
         """Remove what a run before, or a power cut, left unfinished; then what is too much."""
         try:
-            unfinished = [path for path in self._folder.glob(".*.part") if _OURS.fullmatch(path.name[1:-5])]
-            for path in unfinished:
-                path.unlink(missing_ok=True)
+            remove_unfinished(self._folder, _OURS)
         except OSError as error:
             self._fail(f"clips: {self._folder} cannot be tidied: {error.strerror or error}")
         self._prune()
@@ -221,15 +219,7 @@ class Clips:
 
     def _put(self, name: str, content: bytes) -> None:
         """Write a file that only its owner can read, whole or not at all."""
-        part = self._folder / f".{name}.part"
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            part.replace(self._folder / name)
-        except BaseException:
-            part.unlink(missing_ok=True)  # on a full disk it would take the room of the next
-            raise
+        replace_file(self._folder / name, content)
 
     def _prune(self) -> None:
         try:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
+import re
 from typing import TYPE_CHECKING
 
 from sirend.errors import DeviceError, InputError
+from sirend.host.outfile import remove_unfinished, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,7 @@ TABLE = "clips.csv"
 SOUND = "audio"
 COLUMNS = ("path", "set", "class", "label", "group", "licence", "seconds", "score")
 REVIEW = "review"
+_CLIP = re.compile(r".+\.flac")
 LABELS = {"emergency": "siren", "other": "street", REVIEW: "nearly_called"}
 """The classes that a person may give, and what the clip is called then."""
 
@@ -36,6 +38,7 @@ class StreetSet:
         try:
             (folder / SOUND).mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
+            remove_unfinished(folder / SOUND, _CLIP)
         except OSError as error:
             raise DeviceError(f"{folder}: cannot be made: {error.strerror}; name another with --out") from error
         self.rows = self._read()
@@ -57,7 +60,7 @@ class StreetSet:
     def add(self, name: str, flac: bytes, row: dict[str, str]) -> None:
         """Keep a clip called ``name``; raise ``OSError`` when that is impossible."""
         path = f"{SOUND}/{name}.flac"
-        self._write(self._folder / path, flac)
+        replace_file(self._folder / path, flac)
         self.rows.append({**row, "path": path})
         self._tidy()
         self._save()
@@ -96,12 +99,4 @@ class StreetSet:
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        self._write(self._folder / TABLE, text.getvalue().encode())
-
-    def _write(self, path: Path, content: bytes) -> None:
-        """Write a file that only its owner can read, whole or not at all."""
-        part = path.with_name(f".{path.name}.part")
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        part.replace(path)
+        replace_file(self._folder / TABLE, text.getvalue().encode())

@@ -11,6 +11,7 @@ from sirend.errors import DeviceError
 from sirend.host.files import is_other
 
 if TYPE_CHECKING:
+    import re
     from pathlib import Path
     from types import TracebackType
 
@@ -109,3 +110,41 @@ class StandardOutput:
 
     def rewind(self, _mark: int) -> None:
         """Keep what was written."""
+
+
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600, is_synced: bool = False) -> None:
+    """Give ``path`` a new content, whole or not at all; raise ``OSError`` where that is impossible.
+
+    What was half written is removed, for on a full disk it would take the room of the next. With ``is_synced`` the
+    content and its name are on the disk when this returns.
+    """
+    part = path.with_name(f".{path.name}.part")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if is_synced:
+                file.flush()
+                os.fsync(handle)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    if is_synced:
+        sync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path, name: re.Pattern[str]) -> None:
+    """Remove what ``replace_file`` left where it was killed, of files whose whole name ``name`` matches."""
+    for part in folder.glob(".*.part"):
+        if name.fullmatch(part.name[1:-5]):
+            part.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in ``folder`` on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

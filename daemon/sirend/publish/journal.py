@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from sirend.call.event import to_json
 from sirend.host.background import Background
+from sirend.host.outfile import sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +103,7 @@ class Journal:
             is_new = not self._path.exists()
             self._write(line)
             if is_new:
-                _sync_folder(self._path.parent)
+                sync_folder(self._path.parent)
         except OSError as error:
             problem = f"the journal {self._path} cannot be written: {error.strerror or error}"
             if problem != self._problem:
@@ -139,12 +140,3 @@ class Journal:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a new file's name on the disk as well."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sirend.call.limits import Limits
 from sirend.host.background import Background
+from sirend.host.outfile import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,7 @@ class LimitsFile:
         }
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self._path, json.dumps(content).encode() + b"\n")
+            replace_file(self._path, json.dumps(content).encode() + b"\n", mode=0o640, is_synced=True)
         except OSError as error:
             problem = f"the limits of calls would not outlast a restart: {self._path}: {error.strerror or error}"
             if problem != self._problem:
@@ -150,19 +151,3 @@ def _boot() -> str:
         return KERNEL.read_text(encoding="ascii").strip()
     except OSError:
         return ""
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Give ``path`` a new content, whole or not at all, and on the disk."""
-    part = path.with_name(f".{path.name}.part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(handle)
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -46,6 +46,7 @@ class Site:
 
     def __init__(self, port: int, folder: Path, name: str) -> None:
         self._file = folder / f"{name}.script"
+        self._log = folder / f"{name}.log"
         self._file.write_text("street")
         self._words = [sys.executable, "-m", "tests.chaos.site", str(port), str(self._file), name, str(folder / "key")]
         self._process: subprocess.Popen[str] | None = None
@@ -54,9 +55,10 @@ class Site:
 
     def start(self) -> None:
         """Start it; what it says is read as it comes."""
-        self._process = subprocess.Popen(
-            self._words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_environment()
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._words, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment()
+            )
         self._reader = threading.Thread(target=self._read, args=(self._process,))
         self._reader.start()
 
@@ -67,6 +69,13 @@ class Site:
                 if line.endswith("\n"):  # one that was killed may leave half a line
                     at, state = line.split()
                     self.said.append((float(at), state))
+
+    @property
+    def about(self) -> str:
+        """Whether it lives, and the last that it logged."""
+        ended = None if self._process is None else self._process.poll()
+        lines = self._log.read_text(errors="replace").splitlines()
+        return f"exit code {ended}, log: {lines[-3:]}"
 
     def sound(self, *, siren: bool) -> None:
         """Begin or end the siren."""
@@ -209,7 +218,9 @@ class Campaign:
 
     def find(self, text: str) -> None:
         """Note what must not be."""
-        self.findings.append(f"{time.monotonic() - self._began_s:.1f} s: {text}; after {dict(self.done)}")
+        self.findings.append(
+            f"{time.monotonic() - self._began_s:.1f} s: {text}; after {dict(self.done)}; {self.site.about}"
+        )
         print(self.findings[-1], flush=True)
 
     def run(self, until: float, end_s: float) -> None:

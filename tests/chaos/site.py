@@ -10,16 +10,17 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tests.service.test_daemon import MODEL
+from tests.service.test_daemon import MODEL, FakeMicrophone
 
 from sirend.audio import devices
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples
 from sirend.config.settings import CallConfig, Config, MqttConfig
 from sirend.publish.mqtt.daemon import Mqtt
 from sirend.service import daemon as service
+from sirend.service import inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,25 +32,13 @@ if TYPE_CHECKING:
 BLOCK = SAMPLE_RATE_HZ // 4
 
 
-class Script:
+class Script(FakeMicrophone):
     """A microphone in real time, and a classifier that hears a siren while the file says ``siren``."""
 
-    dropped = 0
-    is_seeking = False
-    problem = None
-
     def __init__(self, file: Path) -> None:
+        super().__init__([])
         self._file = file
         self._given = 0
-
-    def try_out(self) -> Iterator[Block]:
-        return iter(())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def arrived(self) -> int:
         return self._given
@@ -82,7 +71,8 @@ def main() -> None:
         return script
 
     vars(devices).update(Microphone=microphone)
-    vars(service).update(Classifier=lambda *_: script, Mqtt=Telling)
+    vars(inputs).update(Classifier=lambda *_: script)
+    vars(service).update(Mqtt=Telling)
     config = Config(
         call=CallConfig(
             min_duration_s=1.0, max_presence_s=900.0, max_calls_per_hour=720, rearm_gap_s=1.0, advisory=False

@@ -151,8 +151,8 @@ def test_what_is_run_elsewhere_is_run_there(line: str, where: tuple[str, str]) -
 def test_every_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
     blocks = re.findall(r"^\n((?: {4}.*\n)+)", DOCUMENTS, re.MULTILINE)
     shown = [textwrap.dedent(block) for block in blocks if block.startswith(("    site:", "    audio:"))]
-    assert len(shown) == 4
-    files = ("broker-ca.pem", "controller.pem", "controller.key", "main-5th.sign-key", "community")
+    assert len(shown) == 5
+    files = ("broker-ca.pem", "controller.pem", "controller.key", "main-5th.sign-key", "community", "camera.secret")
     for name in (*files, "main-5th.pem", "sirend.mqtt-key", "sirend.sign-key"):
         (tmp_path / name).write_text("secret-enough-for-a-key\n")
     for text in shown:

@@ -26,7 +26,8 @@ WHOLE = Recipe(
     fused=FusedSpec(student=0.4, highest=0.2, head=HeadSpec(dropout=0.8)),
     scenes=SceneSpec(set_weights={"a": 2.0}),
     episodes=EpisodeSpec(set_weights={"a": 2.0}),
-    temporal=TemporalSpec(),
+    temporal=TemporalSpec(suspect=-1.0),
+    calibration=(1.0, 0.5),
     strict=OperatingPoint(0.9, 0.5, 1.0, 3.0),
 )
 

@@ -21,7 +21,7 @@ from sirend.training.specs import EMBEDDING, TeacherSpec, TemporalSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
-TEMPORAL = TemporalSpec(units=8)
+TEMPORAL = TemporalSpec(units=8, suspect=-1.5)
 RECIPE = Recipe(
     name="siren-9.9.9",
     episodes=EpisodeSpec(),
@@ -52,6 +52,7 @@ def test_a_bundle_says_how_it_is_used(written: Path) -> None:
     assert bundle.streaming is not None
     assert bundle.streaming.head.inputs == TEMPORAL.units
     assert bundle.streaming.patches.outputs == TEMPORAL.units + VEHICLES
+    assert bundle.streaming.suspect == TEMPORAL.suspect
     assert bundle.streaming.evidence is not None
     assert bundle.streaming.evidence.weight == TEMPORAL.evidence
     assert (bundle.calibration.scale, bundle.calibration.offset) == (1.5, -0.5)

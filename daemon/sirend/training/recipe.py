@@ -53,6 +53,9 @@ class Recipe:
     """How episodes are drawn for a head over eight seconds; None makes a network of windows."""
     temporal: TemporalSpec | None = None
     """The head; goes with ``episodes`` and a ``teacher``, whose network is its backbone."""
+    calibration: tuple[float, float] | None = None
+    """Scale and offset that make log-odds of a head's fused logit, chosen with the operating points on recordings left
+    out; None fits them to recordings kept back."""
     strict: OperatingPoint | None = None
     """The profile ``strict`` of a network over eight seconds."""
     stored: Stored = "float32"

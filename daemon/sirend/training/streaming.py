@@ -67,7 +67,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     logit = fused(model, tested.said[held], plan.temporal.evidence)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0
-    calibration = calibrate(logit[decided], siren)
+    calibration = plan.calibration or calibrate(logit[decided], siren)
     right = float(np.mean((calibration[0] * logit[decided] + calibration[1] > 0) == siren))
     metrics = {
         "episodes": len(known),
@@ -145,6 +145,7 @@ def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, 
         },
         "head": {"places": temporal.PLACES, "spacing_s": temporal.SPACING_S, "inputs": units},
         "evidence": {"first": units, "count": backbone.VEHICLES, "weight": plan.temporal.evidence},
+        **({} if plan.temporal.suspect is None else {"suspect": plan.temporal.suspect}),
         "operating_points": {"balanced": asdict(plan.operating_point), "strict": asdict(plan.strict)},
     }
 

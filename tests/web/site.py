@@ -70,7 +70,7 @@ class Site:
         journal = folder / "events.jsonl"
         remember(journal, names)
         self._web = serve(WebConfig(enabled=True, port=port), self.view, Kept(folder / "clips", journal))
-        self._clips = Clips(ClipsConfig(enabled=True, path=folder / "clips"), self.view, Helper())
+        self._clips = Clips(ClipsConfig(enabled=True, path=folder / "clips", max_s=8.0), self.view, Helper())
         self._pcm = junction.render(scene.Scene(start_m=500.0, snr_db=snr_db, seed=3), leg="south").pcm
         self._pcm = self._pcm[: len(self._pcm) // BLOCK * BLOCK]
         self._stop = threading.Event()

@@ -15,6 +15,7 @@ from sirend.call.machine import Rules, State, step
 from sirend.call.state import CallState
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.tracker import Tracker
+from sirend.detect.windowed_tracker import WindowedTracker
 from sirend.evidence.drive import Span
 
 if TYPE_CHECKING:
@@ -41,13 +42,19 @@ def calls(series: Series, by: Rules) -> np.ndarray:
     return np.array([span.begin_s for span in spans(series, by)], dtype=np.float64)
 
 
-def spans(series: Series, by: Rules) -> list[Span]:
-    """Return from when until when calls stand in a stream whose windows are evenly spaced."""
+def spans(series: Series, by: Rules, *, is_windowed: bool = False) -> list[Span]:
+    """Return from when until when calls stand in a stream whose windows are evenly spaced.
+
+    ``is_windowed``: the scores are of a network that knows one window only, and add up as the daemon has it then.
+    """
     end_s, score = series
     if not len(end_s):
         return []
     hop = to_samples(float(end_s[1] - end_s[0]) if len(end_s) > 1 else 1.0)
-    tracker, state = Tracker("peer", hop, enter=by.enter, leave=by.exit), State()
+    tracker: Tracker | WindowedTracker = Tracker("peer", hop, enter=by.enter, leave=by.exit)
+    if is_windowed:
+        tracker = WindowedTracker("peer", hop, enter=by.enter)
+    state = State()
     out: list[Span] = []
     for at_s, siren in zip(end_s, score, strict=True):
         track = tracker.update(Score(to_samples(float(at_s)), "peer", float(siren), SILENCE_DBFS))

@@ -140,7 +140,7 @@ def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
         "data": args.data is not None,
         "rounds": args.lead,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        **lead.measure(tasks, heard, bundle.operating),
+        **lead.measure(tasks, heard, bundle.operating, is_windowed=bundle.streaming is None),
     }
     (args.report / "report.json").write_text(json.dumps(card, indent=2) + "\n")
     (args.report / "report.md").write_text(lead.markdown(card))

@@ -182,16 +182,22 @@ def run(
     return out
 
 
-def measure(tasks: Sequence[Task], heard: Sequence[Heard], point: OperatingPoint) -> dict[str, Any]:
+def measure(
+    tasks: Sequence[Task], heard: Sequence[Heard], point: OperatingPoint, *, is_windowed: bool = False
+) -> dict[str, Any]:
     """Return the figures of all detectors, JSON values; the peer's at the threshold with as many false calls as ours.
 
-    A drive that is not called before the stop line leads by 0 s.
+    A drive that is not called before the stop line leads by 0 s. ``is_windowed``: see ``decision.spans``.
     """
     by = decision.rules(point, point.enter)
+
+    def ours(each: Heard) -> list[drives.Span]:
+        return decision.spans(each.ours, by, is_windowed=is_windowed)
+
     other = [each for each in heard if each.drive is None]
     hours = sum(each.seconds for each in other) / 3600.0
-    false = sum(len(decision.calls(each.ours, by)) for each in other)
-    leads = {"ideal": _leads(heard, _ideal), "sirend": _leads(heard, lambda each: decision.spans(each.ours, by))}
+    false = sum(len(ours(each)) for each in other)
+    leads = {"ideal": _leads(heard, _ideal), "sirend": _leads(heard, ours)}
     card: dict[str, Any] = {
         "good_s": GOOD_S,
         "false": {"sirend": measures.rate(false, hours)},

@@ -176,7 +176,7 @@ def test_check_sums_up_a_sound_configuration(sirend: Command) -> None:
     lines = done.stdout.splitlines()
     assert lines[:2] == ["ok", "site elm-st: main (channel 0) of the input 'default'"]
     model = bundle.load(bundle.find(None))
-    assert f"model {model.name}: digests verified, 4 golden windows give the same scores here" in lines
+    assert f"model {model.name}: digests verified, 113 golden windows give the same scores here" in lines
 
 
 def test_a_tampered_or_missing_model_is_refused(sirend: Command, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import random
@@ -324,3 +325,10 @@ def make_controller(tmp_path: Path) -> Iterator[Callable[..., SignalController]]
             return controller
 
         yield make
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what a test leaves before the next one: what it may warn of must not be laid at another's door."""
+    yield
+    gc.collect()

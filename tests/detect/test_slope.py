@@ -58,7 +58,7 @@ RISING, FALLING, LEVEL = Slope(0.9, 0.1, 0.8, 0.0), Slope(-0.9, 0.1, -0.8, 9.0),
         (Motion.DEPARTING, FALLING, Motion.DEPARTING),
         (Motion.APPROACHING, FALLING, Motion.UNKNOWN),
         (Motion.STATIONARY, LEVEL, Motion.STATIONARY),
-        (Motion.STATIONARY, Slope(0.2, 0.1, 0.2, 0.0), Motion.UNKNOWN),
+        (Motion.STATIONARY, Slope(0.2, 0.2, 0.2, 0.0), Motion.UNKNOWN),
         (Motion.APPROACHING, None, Motion.APPROACHING),
         (Motion.UNKNOWN, Slope(0.9, 0.1, -0.5, 0.0), Motion.UNKNOWN),  # it has just passed
         (Motion.UNKNOWN, Slope(0.9, 0.1, 0.5, 6.0), Motion.UNKNOWN),

@@ -36,7 +36,7 @@ def test_false_calls_have_the_label_of_what_sounded_and_thresholds_their_calls()
     assert list(curve) == ["0.5", "0.7", "0.8", "0.85", "0.9", "0.95"]
     assert curve["0.8"] == {"siren_clips": 1, "false": 1}
     assert curve["0.9"] == {"siren_clips": 1, "false": 0}
-    assert curve["0.95"] == {"siren_clips": 0, "false": 0}
+    assert curve["0.95"] == {"siren_clips": 1, "false": 0}
     page = scorecard.markdown({"model": "siren-9.0.0", "sets": ["town"], "made": "today"}, card)
     assert "False calls by what sounded: town horn 2, town dog 1\n" in page
     assert "| 0.8 | 1 | 1 |\n" in page

@@ -105,7 +105,7 @@ def _size(value: object) -> int:
 
 
 def _fell_back(before: float | None, after: float | None, key: str, weak: Callable[..., float]) -> bool:
-    """Return whether a limit went back to its default, which is the weaker value."""
-    if before is None or after is None or before == after or after != _value(Config(), key):
+    """Return whether a limit went back to its default, which is the weaker value; None leaves it to the model."""
+    if before is None or before == after or after != _value(Config(), key):
         return False
-    return weak(before, after) == after
+    return after is None or weak(before, after) == after

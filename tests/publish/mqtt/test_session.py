@@ -87,6 +87,7 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(kind: str, how: str, capl
 
 
 @OF_PAHO
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("kind", BOTH)
 def test_tls_with_a_certificate_that_nobody_vouches_for_is_refused(
     kind: str, make_broker: Callable[..., Broker], tmp_path: Path
@@ -226,6 +227,7 @@ def test_one_that_drips_its_answer_is_given_up(
 
 
 @OF_PAHO
+@pytest.mark.usefixtures("collected")
 def test_one_that_drips_a_handshake_does_not_hold_up_the_pipeline() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,

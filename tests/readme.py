@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirend.call import schemas
-from sirend.cli.main import parser
+from sirend.cli.arguments import parser
 from sirend.detect import bundle
 from tests.bench import figures, tables
 

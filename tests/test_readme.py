@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sirend.cli import commands
+from sirend.cli.arguments import parser
 from sirend.cli.examples import EXAMPLES, WHOLE
-from sirend.cli.main import main, parser
+from sirend.cli.main import main
 from sirend.config import load as config
 from sirend.detect import bundle
 from tests import readme

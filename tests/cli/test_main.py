@@ -14,7 +14,8 @@ import soundfile
 import sirend
 from sirend.call import schemas
 from sirend.cli import commands
-from sirend.cli.main import main, parser
+from sirend.cli.arguments import parser
+from sirend.cli.main import main
 from sirend.errors import ConfigError, DeviceError, InputError, UsageError
 from sirend.simulate.sirens import TONES
 

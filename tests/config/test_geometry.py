@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sirend.cli.main import ARRAYS
+from sirend.cli.arguments import ARRAYS
 from sirend.config.geometry import KNOWN, Geometry, of, problems
 
 

@@ -15,6 +15,7 @@ from tests.bench import figures
 from sirend.audio.stream import Block, Samples
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
+from sirend.cli import arguments
 from sirend.cli import main as cli
 from sirend.config.settings import Approach, AudioConfig, Config
 from sirend.detect import bundle
@@ -145,4 +146,4 @@ def test_a_leg_needs_a_junction(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_the_command_line_knows_the_legs() -> None:
-    assert tuple(LEGS) == cli.LEGS
+    assert tuple(LEGS) == arguments.LEGS

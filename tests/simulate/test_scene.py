@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from sirend.cli.main import parser
+from sirend.cli.arguments import parser
 from sirend.errors import DeviceError, InputError, UsageError
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import RATE_HZ, mix

@@ -11,7 +11,7 @@ import math
 import select
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
@@ -22,13 +22,9 @@ from sirend.publish.mqtt.network_thread import NetworkThread
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
-
-    from paho.mqtt.reasoncodes import ReasonCode
 
     from sirend.config.settings import MqttConfig
-    from sirend.publish.mqtt.connection import Incoming
-    from sirend.publish.mqtt.outbox import Message
+    from sirend.publish.mqtt.party import Party
 
 ANSWER_S = 5.0
 """A broker that says nothing for so long, to CONNECT, SUBSCRIBE or a message, is tried anew: the line may be dead."""
@@ -40,54 +36,6 @@ _TURN_S = 0.2
 _SERVING_S = 0.25
 _LEAVING_S = 0.05
 """How long one turn waits: for CONNACK, while a connection stands, and when it is to end."""
-
-
-class Party(Protocol):
-    """Who speaks and listens over a session. Everything but the reading of properties comes on the network thread."""
-
-    listens_first: bool
-    """Whether it subscribes before it speaks; else after what it began with was acknowledged."""
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether a call waits for a connection."""
-
-    @property
-    def has_more(self) -> bool:
-        """Whether something waits to be sent."""
-
-    def topics(self, *, is_5: bool) -> Sequence[tuple[str, int]]:
-        """Return what it listens to now, with the QoS."""
-
-    def will(self, number: int) -> Message | None:
-        """Return what the broker is to say when connection ``number`` breaks."""
-
-    def opened(self, number: int, *, is_5: bool) -> str:
-        """Begin connection ``number``; return what is worth a word in the log."""
-
-    def take(self, now: float) -> Message | None:
-        """Return what to send next."""
-
-    def sent(self, message: Message, now: float) -> None:
-        """Hear that a message is on its way."""
-
-    def too_large(self, message: Message) -> None:
-        """Hear that this broker takes no message so large."""
-
-    def acknowledged(self, message: Message, code: ReasonCode) -> None:
-        """Hear what the broker said to a message."""
-
-    def subscribed(self, refused: Sequence[tuple[str, ReasonCode]]) -> str | None:
-        """Hear the answer to SUBSCRIBE; return what is wrong, where it has to be asked for again."""
-
-    def heard(self, message: Incoming) -> None:
-        """Take a message; comes often."""
-
-    def turned(self, now: float) -> None:
-        """Do what is due; comes at least every second of a connection."""
-
-    def closed(self, unacknowledged: list[Message]) -> None:
-        """End the connection."""
 
 
 class Session:

@@ -151,8 +151,8 @@ def test_leaving_clears_what_comes_back_while_it_is_left(bench: Bench) -> None:
 
 
 def test_an_approach_that_hangs_for_ever_is_left_within_bounds(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("command", "relay"):
-        monkeypatch.setattr(f"sirend.controller.outputs.{module}.LEAVE_S", 3.0)
+    for kind in ("command.Command", "relay.Relays"):
+        monkeypatch.setattr(f"sirend.controller.outputs.{kind}.leaving_s", 3.0)
     output = bench.make()
     if isinstance(bench, NtcipBench):  # its bound is the controller's backup time, a minute here
         assert 60.0 < output.leave_s < 70.0

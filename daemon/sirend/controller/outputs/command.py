@@ -9,67 +9,36 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from sirend.controller.outputs.keeper import Keeper, leave
+from sirend.controller.outputs.keeper import Keeper, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from sirend.client import Call
-    from sirend.controller.outputs import Report
 
 OVERTAKEN_S = 1.0
 """What runs for something that is not wanted any more may take so long, then it is killed."""
 LOOK_S = 0.05
 """How often a running command is looked at."""
-LEAVE_S = 10.0
 
 
-class Command:
+class Command(Kept):
     """Runs one process at a time for each approach; of changes that wait, only an approach's last counts."""
+
+    leaving_s = 10.0
 
     def __init__(self, command: str, timeout_s: float, approaches: Sequence[str]) -> None:
         """Run ``command`` for ``approaches``, and kill what takes longer than ``timeout_s``."""
+        super().__init__(lambda _: None)
         self._command = command
         self._timeout_s = timeout_s
         self._keepers = {name: Keeper(f"command for {name}", self._run) for name in approaches}
-
-    @property
-    def leave_s(self) -> float:
-        """How long ``__exit__`` may take at most, s."""
-        return LEAVE_S
 
     def __enter__(self) -> Self:
         """Start the threads."""
         for keeper in self._keepers.values():
             keeper.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Run it for every approach that is not clear, again and again within ``leave_s``."""
-        leave(self._keepers.values(), LEAVE_S)
-
-    def act(self, call: Call) -> None:
-        """Run the command soon."""
-        if call.approach in self._keepers:
-            self._keepers[call.approach].act(call)
-
-    def beat(self) -> None:
-        """Hear that the listener lives."""
-        for keeper in self._keepers.values():
-            keeper.beat()
-
-    def clear(self) -> None:
-        """Begin to leave."""
-        for keeper in self._keepers.values():
-            keeper.clear()
-
-    def report(self, approach: str) -> Report | None:
-        """Return whether the last run succeeded."""
-        keeper = self._keepers.get(approach)
-        return None if keeper is None else keeper.report(lambda _: None)
 
     def _run(self, call: Call, is_wanted: Callable[[], bool]) -> str | None:
         """Run the command for ``call``; return what went wrong, if anything did."""

@@ -14,6 +14,7 @@ from sirend.controller.outputs import BEAT_S, HANGS, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from types import TracebackType
 
     from sirend.client import Call
 
@@ -188,3 +189,46 @@ class Keeper:
     def _is_wanted(self, call: Call) -> bool:
         with self._condition:
             return not self._is_given_up and self._task.goal(time.monotonic()) == call
+
+
+class Kept:
+    """An output of which each approach has a keeper: what all such outputs do alike."""
+
+    leaving_s: float
+    """How long ``__exit__`` may take at most, s."""
+
+    def __init__(self, said: Callable[[Call], str | None]) -> None:
+        """Begin without keepers; ``said`` tells in a word what a call comes to at the output."""
+        self._keepers: dict[str, Keeper] = {}
+        self._said = said
+
+    @property
+    def leave_s(self) -> float:
+        """How long ``__exit__`` may take at most, s."""
+        return self.leaving_s
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear every approach, and wait for it within ``leave_s``."""
+        leave(self._keepers.values(), self.leave_s)
+
+    def act(self, call: Call) -> None:
+        """Do what is called, soon."""
+        if call.approach in self._keepers:
+            self._keepers[call.approach].act(call)
+
+    def beat(self) -> None:
+        """Hear that the listener lives."""
+        for keeper in self._keepers.values():
+            keeper.beat()
+
+    def clear(self) -> None:
+        """Begin to leave."""
+        for keeper in self._keepers.values():
+            keeper.clear()
+
+    def report(self, approach: str) -> Report | None:
+        """Return what became of the last call of an approach; None where the output does nothing for it."""
+        keeper = self._keepers.get(approach)
+        return None if keeper is None else keeper.report(self._said)

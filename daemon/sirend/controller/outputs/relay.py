@@ -6,22 +6,20 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from sirend.controller.outputs.keeper import Keeper, leave
+from sirend.controller.outputs.keeper import Keeper, Kept
 from sirend.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from sirend.client import Call
     from sirend.config.listen import Relay
-    from sirend.controller.outputs import Report
-
-LEAVE_S = 5.0
 
 
-class Relays:
+class Relays(Kept):
     """Switches lines. The thread of an approach switches them off when the listener hangs."""
+
+    leaving_s = 5.0
 
     def __init__(self, relays: Sequence[Relay]) -> None:
         """Prepare the lines of ``relays``; raise ``ConfigError`` where gpiozero is not installed."""
@@ -32,13 +30,8 @@ class Relays:
                 "listen.relays", ["gpiozero is missing: sudo make install EXTRAS=gpio, or make venv EXTRAS=gpio"]
             ) from None
         self._gpiozero: Any = gpiozero
+        super().__init__(lambda call: "on" if call.is_active else "off")
         self._relays = relays
-        self._keepers: dict[str, Keeper] = {}
-
-    @property
-    def leave_s(self) -> float:
-        """How long ``__exit__`` may take at most, s."""
-        return LEAVE_S
 
     def __enter__(self) -> Self:
         """Claim the lines, all off; raise ``DeviceError`` when one cannot be had."""
@@ -57,32 +50,6 @@ class Relays:
             self._keepers[approach] = keeper
             keeper.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Switch every line off and give it back."""
-        leave(self._keepers.values(), LEAVE_S)
-
-    def act(self, call: Call) -> None:
-        """Switch the lines of an approach."""
-        if call.approach in self._keepers:
-            self._keepers[call.approach].act(call)
-
-    def beat(self) -> None:
-        """Hear that the listener lives."""
-        for keeper in self._keepers.values():
-            keeper.beat()
-
-    def clear(self) -> None:
-        """Begin to leave."""
-        for keeper in self._keepers.values():
-            keeper.clear()
-
-    def report(self, approach: str) -> Report | None:
-        """Return whether the lines are as they should be."""
-        keeper = self._keepers.get(approach)
-        return None if keeper is None else keeper.report(lambda call: "on" if call.is_active else "off")
 
 
 def _switch(lines: Sequence[tuple[int, Any]], call: Call, _is_wanted: Callable[[], bool]) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sirend.audio.stream import Samples, to_samples
+from sirend.config.array import MAIN, apart_deg
 from sirend.detect.motion import Motion
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from sirend.detect.bearing import Bearing
     from sirend.detect.tracker import Track
 
-MAIN = "main"
-"""The approach that hears all round."""
 SURE = 2
 """Windows that make a leg: one may be a reflection's."""
 LOOKED_S = 1.0
@@ -37,7 +36,7 @@ class Sector:
 
     def holds(self, bearing: Bearing) -> bool:
         """Return whether a siren at ``bearing`` came from it, with one sigma to spare."""
-        return _apart_deg(bearing.came_from_deg, self.bearing_deg) + bearing.sd_deg <= self.half_deg
+        return apart_deg(bearing.came_from_deg, self.bearing_deg) + bearing.sd_deg <= self.half_deg
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Sectors:
         if bearing is None:
             return track
         own = [leg for leg in self.legs if leg.approach == track.approach]
-        has_passed = bool(own) and _apart_deg(bearing.deg, own[0].bearing_deg) - bearing.sd_deg > PASSED_DEG
+        has_passed = bool(own) and apart_deg(bearing.deg, own[0].bearing_deg) - bearing.sd_deg > PASSED_DEG
         return replace(track, bearing=bearing, motion=Motion.DEPARTING if has_passed else track.motion)
 
     def of_bearing(self, bearing: Bearing | None) -> str | None:
@@ -81,7 +80,7 @@ class Sectors:
         inside = [] if bearing is None else [leg for leg in self.legs if leg.holds(bearing)]
         if not inside or bearing is None:
             return None
-        return min(inside, key=lambda leg: _apart_deg(bearing.came_from_deg, leg.bearing_deg)).approach
+        return min(inside, key=lambda leg: apart_deg(bearing.came_from_deg, leg.bearing_deg)).approach
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +136,3 @@ class Legs:
         placed = [self._sectors.placed(track, bearing) for track in tracks]
         heard = max((track.end - track.onset for track in tracks), default=0)
         return placed, allowed(self._sectors, self._leg, heard)
-
-
-def _apart_deg(one_deg: float, other_deg: float) -> float:
-    """Return the angle between two bearings, 0..180 degrees."""
-    return abs((one_deg - other_deg + 180.0) % 360.0 - 180.0)

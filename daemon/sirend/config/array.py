@@ -24,13 +24,13 @@ def contradictions(array: ArrayConfig, approaches: Sequence[Approach], channels:
     if not legs:
         found.append("array: no approach has a bearing_deg; give each leg one, and a width_deg")
     for one, other in combinations(legs, 2):
-        between_deg = abs((_deg(one) - _deg(other) + 180.0) % 360.0 - 180.0)
+        between_deg = apart_deg(_deg(one), _deg(other))
         if between_deg < (one.width_deg + other.width_deg) / 2.0:
             found.append(
                 f"approaches {one.name} and {other.name} overlap: {between_deg:g} degrees lie between their bearings, "
                 f"their widths take {(one.width_deg + other.width_deg) / 2.0:g}; make width_deg smaller"
             )
-    if array.unknown_leg == "main" and MAIN not in [each.name for each in approaches]:
+    if array.unknown_leg == MAIN and MAIN not in [each.name for each in approaches]:
         found.append("array.unknown_leg is main: add an approach called main, without a bearing, or choose hold or all")
     found += [
         f"approaches {each.name}: bearing_deg is missing; only main may hear all round"
@@ -49,6 +49,11 @@ def opened(array: ArrayConfig, audio: AudioConfig) -> AudioConfig:
     """Return ``audio`` with the device of ``array``, and as many channels as its microphones take."""
     channels = max(1 + max(geometry.of(array.geometry).channels), audio.channels)
     return replace(audio, device=array.device or audio.device, channels=channels)
+
+
+def apart_deg(one_deg: float, other_deg: float) -> float:
+    """Return the angle between two bearings, 0..180 degrees."""
+    return abs((one_deg - other_deg + 180.0) % 360.0 - 180.0)
 
 
 def _deg(approach: Approach) -> float:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
-import threading
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from sirend.call.state import CallState
 from sirend.errors import ConfigError
 from sirend.host.connections import Connections
-from sirend.host.priority import recede
+from sirend.host.serving import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +23,13 @@ if TYPE_CHECKING:
 MOST = 16
 """Connections at a time: a few servers that scrape."""
 ANSWER_S = 10.0
-START_S, CLOSE_S = 10.0, 2.0
 END_OF_HEAD = b"\r\n\r\n"
 STATES = ("ok", "degraded", "failed")
 
 _log = logging.getLogger(__name__)
 
 
-class Metrics:
+class Metrics(Server):
     """Serves the metrics of a view on one thread of its own inside its ``with`` block, whoever asks and how many.
 
     A port that cannot be had costs the metrics, never the detection: see ``problem``.
@@ -45,54 +42,20 @@ class Metrics:
                 "metrics.enabled",
                 ["prometheus-client is missing: sudo make install EXTRAS=metrics, or make venv EXTRAS=metrics"],
             )
+        super().__init__("metrics", config.bind, config.port, _log)
         self._config = config
         self._view = view
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sirend-metrics", daemon=True)
-        self.problem: str | None = None
-        """Why nothing is served, or None."""
 
-    def __enter__(self) -> Self:
-        """Begin to listen."""
-        self._thread.start()
-        if not self._started.wait(START_S):
-            self.problem = "metrics: the server did not start in time"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening."""
-        if self._loop is not None and self._stop is not None:
-            with suppress(RuntimeError):  # it ended by itself
-                self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(CLOSE_S)
-
-    def _run(self) -> None:
-        recede()
-        try:
-            asyncio.run(self._serve())
-        except OSError as error:
-            place = f"{self._config.bind}:{self._config.port}"
-            self.problem = f"metrics: {place} cannot be listened on: {error.strerror or error}"
-            _log.error("%s; detection goes on without", self.problem)
-        except Exception:  # noqa: BLE001  a bug here must not end the detection
-            self.problem = "metrics: the server ended by a bug; the log has it"
-            _log.exception("%s", self.problem)
-        finally:
-            self._started.set()
-
-    async def _serve(self) -> None:
+    async def _serve(self, stop: asyncio.Event) -> None:
         from prometheus_client import CollectorRegistry  # noqa: PLC0415  an extra
 
         registry = CollectorRegistry()
         registry.register(Collector(self._view))
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         connections = Connections(lambda: Scrape(registry, self), most=MOST, answer_s=ANSWER_S)
         await connections.listen(self._config.bind, self._config.port)
         try:
             self._started.set()
-            await self._stop.wait()
+            await stop.wait()
         finally:
             await connections.close()
 

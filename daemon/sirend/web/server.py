@@ -13,7 +13,6 @@ import json
 import logging
 import re
 import ssl
-import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 from sirend.config.secrets import secret
 from sirend.errors import ConfigError, InputError
 from sirend.host.connections import Connections
-from sirend.host.priority import recede
+from sirend.host.serving import Server
 from sirend.publish import journal_reader
 from sirend.web.auth import Gate, harden
 from sirend.web.feed import Feed, Kept, Viewer
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 MOST_VIEWERS = 8
 PATIENCE_S = 20.0
 """A viewer that takes nothing for so long is gone."""
-START_S, CLOSE_S = 10.0, 2.0
 MOST_HOURS = 24 * 366
 KINDS = {".png": "image/png", ".flac": "audio/flac", ".json": "application/json"}
 EXPORTS = {"csv": "text/csv", "json": "application/json"}
@@ -56,7 +54,7 @@ ASSETS = {
 _log = logging.getLogger(__name__)
 
 
-class Web:
+class Web(Server):
     """Serves the page inside its ``with`` block. A port that cannot be had costs the page only: see ``problem``."""
 
     def __init__(self, config: WebConfig, view: View, prover: Prover, kept: Kept = NOTHING) -> None:
@@ -68,6 +66,7 @@ class Web:
             raise ConfigError(
                 "web.enabled", ["aiohttp is missing: sudo make install EXTRAS=web, or make venv EXTRAS=web"]
             )
+        super().__init__("web", config.bind, config.port, _log)
         self._config = config
         self._view = view
         self._prover = prover
@@ -75,47 +74,20 @@ class Web:
         token = None if config.token_file is None else secret(config.token_file)
         self._gate = Gate(token, is_encrypted=config.tls is not None)
         self._tls = _tls(config)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sirend-web", daemon=True)
-        self.problem: str | None = None
-        """Why nothing is served, or None."""
 
     def __enter__(self) -> Self:
         """Begin to listen."""
         self._prover.__enter__()
-        self._thread.start()
-        if not self._started.wait(START_S):
-            self.problem = "web: the server did not start in time"
-        return self
+        return super().__enter__()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *reason: object) -> None:
         """Stop listening; every viewer is cut off, and a self-test is given up."""
         self._prover.__exit__()
-        if self._loop is not None and self._stop is not None:
-            with suppress(RuntimeError):  # it ended by itself
-                self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(CLOSE_S)
+        super().__exit__(*reason)
 
-    def _run(self) -> None:
-        recede()
-        try:
-            asyncio.run(self._serve())
-        except OSError as error:
-            place = f"{self._config.bind}:{self._config.port}"
-            self.problem = f"web: {place} cannot be listened on: {error.strerror or error}"
-            _log.error("%s; detection goes on without", self.problem)
-        except Exception:  # noqa: BLE001  a bug here must not end the detection
-            self.problem = "web: the server ended by a bug; the log has it"
-            _log.exception("%s", self.problem)
-        finally:
-            self._started.set()
-
-    async def _serve(self) -> None:
+    async def _serve(self, stop: asyncio.Event) -> None:
         from aiohttp import web  # noqa: PLC0415  an extra
 
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(middlewares=[self._watched(), self._gate.guard], client_max_size=4096)
         app.on_response_prepare.append(harden)
         for path in ASSETS:
@@ -136,7 +108,7 @@ class Web:
             self._connections = Connections(runner.server, self._tls)
             await self._connections.listen(self._config.bind, self._config.port)
             self._started.set()
-            stopping = asyncio.create_task(self._stop.wait())
+            stopping = asyncio.create_task(stop.wait())
             await asyncio.wait((stopping, following), return_when=asyncio.FIRST_COMPLETED)
             if following.done():
                 following.result()

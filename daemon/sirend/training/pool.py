@@ -6,8 +6,6 @@ change what is drawn.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from sirend.detect.features import Spectrogram
 from sirend.detect.network import Network
 from sirend.training.scenes import Scenes, SceneSpec
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES
+from sirend.training.work import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,8 +72,7 @@ def make(corpus: Corpus, spec: PoolSpec, keep: Callable[[Clip], bool], folder: P
     shards = -(-spec.windows // SHARD)
     missing = [n for n in range(shards) if not (folder / f"{n:05d}.npz").exists()]
     if missing:
-        context = multiprocessing.get_context("fork")
-        with context.Pool(os.cpu_count(), _Worker.start, (corpus, spec, keep, folder)) as processes:
+        with workers(len(missing), _Worker.start, corpus, spec, keep, folder) as processes:
             done = processes.imap_unordered(_Worker.write, missing)
             for _ in tqdm(done, total=len(missing), desc="drawing windows", unit="shard"):
                 pass

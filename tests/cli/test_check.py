@@ -53,7 +53,8 @@ def test_a_sound_configuration_is_summed_up(tmp_path: Path) -> None:
 
 
 def test_a_site_whose_trial_is_over_is_not_called_advisory(tmp_path: Path) -> None:
-    assert check(write(tmp_path, "site: elm-st\ncall: {advisory: false}\n"))[0].startswith("site elm-st: ")
+    text = "site: elm-st\ncall: {advisory: false}\nmqtt: {sign_key_file: null}\n"
+    assert check(write(tmp_path, text))[0].startswith("site elm-st: ")
 
 
 def test_what_a_listener_would_do_is_told_and_its_secrets_are_read(tmp_path: Path, model: Path) -> None:

@@ -31,16 +31,17 @@ STDERR = 2
 
 def run(args: argparse.Namespace) -> int:
     """Listen until told to stop."""
-    from sirend.config import load as config
+    from sirend.config.in_force import InForce
     from sirend.detect import bundle
     from sirend.host.log import unblock
     from sirend.host.signals import heeding
     from sirend.service import daemon as service
     from sirend.service.rereading import Rereading
 
-    loaded = config.load(args.config)
+    in_force = InForce(args.config)
+    loaded = in_force.load()
     stop = threading.Event()
-    rereading = Rereading(lambda: config.load(args.config))
+    rereading = Rereading(in_force.load, in_force.keep)
     unblock(STDERR)
     with heeding(stop.set, reload=rereading.ask):
         service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()
@@ -174,17 +175,21 @@ def _network_device(args: argparse.Namespace) -> int:
 
 def listen(args: argparse.Namespace) -> int:
     """Print what a signal controller would act on, and act on it where outputs are configured."""
-    from sirend.config import load as config
+    from sirend.config.in_force import InForce
     from sirend.controller.listen import consumer_of
     from sirend.controller.listen import listen as follow
+    from sirend.host.background import Background
     from sirend.host.log import Lines, unblock
     from sirend.host.signals import heeding
 
-    loaded = config.load(args.config)
+    in_force = InForce(args.config)
+    loaded = in_force.load()
     consumer = consumer_of(loaded, verify=args.verify)
     stop = threading.Event()
     unblock(STDERR)
-    with heeding(stop.set), Lines(sys.stdout, "sirend-out", on_end=stop.set) as out:
+    keeping = Background("sirend-in-force", in_force.keep, most=1)
+    with heeding(stop.set), Lines(sys.stdout, "sirend-out", on_end=stop.set) as out, keeping:
+        keeping.put(loaded)
         follow(loaded, consumer, out.put, stop)
     return 0
 

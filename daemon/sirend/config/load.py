@@ -10,6 +10,7 @@ from pathlib import Path
 from sirend.config import array, fields, yamlfile
 from sirend.config import listen as listen_settings
 from sirend.config.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
+from sirend.config.whole import unfinished
 from sirend.errors import ConfigError
 from sirend.host.files import is_there
 
@@ -30,12 +31,16 @@ def load(path: Path | None, *, for_onlooker: bool = False, of_site: bool = True)
     return config
 
 
-def examine(path: Path, *, for_onlooker: bool = False, of_site: bool = True) -> tuple[Config, list[str]]:
+def examine(
+    path: Path, text: str | None = None, *, for_onlooker: bool = False, of_site: bool = True
+) -> tuple[Config, list[str]]:
     """Return what can be read of the file ``path``, with defaults for the rest, and every problem in it.
 
-    Raises ``ConfigError`` when it cannot be read as a whole; see ``load``.
+    ``text`` is what to take for the file's. Raises ``ConfigError`` when it cannot be read as a whole; see ``load``.
     """
-    content = yamlfile.read(path)
+    if text is None:
+        text = yamlfile.read_text(path)
+    content = yamlfile.parse(text, path)
     if content is None:
         raise ConfigError(str(path), ["is empty: it must name the site at least, site: NAME"])
     if isinstance(content, dict) and not of_site:
@@ -44,7 +49,10 @@ def examine(path: Path, *, for_onlooker: bool = False, of_site: bool = True) -> 
     config = fields.read_mapping(Config, content, "", problems)
     config = _with_files(config, path.absolute().parent, problems, for_onlooker=for_onlooker)
     wrong = [problem.split(" ")[0] for problem in problems]  # what stands for these now is not what the user wrote
-    problems += [found for found in _contradictions(config) if not any(key in found for key in wrong)]
+    doubts = _contradictions(config)
+    if (who := _who_acts(config)) is not None:
+        doubts += unfinished(who, text, content)
+    problems += [found for found in doubts if not any(key in found for key in wrong)]
     return config, problems
 
 
@@ -133,6 +141,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _who_acts(config: Config) -> str | None:
+    """Return by which word of the file somebody acts on what another machine may say; None where nobody does."""
+    if not config.call.advisory:
+        return "call.advisory is false"
+    return "listen has outputs" if config.listen.acts and not _is_loopback(config.mqtt.host) else None
 
 
 def _contradictions(config: Config) -> list[str]:

@@ -68,7 +68,7 @@ def merge(old: Config, new: Config) -> tuple[Config, list[str], list[str]]:
     if lost := weaker(old, new):
         problem = (
             f"it takes away {', '.join(lost)}; a file that was cut off looks just like that, so a reload does not do "
-            "it: restart sirend if it is meant"
+            "it: restart sirend if it is meant, with what is to go written out, such as null"
         )
         raise ConfigError("the new configuration", [problem])
     differing = list(changes(old, new))

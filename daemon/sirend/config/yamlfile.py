@@ -102,12 +102,13 @@ for _name in ("bool", "int", "float"):
 
 def read(path: Path) -> object:
     """Return what the YAML file ``path`` holds, None when it is empty; raise ``ConfigError`` when it cannot be read."""
+    return parse(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of the file ``path``; raise ``ConfigError`` when it cannot be read."""
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
-        try:
-            value: object = loader.get_single_data()
-        finally:
-            loader.dispose()
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(str(path), ["there is no such file"]) from None
     except IsADirectoryError:
@@ -116,6 +117,16 @@ def read(path: Path) -> object:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [f"is not UTF-8 text (byte {error.start + 1}); save it as UTF-8"]) from None
+
+
+def parse(text: str, path: Path) -> object:
+    """Return what ``text`` holds, None when it is empty; raise ``ConfigError`` about ``path`` where it is wrong."""
+    try:
+        loader = _Loader(text)
+        try:
+            value: object = loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

@@ -138,6 +138,8 @@ class Service:
             try:
                 opened.enter_context(self._rig)
                 self._notifier.send("READY=1", "STATUS=listening")
+                if self._rereading is not None:
+                    self._rereading.taken_up(self._config)
                 for event in detect_all(self._attended(), self._devices, self._on_score, self._mosaic.see):
                     self._publish(event)
                 self._health.failure = "stopped"
@@ -216,6 +218,8 @@ class Service:
             _log.error("the configuration was not reloaded, the old one stays in force: %s", error)
             self._health.complaint = "the configuration file is wrong; the one before it is in force"
             return str(error)
+        if self._rereading is not None:
+            self._rereading.taken_up(new)
         self._config = merged
         self._view.post = Post.of(merged, self._bundle)
         self._health.complaint = None

@@ -17,19 +17,28 @@ if TYPE_CHECKING:
 class Rereading:
     """How a running daemon gets a new configuration, inside its ``with`` block: a thread waits for the disk."""
 
-    def __init__(self, read: Callable[[], Config]) -> None:
-        """Read by ``read``, which raises ``ConfigError`` when the file is wrong."""
+    def __init__(self, read: Callable[[], Config], keep: Callable[[Config], None] | None = None) -> None:
+        """Read by ``read``, which raises ``ConfigError`` when the file is wrong; ``keep`` gets what is in force."""
         self._read = read
+        self._keep = keep
+        self._is_asked = False
         self._came: deque[Config | ConfigError] = deque(maxlen=1)
-        self._background: Background[None] = Background("sirend-reload", self._read_again, most=1)
+        self._in_force: deque[Config] = deque(maxlen=1)
+        self._background: Background[None] = Background("sirend-reload", self._work, most=1)
 
     def ask(self) -> None:
         """Have the file read, from any thread; being asked again before it was taken up is the same request."""
+        self._is_asked = True
         self._background.put(None)
 
     def take(self) -> Config | ConfigError | None:
         """Return what was read since the last call, or what is wrong with it; None when nothing was."""
         return self._came.popleft() if self._came else None
+
+    def taken_up(self, config: Config) -> None:
+        """Have ``config``, as it was read, kept as the one that is in force; return at once."""
+        self._in_force.append(config)
+        self._background.put(None)  # where one waits already, it will find this
 
     def __enter__(self) -> Self:
         """Be ready to read."""
@@ -40,7 +49,14 @@ class Rereading:
         """Stop reading."""
         self._background.__exit__()
 
-    def _read_again(self, _: None) -> None:
+    def _work(self, _: None) -> None:
+        if self._in_force and self._keep is not None:
+            self._keep(self._in_force.popleft())
+        if self._is_asked:
+            self._is_asked = False
+            self._read_again()
+
+    def _read_again(self) -> None:
         try:
             self._came.append(self._read())
         except ConfigError as error:

@@ -51,7 +51,8 @@ def test_the_default_scene_is_the_one_of_the_command_line() -> None:
     scene = Scene()
     assert (words["start_m"], words["speed_kmh"], words["stop_line_m"]) == (600.0, 60.0, 0.0)
     assert (scene.siren_db, scene.street_db, scene.snr_db, scene.in_sight_m) == (115.0, 68.0, None, None)
-    for name in ("siren", "profile", "start_m", "speed_kmh", "pass_m", "stop_line_m", "temperature_c", "seed"):
+    same = ("siren", "profile", "start_m", "speed_kmh", "pass_m", "stop_line_m", "temperature_c", "wind_m_s", "seed")
+    for name in (*same, "humidity_percent", "windscreen_m"):
         assert words[name] == getattr(scene, name)
 
 

@@ -203,7 +203,9 @@ def _add_simulate(made: Parser) -> None:
         ("pass-m", 8.0, "distance of the microphone from the lane, m"),
         ("stop-line-m", 0.0, "how far behind the microphone the vehicle meets its stop line, m"),
         ("temperature-c", 15.0, "of the air, degrees Celsius"),
-        ("humidity-percent", 70.0, "relative, of the air"),
+        ("humidity-percent", 70.0, "relative, of the air, %%"),
+        ("wind-m-s", 0.0, "mean speed of the wind at the microphone, m/s; its noise adds to the street's"),
+        ("windscreen-m", 0.1, "diameter of the microphone's windscreen, m; a bare capsule has .01"),
     ):
         made.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)g)")
     for name, text in (

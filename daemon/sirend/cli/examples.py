@@ -35,6 +35,7 @@ Any format, rate and channel count that libsndfile reads. A site with one microp
 examples:
   sirend simulate out.wav --siren hilo --profile de --speed-kmh 50 --in-sight-m 200
   sirend simulate out.wav --siren-db 118 --street-db 72 --stop-line-m 20
+  sirend simulate out.wav --wind-m-s 12 --windscreen-m 0.01   gusts about a bare capsule
   sirend simulate out.wav --snr-db -5 --background rain.wav --seed 7
   sirend simulate out.wav --approaches --leg east   four channels: north, east, south, west
   sirend simulate out.wav --array respeaker-4 --bearing-deg 90 --houses   an array in a street, it comes from the east

@@ -81,12 +81,15 @@ def simulate(args: argparse.Namespace) -> int:
 
     names = (
         "siren", "profile", "start_m", "after_m", "speed_kmh", "pass_m", "siren_db", "street_db", "snr_db",
-        "in_sight_m", "stop_line_m", "temperature_c", "humidity_percent", "seed", "background",
+        "in_sight_m", "stop_line_m", "temperature_c", "humidity_percent", "wind_m_s", "windscreen_m", "seed",
+        "background",
     )  # fmt: skip
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for level in ("siren_db", "street_db"):
         if "snr_db" in given and level in given:
             raise UsageError(f"--snr-db and --{level.replace('_', '-')} contradict each other: give one of them")
+    if "snr_db" in given and args.wind_m_s:
+        raise UsageError("--snr-db and --wind-m-s contradict each other: wind has a level, give --siren-db or nothing")
     scene = Scene(**given)
     if args.leg is not None and not args.approaches:
         raise UsageError(f"--leg {args.leg} means nothing without --approaches")

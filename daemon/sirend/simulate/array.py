@@ -19,6 +19,7 @@ from sirend.simulate.background import background as street_of
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
 from sirend.simulate.scene import MEANING, Balance, Rendered, described, heard_of, to_stop_line_s
 from sirend.simulate.street import KMH, Air, Geometry, drive_by
+from sirend.simulate.wind import turbulence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,8 @@ def render(scene: Scene, array: Array, *, bearing_deg: float = 0.0, around: Surr
     background = _background(scene, array, samples, street_rng)
     balance = Balance.of(scene, source, siren[:, 0], background[:, 0])
     siren *= np.float32(balance.gain)
+    for column in range(len(ways)):  # eddies are smaller than the array is wide
+        background[:, column] += np.float32(balance.pascal) * turbulence(scene, samples, column)
     mixture = _capsules(background + siren, own_rng)
     scale_db = balance.scale_db(db(rms(background[:, 0])), float(np.max(np.abs(mixture))))
     at = np.arange(0, samples, RATE_HZ // TRUTH_HZ)

@@ -48,9 +48,9 @@ def synthetic_street(samples: int, rng: np.random.Generator) -> NDArray[np.float
         lane_m, speed_m_s = rng.uniform(5.0, 15.0), rng.uniform(7.0, 16.0)
         along_m = (seconds - rng.uniform(0.0, length_s)) * speed_m_s
         cars += (8.0 * 10.0 ** (3.0 * rng.standard_normal() / 20.0)) ** 2 / (lane_m**2 + along_m**2)
-    rumble = swell * _noise(samples, rng, lambda hz: hz / (30.0 + hz) / (1.0 + (hz / 90.0) ** 1.1))
-    tyres = _noise(samples, rng, lambda hz: (hz / 800.0) / (1.0 + (hz / 900.0) ** 2.4))
-    haze = _noise(samples, rng, lambda hz: 1.0 / (1.0 + hz / 1000.0))
+    rumble = swell * noise(samples, rng, lambda hz: hz / (30.0 + hz) / (1.0 + (hz / 90.0) ** 1.1))
+    tyres = noise(samples, rng, lambda hz: (hz / 800.0) / (1.0 + (hz / 900.0) ** 2.4))
+    haze = noise(samples, rng, lambda hz: 1.0 / (1.0 + hz / 1000.0))
     street = rumble * (1.0 + np.sqrt(cars)) + 0.5 * np.sqrt(cars) * tyres + 0.04 * haze
     for _ in range(rng.poisson(length_s / 20.0)):
         # A wheel over a manhole cover: the body booms, the lid clacks.
@@ -62,7 +62,7 @@ def synthetic_street(samples: int, rng: np.random.Generator) -> NDArray[np.float
     return np.asarray(street / rms(street), np.float32)
 
 
-def _noise(
+def noise(
     samples: int, rng: np.random.Generator, gain: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     """Make noise float64[samples] of RMS 1 with the amplitude spectrum `gain` of Hz."""

@@ -17,6 +17,7 @@ from sirend.simulate.background import background as street_of
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
 from sirend.simulate.scene import MEANING, Balance, Rendered, described, heard_of, to_stop_line_s
 from sirend.simulate.street import KMH, Geometry, drive_by
+from sirend.simulate.wind import turbulence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,6 +84,8 @@ def render(scene: Scene, *, leg: str = "north") -> Rendered:
         for index, (name, rng) in enumerate(zip(LEGS, street_rngs[1:], strict=True))
     }
     balance = Balance.of(scene, source, received[leg], backgrounds[leg])
+    for channel, name in enumerate(LEGS):
+        backgrounds[name] = backgrounds[name] + balance.pascal * turbulence(scene, samples, channel)
     mixture = np.stack([backgrounds[name] + balance.gain * received[name] for name in LEGS], axis=1)
     loudness_db = db(rms(backgrounds[leg]))
     scale_db = balance.scale_db(loudness_db, float(np.max(np.abs(mixture))))

@@ -35,6 +35,7 @@ from sirend.simulate.levels import (
     short_db,
 )
 from sirend.simulate.street import KMH, Air, Geometry, drive_by
+from sirend.simulate.wind import turbulence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,10 @@ class Scene:
     """Temperature of the air, degrees Celsius, -20..50."""
     humidity_percent: float = 70.0
     """Its relative humidity, %, 10..100."""
+    wind_m_s: float = 0.0
+    """Mean speed of the wind at the microphone, m/s, 0..30; its noise comes on top of the street's."""
+    windscreen_m: float = 0.1
+    """Diameter of the microphone's windscreen, m, .005..1; a bare capsule has about .01."""
     seed: int = 0
     """Seed of everything random, 0 or more."""
     background: Path | None = None
@@ -108,10 +113,14 @@ class Scene:
             ("stop_line_m", self.stop_line_m, -self.start_m, self.start_m),
             ("temperature_c", self.temperature_c, -20.0, 50.0),
             ("humidity_percent", self.humidity_percent, 10.0, 100.0),
+            ("wind_m_s", self.wind_m_s, 0.0, 30.0),
+            ("windscreen_m", self.windscreen_m, 0.005, 1.0),
             ("seed", self.seed, 0, math.inf),
         ):
             if value is not None and not least <= value <= most:
                 raise UsageError(f"cannot simulate {name} = {value:g}: it must be within {least:g}..{most:g}")
+        if self.wind_m_s and self.snr_db is not None:
+            raise UsageError("wind has a level of its own, so it needs those of siren and street: leave snr_db out")
         if not SHORTEST_S <= self.duration_s <= LONGEST_S:
             raise UsageError(
                 f"{self.start_m:g} m at {self.speed_kmh:g} km/h and the way after it takes {self.duration_s:.1f} s, "
@@ -195,6 +204,11 @@ class Balance:
             wanted_db = MICROPHONE_DBFS + self.street_db - REFERENCE_DB - db(self.street_rms)
         return min(wanted_db, PEAK_DBFS - db(peak))
 
+    @property
+    def pascal(self) -> float:
+        """What 1 Pa is where the street stays as it is; 0 where only the ratio is known."""
+        return 0.0 if self.street_db is None else self.street_rms * 10.0 ** ((REFERENCE_DB - self.street_db) / 20.0)
+
     def of_94_db(self, scale_db: float) -> float | None:
         """Return the dBFS of 94 dB SPL in a mixture amplified by `scale_db`; None where only the ratio is known."""
         return None if self.street_db is None else scale_db + db(self.street_rms) - self.street_db + REFERENCE_DB
@@ -218,6 +232,8 @@ def described(scene: Scene, tone: sirens.Tone, balance: Balance) -> dict[str, An
         "stop_line_s": round(scene.stop_line_s, 3),
         "temperature_c": scene.temperature_c,
         "humidity_percent": scene.humidity_percent,
+        "wind_m_s": scene.wind_m_s,
+        "windscreen_m": scene.windscreen_m,
         "seed": scene.seed,
         "background": "synthetic street" if scene.background is None else scene.background.name,
     }
@@ -243,10 +259,11 @@ def heard_of(siren_db: NDArray[np.float64], street_db: NDArray[np.float64], bala
 
 
 MEANING = {
-    "peak_snr_db": f"siren RMS in the {SHORT_S:g} s around closest_s over the RMS of the whole background, "
-    f"both in {SNR_BAND_HZ[0]:g}-{SNR_BAND_HZ[1]:g} Hz",
-    "snr_db": f"siren RMS over background RMS in the {SHORT_S:g} s around time_s, {SNR_BAND_HZ[0]:g}-"
-    f"{SNR_BAND_HZ[1]:g} Hz",
+    "peak_snr_db": f"siren RMS in the {SHORT_S:g} s around closest_s over the RMS of the whole background "
+    f"without wind, both in {SNR_BAND_HZ[0]:g}-{SNR_BAND_HZ[1]:g} Hz",
+    "snr_db": f"siren RMS over that of street and wind in the {SHORT_S:g} s around time_s, "
+    f"{SNR_BAND_HZ[0]:g}-{SNR_BAND_HZ[1]:g} Hz",
+    "wind_m_s": "mean speed of the wind at the microphone, whose windscreen has the diameter windscreen_m",
     "level_db": f"the siren's own level at the microphone in the {SHORT_S:g} s around time_s, dB SPL in the same band; "
     "null where only an SNR was asked for",
     "audible_from_s": f"first time_s with snr_db over {AUDIBLE_DB:g} dB; audible_to_s is the last",
@@ -291,6 +308,7 @@ def render(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendere
     siren *= scene.shadow(geometry.emission_s(np.arange(samples) / RATE_HZ, air)).astype(np.float32)
     balance = Balance.of(scene, source, siren, background)
     siren *= np.float32(balance.gain)
+    background = background + np.float32(balance.pascal) * turbulence(scene, samples)
     mixture = background + siren
     loudness_db = db(rms(background))
     scale_db = balance.scale_db(loudness_db, float(np.max(np.abs(mixture))))

@@ -124,23 +124,37 @@ def scenes(known: Figures) -> str:
 
 
 def lead(known: Figures) -> str:
-    """Return in six rows how early sirens are called, beside the ideal and YAMNet, and who is called late."""
+    """Return in six rows how early sirens are called, beside the ideal and YAMNet, and who is called late.
+
+    Where recordings were heard too, a table of these follows.
+    """
     rows = [("all drives", known["all"])]
     rows += [(f"in sight from {title}", line) for title, line in known["by_sight"].items()]
-    rows += [(f"at {title}", known["by_speed"][title]) for title in ("30 km/h", "70 km/h")]
-    names = {"ideal": "ideal", "sirend": "sirend", "yamnet": "YAMNet"}
-    present = [name for name in names if name in known["all"]]
-    head = ["s before the stop line: p10, p50; 10 s or more; missed", *(names[name] for name in present)]
-    cells = [
-        [f"{title} ({line['sirend']['drives']})", *(_lead(line[name]) for name in present)] for title, line in rows
-    ]
+    rows += [(f"at {title}", line) for title, line in known["by_speed"].items() if title != "50 km/h"]
+    text = _leads(known, "s before the stop line: p10, p50; 10 s or more; missed", rows)
+    if "recorded" in known:
+        recorded = known["recorded"]
+        rows = [(f"{title}, recorded streets", line) for title, line in recorded["by_origin"].items()]
+        rows += [(f"- {title}", line) for title, line in recorded["by_siren"].items() if title.startswith("recorded")]
+        text += "\n" + _leads(recorded, "the same with recordings kept back", rows)
+    return text
+
+
+_NAMES = {"ideal": "ideal", "sirend": "sirend", "yamnet": "YAMNet"}
+
+
+def _leads(known: Figures, title: str, rows: Sequence[tuple[str, Figures]]) -> str:
+    """Return a table of leads, with false calls and late ones below."""
+    present = [name for name in _NAMES if name in known["all"]]
+    head = [title, *(_NAMES[name] for name in present)]
+    cells = [[f"{one} ({line['sirend']['drives']})", *(_lead(line[name]) for name in present)] for one, line in rows]
     false = known["false"]["sirend"]
     late = ", ".join(f"{name} ({seconds} s)" for name, seconds in known["late"].items()) or "none"
     said = (
         f"Each made {false['count']} false calls in {false['hours']} h without a siren."
         if "yamnet" in known["false"] and known["false"]["yamnet"]["count"] == false["count"]
         else "False calls in {} h without a siren: {}.".format(
-            false["hours"], ", ".join(f"{names[name]} {each['count']}" for name, each in known["false"].items())
+            false["hours"], ", ".join(f"{_NAMES[name]} {each['count']}" for name, each in known["false"].items())
         )
     )
     said += f"\nCalled less than 8 s before the stop line at {known['card_drive']} of sight: {late}."

@@ -155,3 +155,12 @@ def test_what_is_kept_back_for_less_is_kept_back_for_more() -> None:
     clips = [_named(f"a/{number}") for number in range(500)]
     less, more = ({clip.group for clip in clips if kept_back(clip, share)} for share in (0.1, 0.3))
     assert less < more
+
+
+def test_a_siren_may_say_its_tone_and_country(tmp_path: Path) -> None:
+    table = tmp_path / "clips.csv"
+    head = "path,set,class,label,group,licence,seconds,tone,country\n"
+    table.write_text(f"{head}1.wav,a,emergency,siren,7,CC0,1,hilo,de\n2.wav,a,emergency,siren,8,CC0,1,,\n")
+    assert [(clip.tone, clip.country) for clip in read_clips(table)] == [("hilo", "de"), ("", "")]
+    table.write_text(f"{head}1.wav,a,emergency,siren,7,CC0,1,hi-lo,de\n")
+    assert "line 2: tone 'hi-lo' is neither empty nor one of wail, yelp" in _refusal(table)

@@ -13,6 +13,7 @@ import numpy as np
 
 from sirend.audio.recording import WavFile
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples
+from sirend.detect.tone import Tone
 from sirend.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class Clip:
     """The recording that it was cut from; never split between training and testing."""
     licence: str
     seconds: float
+    tone: str = ""
+    """Of an emergency siren: `wail`, `yelp`, `hilo` and so on, as events have it; empty where nobody said."""
+    country: str = ""
+    """Where it is from, as `sirend simulate --profile` names it; empty where nobody said."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +112,19 @@ def _clip(table: Path, line: int, row: dict[str, str]) -> Clip:
             group=f"{row['set']}/{row['group'] or row['path']}",
             licence=row["licence"],
             seconds=float(row["seconds"]),
+            tone=_tone(row.get("tone") or ""),
+            country=row.get("country") or "",
         )
     except (ValueError, TypeError) as error:
         kinds = ", ".join(Kind)
         raise InputError(f"{table}, line {line}: {error}; class is one of {kinds}, seconds a number") from error
+
+
+def _tone(text: str) -> str:
+    """Return a tone of the optional column; raise ``ValueError`` when there is no such one."""
+    if text and text not in tuple(Tone):
+        raise ValueError(f"tone {text!r} is neither empty nor one of {', '.join(Tone)}")
+    return text
 
 
 def load(clips: Iterable[Clip], folder: Path) -> Corpus:

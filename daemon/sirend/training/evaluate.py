@@ -17,7 +17,7 @@ from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.errors import UsageError
 from sirend.training import corpus as corpora
-from sirend.training import curves, decision, eventwise, lead, scorecard, soundscape, stress, trials, work
+from sirend.training import curves, decision, eventwise, lead, lead_table, scorecard, soundscape, stress, trials, work
 from sirend.training.hearing import Heard, hear
 from sirend.training.peer import Peer
 
@@ -120,31 +120,33 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
-    """Measure how early sirens are called; with recordings in their streets, their sirens too, else in made-up ones."""
+    """Measure how early sirens are called in made-up streets; with recordings, also in theirs, and their sirens."""
     if args.lead < 1:
         raise UsageError(f"--lead {args.lead}: it must be 1 round or more")
-    recordings, table = None, None
-    chosen: list[list[int]] = [[], [], []]
+    is_windowed = bundle.streaming is None
+
+    def measured(tasks: list[lead.Task], recordings: Corpus | None, folder: Path | None) -> dict[str, Any]:
+        heard = lead.run(tasks, bundle, args.report / "leads", recordings, folder, args.peer)
+        return lead_table.measure(tasks, heard, bundle.operating, is_windowed=is_windowed)
+
+    card = measured(lead.plan(args.lead, args.seed), None, None)
     if args.data is not None:
         table = args.data if args.data.is_file() else args.data / "clips.csv"
         recordings = corpora.load(filter(corpora.kept_back, corpora.read_clips(table)), table.parent)
-        other, sirens = recordings.where(_is_street), recordings.where(_is_siren)
-        rng = np.random.default_rng((args.seed, 19))
-        recorded = rng.permutation(np.array(sirens, dtype=np.int64))[: 8 * args.lead]
-        chosen = [stress.streets(recordings, other), [int(each) for each in recorded], list(other)]
-    tasks = lead.plan(args.lead, args.seed, *chosen)
-    folder = None if table is None else table.parent
-    heard = lead.run(tasks, bundle, args.report / "leads", recordings, folder, args.peer)
+        other = recordings.where(_is_street)
+        recorded = lead.chosen(recordings, recordings.where(_is_siren), args.lead, args.seed)
+        tasks = lead.plan(args.lead, args.seed, stress.streets(recordings, other), recorded, other)
+        card[lead_table.RECORDED] = measured(tasks, recordings, table.parent)
     card = {
         "model": bundle.name,
         "data": args.data is not None,
         "rounds": args.lead,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        **lead.measure(tasks, heard, bundle.operating, is_windowed=bundle.streaming is None),
+        **card,
     }
     (args.report / "report.json").write_text(json.dumps(card, indent=2) + "\n")
-    (args.report / "report.md").write_text(lead.markdown(card))
-    print(lead.markdown(card))  # noqa: T201  the command's result
+    (args.report / "report.md").write_text(lead_table.markdown(card))
+    print(lead_table.markdown(card))  # noqa: T201  the command's result
     return 0
 
 

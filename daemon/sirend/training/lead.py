@@ -1,13 +1,15 @@
-"""How early a siren is called: seconds before the stop line, by siren, speed and sight, beside the ideal and a peer.
+"""Drives on which it is heard how early a siren is called: by siren, speed and sight, and a peer hears them too.
 
 Drives have the levels of a street: the siren's at 3 m, the street's, 20 dB less behind buildings until the vehicle is
-in sight. The ideal calls at the moment from which the siren is 5 dB under the street for a second. What else there is
-to hear, without a siren, says how often each detector calls falsely, and gives the peer its threshold.
+in sight. There are two worlds: sirens of the table of tones in made-up streets, and, where there are recordings, the
+same and recorded sirens in recorded streets. In each there is something else to hear as well. `lead_table` makes
+figures of what was heard.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,28 +22,24 @@ from sirend.simulate import scene as scenes
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import db, in_band, mix, rms
 from sirend.simulate.sirens import TONES
-from sirend.training import confusers, decision, measures, work
+from sirend.training import confusers, work
 from sirend.training.hearing import hear
 from sirend.training.peer import Peer
 from sirend.training.trials import looped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sirend.audio.stream import Pcm
-    from sirend.call.machine import OperatingPoint
     from sirend.detect.bundle import Bundle
-    from sirend.training.corpus import Corpus
+    from sirend.training import decision
+    from sirend.training.corpus import Clip, Corpus
 
 SPEEDS_KMH = (30.0, 50.0, 70.0)
 SIGHTS_M = (100.0, 200.0, 400.0)
 CARD_KMH, CARD_M = 50.0, 300.0
 """Drive on which each siren is judged by itself."""
-LATE_S = 8.0
-"""A siren that leads by less there is named."""
-GOOD_S = 10.0
-"""Yellow, red and the pedestrians' clearance take about so long."""
 BEFORE_M, AFTER_M = 60.0, 10.0
 """A drive begins so far before it is in sight, and ends so far behind the stop line."""
 OTHER_S = 20.0
@@ -49,6 +47,12 @@ OTHER_SNR_DB = (0.0, 20.0)
 OTHERS = 4
 """Confusers of each kind in a round, in synthetic streets."""
 RECORDED = "recorded"
+RECORDINGS = 8
+"""Recorded sirens in a round."""
+_MARGIN_S = 10.0
+"""A recorded siren sounds for so much longer than the drive: its first sound was emitted before."""
+_VERSION = 2
+"""Of how a task sounds: what was kept of an older one is heard again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class Task:
     seed: int
     clips: tuple[int, ...] = ()
     """Recordings: the street of a drive and, where it is ``RECORDED``, its siren; or all that is to be heard."""
+    label: str = ""
+    """What a recorded siren is."""
 
     @property
     def is_drive(self) -> bool:
@@ -71,8 +77,8 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Country and siren."""
-        return f"{self.profile} {self.siren}".strip()
+        """Country and siren; what is known of a recorded one."""
+        return f"{self.profile} {self.siren} {self.label}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +93,32 @@ class Heard:
 
 
 def plan(
-    rounds: int, seed: int, streets: Sequence[int] = (), recorded: Sequence[int] = (), other: Sequence[int] = ()
+    rounds: int,
+    seed: int,
+    streets: Sequence[int] = (),
+    recorded: Sequence[tuple[int, str]] = (),
+    other: Sequence[int] = (),
 ) -> list[Task]:
-    """Return the sounds of ``rounds``.
+    """Return the sounds of ``rounds`` in one world.
 
-    In one, each siren of the table and as many ``recorded`` drive at each speed once and come in sight at each distance
-    once; three make every pair of both. Each drives at ``CARD_KMH`` with ``CARD_M`` of sight as well. ``other`` are
-    recordings to be heard without a siren; without, there are synthetic streets with confusers.
+    In one, each siren of the table and each ``recorded``, a clip and what it is, drive at each speed once and come in
+    sight at each distance once; three make every pair of both. Each drives at ``CARD_KMH`` with ``CARD_M`` of sight as
+    well. ``streets`` are recordings to drive through and ``other`` some to be heard without a siren; without, there are
+    synthetic streets with confusers.
     """
     rng = np.random.default_rng((seed, 18))
-    named: list[tuple[str, str, tuple[int, ...]]] = [
-        (profile, siren, ()) for profile, siren in sorted(TONES) if siren != "airhorn"
+    named: list[tuple[str, str, tuple[int, ...], str]] = [
+        (profile, siren, (), "") for profile, siren in sorted(TONES) if siren != "airhorn"
     ]
-    named += [("", RECORDED, (int(clip),)) for clip in recorded]
+    named += [("", RECORDED, (int(clip),), label) for clip, label in recorded]
     out = []
     for number in range(rounds):
-        for index, (profile, siren, clip) in enumerate(named):
+        for index, (profile, siren, clip, label) in enumerate(named):
             pairs = [(speed, SIGHTS_M[(row + index + number) % 3]) for row, speed in enumerate(SPEEDS_KMH)]
             for speed_kmh, sight_m in (*pairs, (CARD_KMH, CARD_M)):
                 street = (int(rng.choice(streets)),) if len(streets) else ()
-                out.append(Task(profile, siren, speed_kmh, sight_m, int(rng.integers(1 << 31)), (*street, *clip)))
+                clips, drawn = (*street, *clip), int(rng.integers(1 << 31))
+                out.append(Task(profile, siren, speed_kmh, sight_m, drawn, clips, label))
     if len(other):
         parts = np.array_split(other, -(-len(other) // 12))
         out += [Task("", "other", 0.0, 0.0, seed, tuple(map(int, part))) for part in parts]
@@ -114,6 +126,27 @@ def plan(
         for _ in range(OTHERS * rounds):
             out += [Task("", kind, 0.0, 0.0, int(rng.integers(1 << 31))) for kind in sorted(confusers.kinds())]
     return out
+
+
+def chosen(corpus: Corpus, clips: Sequence[int], rounds: int, seed: int) -> list[tuple[int, str]]:
+    """Return at most ``RECORDINGS`` of ``clips`` for each of ``rounds``, each with what it is.
+
+    Kinds take turns, and the recordings of a kind: neither a large data set nor a long recording crowds others out.
+    """
+    rng = np.random.default_rng((seed, 19))
+    turns = []
+    by_kind: dict[str, Counter[str]] = {}
+    for clip in (int(each) for each in rng.permutation(np.array(clips, dtype=np.int64))):
+        label, group = kind(corpus.clips[clip]), corpus.clips[clip].group
+        heard = by_kind.setdefault(label, Counter())
+        turns.append((heard[group], heard.total(), clip, label))
+        heard[group] += 1
+    return [(clip, label) for _, _, clip, label in sorted(turns)][: RECORDINGS * rounds]
+
+
+def kind(clip: Clip) -> str:
+    """Return what a recorded siren is: country and tone where the table says so, else its data set and label."""
+    return f"{clip.country} {clip.tone}".strip() or f"{clip.set} {clip.label}".strip()
 
 
 def sound(task: Task, corpus: Corpus | None, folder: Path | None) -> tuple[Pcm, drives.Drive | None]:
@@ -134,7 +167,9 @@ def sound(task: Task, corpus: Corpus | None, folder: Path | None) -> tuple[Pcm, 
         seed=task.seed,
         background=None if street is None or corpus is None or folder is None else folder / corpus.clips[street].path,
     )
-    recorded = corpus.audio(task.clips[-1]) if is_recorded and corpus is not None else None
+    recorded = None
+    if is_recorded and corpus is not None:
+        recorded = looped(corpus.audio(task.clips[-1]), round((drawn.duration_s + _MARGIN_S) * SAMPLE_RATE_HZ))
     rendered = scenes.render(drawn, recorded)
     return rendered.pcm, drives.Drive.of(rendered.truth)
 
@@ -172,7 +207,8 @@ def run(
 
         return listen
 
-    identity = json.dumps([bundle.identity, str(peer), [asdict(task) for task in tasks]])
+    clips = [] if corpus is None else [clip.path for clip in corpus.clips]
+    identity = json.dumps([_VERSION, bundle.identity, str(peer), clips, [asdict(task) for task in tasks]])
     out = []
     for each in work.spread(prepare, len(tasks), identity, folder, title="driving"):
         known = json.loads(str(each["drive"]))
@@ -180,127 +216,3 @@ def run(
         series = (each["end_s"], each["score"]), (each["peer_end_s"], each["peer_score"])
         out.append(Heard(*series, drive, float(each["seconds"])))
     return out
-
-
-def measure(
-    tasks: Sequence[Task], heard: Sequence[Heard], point: OperatingPoint, *, is_windowed: bool = False
-) -> dict[str, Any]:
-    """Return the figures of all detectors, JSON values; the peer's at the threshold with as many false calls as ours.
-
-    A drive that is not called before the stop line leads by 0 s. ``is_windowed``: see ``decision.spans``.
-    """
-    by = decision.rules(point, point.enter)
-
-    def ours(each: Heard) -> list[drives.Span]:
-        return decision.spans(each.ours, by, is_windowed=is_windowed)
-
-    other = [each for each in heard if each.drive is None]
-    hours = sum(each.seconds for each in other) / 3600.0
-    false = sum(len(ours(each)) for each in other)
-    leads = {"ideal": _leads(heard, _ideal), "sirend": _leads(heard, ours)}
-    card: dict[str, Any] = {
-        "good_s": GOOD_S,
-        "false": {"sirend": measures.rate(false, hours)},
-        "minutes_of_drives": round(sum(each.seconds for each in heard if each.drive is not None) / 60.0, 1),
-    }
-    if any(len(each.peers[0]) for each in heard):
-        threshold = decision.matched([each.peers for each in other], point, false)
-        peer = decision.rules(point, threshold)
-        leads["yamnet"] = _leads(heard, lambda each: decision.spans(each.peers, peer))
-        card["peer_threshold"] = round(threshold, 4)
-        card["false"]["yamnet"] = measures.rate(sum(len(decision.calls(each.peers, peer)) for each in other), hours)
-    driven = [task for task in tasks if task.is_drive]
-    grid = np.array([(task.speed_kmh, task.sight_m) != (CARD_KMH, CARD_M) for task in driven])
-    names = np.array([task.name for task in driven])
-    speed_kmh, sight_m = (np.array([getattr(task, key) for task in driven]) for key in ("speed_kmh", "sight_m"))
-    groups: dict[str, dict[str, np.ndarray]] = {
-        "all": {"all": grid},
-        "by_sight": {f"{sight:g} m": grid & (sight_m == sight) for sight in SIGHTS_M},
-        "by_speed": {f"{speed:g} km/h": grid & (speed_kmh == speed) for speed in SPEEDS_KMH},
-        "by_speed_and_sight": {
-            f"{speed:g} km/h, {sight:g} m": (speed_kmh == speed) & (sight_m == sight)
-            for speed in SPEEDS_KMH
-            for sight in SIGHTS_M
-        },
-        "by_siren": {str(name): grid & (names == name) for name in np.unique(names)},
-        "card": {str(name): ~grid & (names == name) for name in np.unique(names)},
-    }
-    for group, members in groups.items():
-        card[group] = {
-            title: {one: _line(each[chosen]) for one, each in leads.items()}
-            for title, chosen in members.items()
-            if chosen.any()
-        }
-    card["card_drive"] = f"{CARD_KMH:g} km/h, {CARD_M:g} m"
-    card["late"] = {
-        name: line["sirend"]["p50_s"] for name, line in card["card"].items() if line["sirend"]["p50_s"] < LATE_S
-    }
-    card["all"] = card["all"]["all"]
-    return card
-
-
-def _ideal(each: Heard) -> list[drives.Span]:
-    first_s = None if each.drive is None else each.drive.first_audible_s
-    return [] if first_s is None else [drives.Span(first_s, None)]
-
-
-def _leads(heard: Sequence[Heard], spans: Callable[[Heard], list[drives.Span]]) -> np.ndarray:
-    """Return the lead of each drive, s, float64[drives]; nan for one that is not called before its stop line."""
-    found = [drives.lead(each.drive, spans(each)) for each in heard if each.drive is not None]
-    return np.array([np.nan if one is None or one.lead_s <= 0.0 or one.cleared_s else one.lead_s for one in found])
-
-
-def _line(leads: np.ndarray) -> dict[str, Any]:
-    counted = np.nan_to_num(leads)
-    p10, p50 = np.percentile(counted, [10.0, 50.0])
-    return {
-        "drives": len(leads),
-        "p10_s": round(float(p10), 1),
-        "p50_s": round(float(p50), 1),
-        "good": round(float(np.mean(counted >= GOOD_S)), 3),
-        "missed": int(np.isnan(leads).sum()),
-    }
-
-
-def markdown(card: Mapping[str, Any]) -> str:
-    """Return the figures as a page of Markdown."""
-    names = list(card["all"])
-    head = " | ".join(f"{name}: p10, p50 | {card['good_s']:g} s or more | missed" for name in names)
-    false = "; ".join(
-        f"{name} {each['count']} in {each['hours']} h (at most {each['per_hour_upper_95']} an hour, 95 %)"
-        for name, each in card["false"].items()
-    )
-    rows = [("all", card["all"])]
-    for group in ("by_sight", "by_speed", "by_speed_and_sight", "by_siren"):
-        rows += card[group].items()
-    rows += [(f"{name}, {card['card_drive']}", line) for name, line in card["card"].items()]
-    late = ", ".join(f"{name} ({lead_s:g} s)" for name, lead_s in card["late"].items()) or "none"
-    about = (
-        "Siren 115 dB at 3 m, street 68 dB, 20 dB less behind buildings until in sight; "
-        f"{card['minutes_of_drives']} minutes of drives. A missed drive counts as 0 s. The ideal calls from the moment "
-        "that the siren is 5 dB under the street."
-    )
-    return "\n".join(
-        [
-            "# Seconds before the stop line",
-            "",
-            about,
-            "",
-            f"False calls: {false}.",
-            "",
-            f"Lead by less than {LATE_S:g} s at {card['card_drive']} of sight: {late}.",
-            "",
-            f"| | drives | {head} |",
-            "|---|---|" + "---|---|---|" * len(names),
-            *[
-                f"| {title} | {line['ideal']['drives']} | "
-                + " | ".join(
-                    f"{each['p10_s']}, {each['p50_s']} s | {100.0 * each['good']:.0f} % | {each['missed']}"
-                    for each in line.values()
-                )
-                + " |"
-                for title, line in rows
-            ],
-            "",
-        ]
-    )

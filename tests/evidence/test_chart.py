@@ -12,7 +12,9 @@ import pytest
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, Score
 from sirend.call.event import Event
 from sirend.call.machine import Rules
+from sirend.call.sector import Sector
 from sirend.call.state import CallState, Reason
+from sirend.detect.bearing import Bearing
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
 from sirend.errors import UsageError
@@ -141,3 +143,16 @@ def test_a_night_of_calls_is_drawn_with_few_labels_and_an_hour_by_hour(monkeypat
     assert picture.png([hours[2]], "m")[:4] == b"\x89PNG"
     assert labels[0] == "approaching, 2:00"
     assert strip_of(10).hours() == []
+
+
+def test_an_array_has_a_panel_for_the_bearing_which_goes_with_its_hour() -> None:
+    strip = strip_of(10)
+    strip.sectors = (Sector("north", 0.0, 45.0), Sector("east", 90.0, 30.0))
+    for number in range(12):
+        end = Samples(64_000 + 4_000 * number)
+        track = Track(end, "north", 0.9, end, -20.0, bearing=Bearing(end, 20.0 * number, 3.0))
+        strip.observe(Score(end, "north", 0.9, -20.0), track)
+        strip.observe(Score(end, "east", 0.9, -20.0), track)
+    assert len(strip.bearing.end_s) == 12
+    assert list(strip.part(5.0, 6.0).bearing.deg) == [80.0, 100.0, 120.0, 140.0]
+    assert struct.unpack(">II", picture.png([strip], "siren-9.9.9")[16:24]) == (1_430, 1_114)

@@ -14,7 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import free_port
 from tests.observe.test_snapshot import feed, post
 
+from sirend.audio.stream import Samples
 from sirend.config.settings import MetricsConfig
+from sirend.detect.bearing import Bearing
 from sirend.errors import ConfigError
 from sirend.observe.metrics import Metrics
 from sirend.observe.snapshot import View
@@ -162,3 +164,16 @@ def test_a_bug_in_collecting_is_a_problem_until_it_is_over(monkeypatch: pytest.M
         assert metrics.problem == "metrics: a bug; the log has it"
         scrape(port)
         assert metrics.problem is None
+
+
+def test_the_bearing_of_a_siren_is_a_number_and_absent_while_none_is_known() -> None:
+    view = View(post("north", "main"))
+    port = free_port()
+    with Metrics(MetricsConfig(enabled=True, port=port), view):
+        feed(view, 1)
+        before = scrape(port)
+        feed(view, 1, first=2, bearing=Bearing(Samples(0), 359.97, 4.25))
+        after = scrape(port)
+    assert ("sirend_bearing_degrees", "") not in before
+    assert after["sirend_bearing_degrees", ""] == 0.0
+    assert after["sirend_bearing_sd_degrees", ""] == 4.2

@@ -12,6 +12,7 @@ from tests.observe.test_snapshot import events, feed, post
 
 from sirend.audio.stream import Samples, Score, Window
 from sirend.call.state import CallState
+from sirend.detect.bearing import Bearing
 from sirend.detect.features import FeatureSpec
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
@@ -122,3 +123,16 @@ def test_what_does_not_change_is_told_once() -> None:
     told_about = about(post("north", "south"))
     assert [each["channel"] for each in told_about["approaches"]] == [0, 1]
     assert (told_about["enter"], told_about["exit"], told_about["hop_s"]) == (0.6, 0.4, 0.25)
+
+
+def test_a_moment_of_an_array_has_one_bearing_and_every_moment_the_tone() -> None:
+    view = View(replace(post("north", "main"), has_array=True))
+    feed(view, 1)
+    feed(view, 1, first=2, bearing=Bearing(Samples(0), 359.97, 4.24))
+    before, after = Glance(view.post).take(view.since(0))
+    assert "bearing" not in before
+    assert after["bearing"] == {"deg": 0.0, "sd_deg": 4.2}
+    assert [each["tone"] for each in after["heard"]] == ["unknown", "unknown"]
+    told_about = about(view.post)
+    assert told_about["has_array"]
+    assert told_about["approaches"][0]["width_deg"] == 60.0

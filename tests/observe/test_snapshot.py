@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pytest
 
     from sirend.call.event import Event
+    from sirend.detect.bearing import Bearing
 
 HOP = 4_000
 RULES = Rules(
@@ -43,13 +44,13 @@ def post(*names: str) -> Post:
     return Post("main-5th", "default", "m@0", "0.0.0", approaches, RULES, FeatureSpec(), 0.25, advisory=False)
 
 
-def feed(view: View, count: int, first: int = 1) -> None:
+def feed(view: View, count: int, first: int = 1, bearing: Bearing | None = None) -> None:
     names = [approach.name for approach in view.post.approaches]
     for number in range(first, first + count):
         end = Samples(32_000 + number * HOP)
         view.see(Window(end, np.full((len(names), 32_000), number, dtype=np.float32), HOP))
         for name in names:
-            track = Track(end, name, 0.5, end, -40.0, Motion.UNKNOWN)
+            track = Track(end, name, 0.5, end, -40.0, Motion.UNKNOWN, bearing=bearing)
             view.hear(Score(end, name, 0.25, -40.0), track, CallState.CLEAR, end)
 
 

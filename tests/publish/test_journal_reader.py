@@ -150,3 +150,17 @@ def test_who_may_not_read_it_is_told_of_sudo(journal: Path, monkeypatch: pytest.
         list(read(journal, []))
     with pytest.raises(InputError, match=r"events.jsonl: you may not read it; use sudo"):
         tail(journal, 100)
+
+
+def test_siren_and_bearing_are_in_line_and_csv_where_they_are_known(journal: Path) -> None:
+    first, second = list(read(journal, []))[:2]
+    placed = {**first, "tone": "wail", "bearing_deg": 92.5, "bearing_sd_deg": 3.1}
+    assert line(placed).endswith("unknown, wail, from 92 +- 3 degrees")
+    assert line({**placed, "bearing_deg": "92"}).endswith("unknown, wail")
+    file = io.StringIO()
+    write_csv([placed, second], file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert [(row["tone"], row["bearing_deg"], row["bearing_sd_deg"]) for row in rows] == [
+        ("wail", "92.5", "3.1"),
+        ("", "", ""),
+    ]

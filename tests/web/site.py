@@ -14,11 +14,13 @@ import numpy as np
 from tests.selftest.test_runner import serve
 from tests.transitions import CALL, CLEAR
 
+from sirend.audio.routing import columns
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.call.state import Reason
-from sirend.config.settings import Approach, CallConfig, ClipsConfig, Config, WebConfig
+from sirend.config import geometry
+from sirend.config.settings import Approach, ArrayConfig, AudioConfig, CallConfig, ClipsConfig, Config, WebConfig
 from sirend.detect import bundle
 from sirend.detect.classifier import Classifier
 from sirend.evidence.recorder import Clips
@@ -28,7 +30,7 @@ from sirend.observe.merge import Mosaic
 from sirend.observe.snapshot import Post, View
 from sirend.pipeline import Stages, detect
 from sirend.publish.journal import Journal
-from sirend.simulate import junction, scene
+from sirend.simulate import array, junction, scene
 from sirend.web.feed import Kept
 
 if TYPE_CHECKING:
@@ -55,12 +57,22 @@ class Site:
 
     def __init__(  # noqa: PLR0913  what a page is shown of
         self, folder: Path, port: int, *, names: tuple[str, ...] = LEGS, advisory: bool = False, speed: float = 2.5,
-        snr_db: float = 5.0,
+        snr_db: float = 5.0, has_array: bool = False,
     ) -> None:  # fmt: skip
-        """Prepare a site whose journal and day reach back; the present plays ``speed`` times as fast as it is."""
+        """Prepare a site whose journal and day reach back; the present plays ``speed`` times as fast as it is.
+
+        With ``has_array`` one array hears for its approaches, of which ``main`` has no bearing.
+        """
         self._config = Config(
             site="main-5th",
-            approaches=tuple(Approach(name, LEGS.index(name), 90.0 * LEGS.index(name)) for name in names),
+            approaches=tuple(
+                Approach(name, 0)
+                if name not in LEGS
+                else Approach(name, LEGS.index(name), 90.0 * LEGS.index(name), width_deg=70.0 if has_array else 60.0)
+                for name in names
+            ),
+            audio=AudioConfig(channels=5 if has_array else 4),
+            array=ArrayConfig(unknown_leg="hold") if has_array else None,
             call=CallConfig(advisory=advisory),
         )
         self._bundle = bundle.load(bundle.find(None))
@@ -71,7 +83,12 @@ class Site:
         remember(journal, names)
         self._web = serve(WebConfig(enabled=True, port=port), self.view, Kept(folder / "clips", journal))
         self._clips = Clips(ClipsConfig(enabled=True, path=folder / "clips", max_s=8.0), self.view, Helper())
-        self._pcm = junction.render(scene.Scene(start_m=500.0, snr_db=snr_db, seed=3), leg="south").pcm
+        driven = scene.Scene(start_m=500.0, snr_db=snr_db, seed=3)
+        if has_array:
+            driven = replace(driven, seed=4)
+            self._pcm = array.render(driven, geometry.KNOWN["respeaker-4"], bearing_deg=165.0).pcm
+        else:
+            self._pcm = junction.render(driven, leg="south").pcm
         self._pcm = self._pcm[: len(self._pcm) // BLOCK * BLOCK]
         self._stop = threading.Event()
         self.hold = threading.Event()
@@ -110,8 +127,8 @@ class Site:
             site=self._config.site, boot_id="now", mode="live", model=self._bundle.name, valid_for_s=5.0,
             clock=ReplayClock(datetime.now(UTC) - timedelta(seconds=5)), advisory=self._config.call.advisory,
         )  # fmt: skip
-        channels = [approach.channel for approach in self._config.approaches]
-        classifier = Classifier(self._bundle, len(channels))
+        channels = columns(self._config)
+        classifier = Classifier(self._bundle, 1 if self._config.array is not None else len(channels))
         stages = Stages.of(self._config, self._bundle, classifier, scribe, channels=channels)
         mosaic = Mosaic(self.view, stages.watches, [list(stages.watches)])
         for event in detect(self._blocks(), stages, mosaic.hear, lambda window: mosaic.see(0, window)):

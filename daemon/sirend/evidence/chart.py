@@ -39,12 +39,13 @@ LABEL_ROOM = 0.015
 """Share of the width that a label along a line needs; one that has less is left out, its line stays."""
 CALL_COLOUR = "#d62728"
 SIREN_COLOUR = "#f2b134"
+SECTOR_COLOUR = "#e6eaee"
 TRUTH_COLOUR = "#1f6f8b"
 """Of what is known of a simulated drive."""
-PANELS = (("spectrum", 3.0), ("pitch", 1.5), ("scores", 1.9), ("levels", 1.0), ("decisions", 0.7))
-"""The panels of a recording from top to bottom, and their shares of its height."""
-HEIGHT = 7.4
-"""Of a recording, inches."""
+PANELS = (("spectrum", 3.0), ("pitch", 1.5), ("bearing", 1.5), ("scores", 1.9), ("levels", 1.0), ("decisions", 0.7))
+"""The panels of a recording from top to bottom, and their heights, parts; that of the bearing is an array's alone."""
+INCHES = 7.4 / 8.1
+"""Of a part."""
 LANE = 0.28
 """What each approach after the first adds to it, inches."""
 ROOM = 0.07
@@ -65,13 +66,12 @@ def png(strips: Sequence[Strip], model: str) -> bytes:
     """Return the picture of ``strips``, judged by ``model``, as a PNG file."""
     from matplotlib.figure import Figure  # noqa: PLC0415  an extra
 
-    lanes = [LANE * (len(strip.traces) - 1) if strip.traces else 0.0 for strip in strips]
-    figure = Figure(figsize=(13.0, 0.8 + sum(HEIGHT + each for each in lanes)), dpi=110, layout="constrained")
-    unit = HEIGHT / sum(share for _, share in PANELS)
-    ratios = [share * unit + (extra if name == "decisions" else 0.0) for extra in lanes for name, share in PANELS]
-    axes = figure.subplots(len(ratios), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
-    for index, strip in enumerate(strips):
-        _draw(strip, dict(zip([name for name, _ in PANELS], axes[len(PANELS) * index :], strict=False)))
+    heights = [_heights(strip) for strip in strips]
+    ratios = [inches for each in heights for inches in each.values()]
+    figure = Figure(figsize=(13.0, 0.8 + sum(ratios)), dpi=110, layout="constrained")
+    axes = iter(figure.subplots(len(ratios), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0])
+    for strip, each in zip(strips, heights, strict=True):
+        _draw(strip, {name: next(axes) for name in each})
     figure.suptitle(
         f"sirend {sirend.__version__} with {model}\n"
         "red: an emergency vehicle is approaching, the signal controller is called",
@@ -84,6 +84,15 @@ def png(strips: Sequence[Strip], model: str) -> bytes:
     return file.getvalue()
 
 
+def _heights(strip: Strip) -> dict[str, float]:
+    """Return the panels of a recording with their heights, inches."""
+    heights = {name: parts * INCHES for name, parts in PANELS}
+    heights["decisions"] += LANE * max(0, len(strip.traces) - 1)
+    if not (strip.sectors or strip.bearing.end_s):
+        del heights["bearing"]
+    return heights
+
+
 def _draw(strip: Strip, axes: dict[str, Any]) -> None:
     """Draw one recording: its panels above each other, with one time below all."""
     calls = [call for call in strip.calls() if call.end_s >= strip.start_s and call.start_s <= strip.end_s]
@@ -92,6 +101,8 @@ def _draw(strip: Strip, axes: dict[str, Any]) -> None:
     axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
     _draw_spectrum(strip, axes["spectrum"])
     _draw_pitch(strip, axes["pitch"])
+    if "bearing" in axes:
+        _draw_bearing(strip, axes["bearing"])
     _draw_traces(strip, axes["scores"], axes["levels"])
     _draw_decisions(strip, calls, axes["decisions"])
     if strip.drive is not None:
@@ -112,7 +123,7 @@ def _draw(strip: Strip, axes: dict[str, Any]) -> None:
         for place in axes.values():
             place.axvline(call.start_s, color=CALL_COLOUR, linewidth=1.2)
             place.axvline(call.end_s, color=CALL_COLOUR, linewidth=1.2, linestyle="--")
-        for panel in ("pitch", "scores", "levels"):
+        for panel in (each for each in ("pitch", "bearing", "scores", "levels") if each in axes):
             axes[panel].axvspan(call.start_s, call.end_s, color=CALL_COLOUR, alpha=0.18, linewidth=0.0)
         where = f" on {call.start.approach}" if len(strip.traces) > 1 else ""
         if call.start_s - labelled_s >= room_s:
@@ -165,10 +176,34 @@ def _draw_pitch(strip: Strip, axis: Any) -> None:  # noqa: ANN401
     axis.grid(linewidth=0.3)
 
 
+def _draw_bearing(strip: Strip, axis: Any) -> None:  # noqa: ANN401
+    """Draw where the siren was, with its uncertainty, over the sectors of the legs."""
+    for leg in strip.sectors:
+        for turn in (-360.0, 0.0, 360.0):
+            low, high = leg.bearing_deg - leg.half_deg + turn, leg.bearing_deg + leg.half_deg + turn
+            axis.axhspan(low, high, facecolor=SECTOR_COLOUR, edgecolor="white", linewidth=2.0, zorder=0)
+        axis.text(
+            0.004, leg.bearing_deg % 360.0, leg.approach, transform=axis.get_yaxis_transform(), va="center", fontsize=8
+        )
+    track = strip.bearing
+    if strip.drive is not None and strip.drive.bearing_deg:
+        dots = {"marker": ".", "markersize": 2.0, "linestyle": "none", "color": TRUTH_COLOUR}
+        axis.plot(strip.drive.time_s, strip.drive.bearing_deg, label="true", **dots)
+    axis.errorbar(
+        track.end_s, track.deg, yerr=track.sd_deg, fmt=".", markersize=4.0, color="black", ecolor="#777777",
+        elinewidth=1.0, label="bearing of the siren,\nand one sigma",
+    )  # fmt: skip
+    axis.set_ylim(0.0, 360.0)
+    axis.set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
+    axis.set_ylabel("bearing")
+    axis.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False)
+
+
 def _draw_traces(strip: Strip, scores: Any, levels: Any) -> None:  # noqa: ANN401
     """Draw what changes from window to window."""
-    for name, trace in strip.traces.items():
-        where = f", {name}" if len(strip.traces) > 1 else ""
+    traces = dict(list(strip.traces.items())[-1:]) if strip.sectors else strip.traces  # an array hears one for all
+    for name, trace in traces.items():
+        where = f", {name}" if len(traces) > 1 else ""
         scores.plot(trace.end_s, trace.score, linewidth=0.8, alpha=0.6, label=f"score of a window{where}")
         colour = scores.lines[-1].get_color()
         scores.plot(trace.end_s, trace.evidence, linewidth=1.8, color=colour, label=f"evidence of a siren{where}")

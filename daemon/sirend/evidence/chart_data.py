@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sirend.audio.stream import Gap, Pcm, Score
     from sirend.call.event import Event
     from sirend.call.machine import Rules
+    from sirend.call.sector import Sector
     from sirend.detect.tracker import Track
     from sirend.evidence.drive import Drive
 
@@ -54,6 +55,21 @@ class Trace:
         return Trace(
             self.end_s[kept], self.score[kept], self.evidence[kept], self.level_dbfs[kept], motion=self.motion[kept]
         )
+
+
+@dataclass(slots=True)
+class BearingTrack:
+    """Where an array heard the siren, one value in each list for each window in which it knew."""
+
+    end_s: array[float] = field(default_factory=lambda: array("d"))
+    deg: array[float] = field(default_factory=lambda: array("f"))
+    """Compass bearing, 0..360."""
+    sd_deg: array[float] = field(default_factory=lambda: array("f"))
+
+    def part(self, start_s: float, end_s: float) -> BearingTrack:
+        """Return the windows that end from ``start_s`` until ``end_s``."""
+        kept = slice(bisect_left(self.end_s, start_s), bisect_left(self.end_s, end_s))
+        return BearingTrack(self.end_s[kept], self.deg[kept], self.sd_deg[kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,9 @@ class Strip:
         """Of the average of all channels."""
         self.traces: dict[str, Trace] = {}
         """Scores by approach."""
+        self.sectors: tuple[Sector, ...] = ()
+        """Of an array; none where each approach has a microphone of its own."""
+        self.bearing = BearingTrack()
         self.drive: Drive | None = None
         """What is known of it, where it was simulated."""
         self.start_s, self.end_s = 0.0, 0.0
@@ -161,6 +180,11 @@ class Strip:
         trace.evidence.append(track.evidence)
         trace.level_dbfs.append(score.level_dbfs)
         trace.motion.append(track.motion)
+        at_s = score.end / SAMPLE_RATE_HZ
+        if track.bearing is not None and self.bearing.end_s[-1:] != array("d", [at_s]):  # one for all approaches
+            self.bearing.end_s.append(at_s)
+            self.bearing.deg.append(track.bearing.deg)
+            self.bearing.sd_deg.append(track.bearing.sd_deg)
 
     def part(self, start_s: float, end_s: float) -> Strip:
         """Return what there is from ``start_s`` until ``end_s`` of the recording."""
@@ -169,6 +193,7 @@ class Strip:
         column_s = self.column_samples / SAMPLE_RATE_HZ
         made.columns = self.columns[round(start_s / column_s) : round(end_s / column_s)]
         made.pitch = self.pitch.part(start_s, end_s)
+        made.bearing = self.bearing.part(start_s, end_s)
         made.traces = {name: trace.part(start_s, end_s) for name, trace in self.traces.items()}
         return made
 

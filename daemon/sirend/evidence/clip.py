@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sirend.audio.stream import Pcm
     from sirend.call.event import Event
     from sirend.call.machine import Rules
+    from sirend.detect.bearing import Bearing
     from sirend.observe.snapshot import Heard
 
 PRIVATE_SAMPLES = 8 * FRAME
@@ -93,6 +94,7 @@ class Take:
         for hop in self.hops:
             end, heard = Samples(hop.end - self.first), hop.heard
             track = Track(end, heard.approach, heard.evidence, end, heard.level_dbfs, heard.motion)
+            track = replace(track, bearing=heard.bearing)
             strip.observe(Score(end, heard.approach, heard.score, heard.level_dbfs), track)
         for event in (self.start, self.end):
             if event is not None:
@@ -128,12 +130,20 @@ class Take:
                 "evidence": round(hop.heard.evidence, 4),
                 "level_dbfs": round(hop.heard.level_dbfs, 1),
                 "motion": hop.heard.motion,
+                **_placed(hop.heard.bearing),
             }
             for hop in self.hops
         ]
         events = [told(event) for event in (self.start, self.end) if event is not None]
         content = {"model": self.model, "enter": self.rules.enter, "exit": self.rules.exit, "lead_s": self.lead_s}
         return json.dumps({**content, "events": events, "windows": windows}, indent=1).encode() + b"\n"
+
+
+def _placed(bearing: Bearing | None) -> dict[str, float]:
+    """Return a bearing as JSON values; none where it is not known."""
+    if bearing is None:
+        return {}
+    return {"bearing_deg": round(bearing.deg, 1) % 360.0, "bearing_sd_deg": round(bearing.sd_deg, 1)}
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sirend.evidence.chart_data import Call
 
-SCHEMAS = ("sirend/truth/1", "sirend/junction-truth/1")
+SCHEMAS = ("sirend/truth/1", "sirend/junction-truth/1", "sirend/array-truth/1")
 _LARGEST_BYTES = 64 << 20
 """A truth has some 60 bytes for each tenth of a second and microphone: this is more than a day of them."""
 
@@ -36,6 +36,8 @@ class Drive:
     time_s: tuple[float, ...]
     distance_m: tuple[float, ...]
     """To the microphone of its leg, at ``time_s``."""
+    bearing_deg: tuple[float, ...] = ()
+    """From an array, at ``time_s``; none without one."""
 
     @classmethod
     def of(cls, truth: Mapping[str, Any]) -> Self:
@@ -50,9 +52,12 @@ class Drive:
             first_audible_s=None if first_s is None else float(first_s),
             time_s=tuple(map(float, truth["time_s"])),
             distance_m=tuple(map(float, heard["distance_m"])),
+            bearing_deg=tuple(map(float, truth.get("bearing_deg", ()))),
         )
         if len(drive.time_s) != len(drive.distance_m) or not np.isfinite((*drive.time_s, *drive.distance_m)).all():
             raise ValueError("distance_m")
+        if len(drive.bearing_deg) not in (0, len(drive.time_s)) or not np.isfinite(drive.bearing_deg).all():
+            raise ValueError("bearing_deg")
         return drive
 
 

@@ -23,7 +23,11 @@ SHOWN = 500
 """Calls."""
 _NEEDED = (
     "at", "onset_at", "approach", "state", "type", "reason", "confidence", "motion", "level_dbfs", "event_id",
-    "boot_id", "advisory", "mode",
+    "boot_id", "advisory", "mode", "tone", "bearing_deg", "bearing_sd_deg",
+)  # fmt: skip
+
+_SHOWN_OF = (
+    "approach", "at", "onset_at", "confidence", "level_dbfs", "event_id", "tone", "bearing_deg", "bearing_sd_deg",
 )  # fmt: skip
 
 
@@ -74,10 +78,7 @@ class History:
                 before["stands"] = False
             name = clip_name(event)
             call = {
-                **{
-                    key: event.get(key)
-                    for key in ("approach", "at", "onset_at", "confidence", "level_dbfs", "event_id")
-                },
+                **{key: event.get(key) for key in _SHOWN_OF},
                 "advisory": bool(event.get("advisory")),
                 "stands": boot_id == self._boot_id,
                 "ended_at": None,

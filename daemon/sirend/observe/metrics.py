@@ -114,6 +114,7 @@ class Collector:
         """Yield every metric family."""
         yield from self._whole()
         yield from self._each()
+        yield from self._bearing()
         yield from self._outbox()
 
     def _whole(self) -> Iterator[Any]:
@@ -176,6 +177,16 @@ class Collector:
                 if level_db is not None:
                     gauge.add_metric([heard.approach], level_db)
             yield gauge
+
+    def _bearing(self) -> Iterator[Any]:
+        from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415
+
+        latest = self._view.since(max(1, self._view.windows) - 1).moments[-1:]
+        heard = latest[0].heard if latest else ()
+        bearing = next((each.bearing for each in heard if each.bearing is not None), None)
+        if bearing is not None:  # no siren, or nobody knows where: no sample rather than a false one
+            yield Gauge("sirend_bearing_degrees", "Compass bearing of the siren.", round(bearing.deg, 1) % 360.0)
+            yield Gauge("sirend_bearing_sd_degrees", "Its uncertainty, one sigma.", round(bearing.sd_deg, 1))
 
     def _outbox(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily as Counter  # noqa: PLC0415

@@ -59,8 +59,15 @@ def about(post: Post) -> dict[str, Any]:
         "high_hz": post.spec.high_hz,
         "kept_s": KEPT_S,
         "approaches": [
-            {"name": each.name, "channel": each.channel, "bearing_deg": each.bearing_deg} for each in post.approaches
+            {
+                "name": each.name,
+                "channel": each.channel,
+                "bearing_deg": each.bearing_deg,
+                **({"width_deg": each.width_deg} if post.has_array else {}),
+            }
+            for each in post.approaches
         ],
+        "has_array": post.has_array,
     }
 
 
@@ -135,6 +142,7 @@ class Glance:
                 "level_dbfs": round(heard.level_dbfs, 1),
                 "floor_dbfs": round(floor, 1),
                 "motion": heard.motion,
+                "tone": heard.tone,
                 "call": heard.call,
             }
             if (level_db := self._post.spl_db(heard.level_dbfs)) is not None:
@@ -150,6 +158,9 @@ class Glance:
                 values["columns"] = columns(self._post.spec, pcm)
             shown.append(values)
         made: dict[str, Any] = {"seq": moment.seq, "end_s": moment.end / SAMPLE_RATE_HZ, "heard": shown}
+        bearing = next((heard.bearing for heard in moment.heard if heard.bearing is not None), None)
+        if bearing is not None:
+            made["bearing"] = {"deg": round(bearing.deg, 1) % 360.0, "sd_deg": round(bearing.sd_deg, 1)}
         if (clapped := clap(levels)) is not None:
             made["clap"] = clapped
         return made

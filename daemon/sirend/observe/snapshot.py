@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sirend
 from sirend.audio.routing import pickups
 from sirend.call.machine import Rules
+from sirend.detect.tone import Tone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sirend.call.event import Event
     from sirend.call.state import CallState
     from sirend.config.settings import Approach, Config
+    from sirend.detect.bearing import Bearing
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import FeatureSpec
     from sirend.detect.motion import Motion
@@ -51,6 +53,8 @@ class Post:
     advisory: bool
     dbfs_of_94_db: float | None = None
     """What 94 dB SPL reads; None where the microphones are not calibrated."""
+    has_array: bool = False
+    """Whether the approaches are sectors of one array, which hears for all of them."""
 
     def spl_db(self, level_dbfs: float) -> float | None:
         """Return the sound pressure level of ``level_dbfs``, dB, unweighted; None where nothing is calibrated."""
@@ -70,6 +74,7 @@ class Post:
             hop_s=config.detect.hop_s,
             advisory=config.call.advisory,
             dbfs_of_94_db=config.audio.dbfs_of_94_db,
+            has_array=config.array is not None,
         )
 
 
@@ -89,6 +94,9 @@ class Heard:
     """Whether a call stands after this window."""
     end: Samples | None
     """The window's end by its own device's count, as in events; None when its device had no window."""
+    tone: Tone = Tone.UNKNOWN
+    bearing: Bearing | None = None
+    """Where the siren is, where an array hears it and knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +158,9 @@ class View:
 
         ``end`` is the window's by the count of the approach's own device, None when that had none.
         """
+        level, motion = score.level_dbfs, track.motion
         self._pending.append(
-            Heard(score.approach, score.siren, track.evidence, score.level_dbfs, track.motion, call, end),
+            Heard(score.approach, score.siren, track.evidence, level, motion, call, end, track.tone, track.bearing),
         )
         if len(self._pending) < len(self.post.approaches):
             return

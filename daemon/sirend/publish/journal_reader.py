@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "at", "site", "approach", "type", "reason", "confidence", "motion", "level_dbfs", "onset_at", "event_id", "boot_id",
-    "seq", "sample", "mode", "advisory", "model",
+    "seq", "sample", "mode", "advisory", "model", "tone", "bearing_deg", "bearing_sd_deg",
 )  # fmt: skip
 _TEXTS = ("at", "site", "approach", "type", "state", "reason", "motion")
 _ABSURD = 1e9
@@ -135,7 +135,11 @@ def line(event: dict[str, Any]) -> str:
         else f"cleared ({in_words(event['reason'], str(event.get('mode')))})"
     )
     advisory = ", advisory" if event.get("advisory") else ""
+    tone = "" if event.get("tone") in (None, "unknown") else f", {event['tone']}"
+    bearing = ""
+    if all(isinstance(event.get(key), int | float) for key in ("bearing_deg", "bearing_sd_deg")):
+        bearing = f", from {event['bearing_deg']:.0f} +- {event['bearing_sd_deg']:.0f} degrees"
     return (
         f"{event['at']}  {event['approach']:<12} {what:<24} confidence {event['confidence']:.2f}, "
-        f"{event['level_dbfs']:.0f} dBFS, {event['motion']}{advisory}"
+        f"{event['level_dbfs']:.0f} dBFS, {event['motion']}{tone}{bearing}{advisory}"
     )

@@ -16,6 +16,7 @@ from sirend.audio.routing import columns, pickups
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
+from sirend.call.sector import Sectors
 from sirend.errors import InputError, UsageError
 from sirend.evidence import chart as picture
 from sirend.evidence import drive as drives
@@ -157,6 +158,7 @@ class Replay:
         with self._open(name) as recording:
             strip = Strip(source, recording.duration_s, next(iter(stages.watches.values())).rules)
             strip.drive = drives.read(Path(name))
+            strip.sectors = () if self._config.array is None else Sectors.of(self._config).legs
 
             def on_score(score: Score, track: Track) -> None:
                 nonlocal highest

@@ -43,7 +43,9 @@ MOST_HOURS = 24 * 366
 KINDS = {".png": "image/png", ".flac": "audio/flac", ".json": "application/json"}
 EXPORTS = {"csv": "text/csv", "json": "application/json"}
 NOTHING = Kept()
-SCRIPTS = ("page", "approaches", "calls", "charts", "checks", "colours", "dom", "health", "spectrogram", "uplot")
+SCRIPTS = (
+    "page", "approaches", "calls", "charts", "checks", "colours", "compass", "dom", "health", "spectrogram", "uplot",
+)  # fmt: skip
 ASSETS = {
     "/": ("index.html", "text/html"),
     **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in SCRIPTS},

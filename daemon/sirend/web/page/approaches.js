@@ -1,20 +1,30 @@
 // One card for each approach, in the configured order. A card says one thing.
+import { listens } from "/compass.js";
 import { at, make } from "/dom.js";
 
 const place = (dbfs) => `${Math.max(0, Math.min(100, dbfs + 100))}%`;
 const CALLED = { departing: "EMERGENCY DRIVING AWAY", stationary: "EMERGENCY STANDING STILL" };
+const UNSAID = ["unknown", "mixed"];
 const said = {};
 
-export function showCards(approaches) {
-  at("approaches").replaceChildren(...approaches.map(card));
-  at("approaches").classList.toggle("alone", approaches.length === 1);
+export function showCards(about) {
+  at("approaches").replaceChildren(...about.approaches.map((approach) => card(approach, about.has_array)));
+  at("approaches").classList.toggle("alone", about.approaches.length === 1);
+  if (!about.has_array) return;
+  const one = about.approaches.find((each) => each.bearing_deg === null) ?? about.approaches[0];  // one level is heard for all
+  document.querySelectorAll(`.approach:not([data-approach="${one.name}"]) :is(.meter, .figures)`).forEach((each) => { each.hidden = true; });
 }
 
-function card(approach) {
+function hearing(approach, has_array) {
+  const { bearing_deg: middle, width_deg: width } = approach, turn = (deg) => Math.round(deg + 360) % 360;
+  if (has_array) return middle === null ? "all round" : `${turn(middle - width / 2)}° to ${turn(middle + width / 2)}°`;
+  return `channel ${approach.channel}${middle === null ? "" : `, from ${middle}°`}`;
+}
+
+function card(approach, has_array) {
   const made = make("article", undefined, "approach"), title = make("h3", approach.name);
   made.dataset.approach = approach.name;
-  const bearing = approach.bearing_deg === null ? "" : `, from ${approach.bearing_deg}°`;
-  title.append(make("span", `channel ${approach.channel}${bearing}`));
+  title.append(make("span", hearing(approach, has_array)));
   const meter = make("div", undefined, "meter");
   meter.setAttribute("role", "meter");
   meter.setAttribute("aria-label", `Level of ${approach.name}, dBFS`);
@@ -34,12 +44,16 @@ export function words(heard, enter) {
   return heard.evidence >= enter ? "siren heard, not called" : "clear";
 }
 
-export function showHeard(heard, about) {
+// And what it adds of a siren: the kind, where that is known.
+const kind = (heard, text) => (text === "clear" || UNSAID.includes(heard.tone ?? "unknown") ? text : `${text}: ${heard.tone}`);
+
+export function showHeard(heard, about, bearing, called) {
   const made = document.querySelector(`[data-approach="${heard.approach}"]`), calls = heard.call === "approaching";
-  const text = words(heard, about.enter), level = heard.hop_dbfs ?? heard.level_dbfs, meter = made.querySelector(".meter");
+  const hears = calls || (heard.evidence >= about.enter && listens(about, heard.approach, bearing, called));
+  const text = hears ? words(heard, about.enter) : "clear", level = heard.hop_dbfs ?? heard.level_dbfs, meter = made.querySelector(".meter");
   made.classList.toggle("approaching", calls);
-  made.classList.toggle("hearing", !calls && heard.evidence >= about.enter);
-  made.querySelector(".state").textContent = text;
+  made.classList.toggle("hearing", !calls && hears);
+  made.querySelector(".state").textContent = kind(heard, text);
   if (said[heard.approach] !== text) {
     if (calls || said[heard.approach] !== undefined) at("said").textContent = `${heard.approach}: ${text}`;
     said[heard.approach] = text;

@@ -48,6 +48,8 @@ export async function showCall(call) {
   const facts = [["Heard first", clock(call.onset_at)], ["Called", `${clock(call.at)}, ${(since(call) - Date.parse(call.onset_at) / 1000).toFixed(1)} s later`],
     ["Ended", call.ended_at ? `${clock(call.ended_at)}, after ${span(until(call) - since(call))}: ${REASONS[call.reason] ?? call.reason}` : ending(call)],
     ["Evidence", `${Math.round(100 * call.confidence)} % at the call, level ${call.level_dbfs} dBFS`]];
+  if (call.tone && call.tone !== "unknown") facts.push(["Siren", call.tone]);
+  if (typeof call.bearing_deg === "number") facts.push(["Bearing", `${Math.round(call.bearing_deg)}° ± ${Math.round(call.bearing_sd_deg ?? 0)}° at the call`]);
   if (call.advisory) facts.push(["Advisory", "the controller was not to act on it"]);
   pairs(at("call-facts"), facts);
   const picture = at("call-picture"), sound = at("call-sound"), path = `/clips/${call.name}`;

@@ -2,10 +2,12 @@
 import { at, make } from "/dom.js";
 
 const CLAP_S = 15;
+const ARRAY = "The microphones of an array are too close together to tell apart by ear: walk round it clapping with the command sirend bearing.";
 let clap = null;
 
-export function showClaps(approaches, now_s) {
-  at("claps").replaceChildren(...approaches.map((approach) => {
+export function showClaps(about, now_s) {
+  if (about.has_array) at("clap-how").textContent = ARRAY;
+  at("claps").replaceChildren(...(about.has_array ? [] : about.approaches).map((approach) => {
     const made = make("button", `Test ${approach.name}`);
     made.type = "button";
     made.addEventListener("click", () => begin(approach.name, now_s()));

@@ -2,6 +2,7 @@
 import { showCards, showHeard } from "/approaches.js";
 import { calls, showCall, showCalls, since, until } from "/calls.js";
 import { dayChart, scoreChart, theme } from "/charts.js";
+import { showBearing, showSectors } from "/compass.js";
 import { hearClap, showClaps, showTest } from "/checks.js";
 import { at } from "/dom.js";
 import { showFacts, showHealth } from "/health.js";
@@ -23,11 +24,12 @@ function showAbout(about) {
   at("site").textContent = about.site;
   at("advisory").hidden = !about.advisory;
   at("exports").hidden = !about.journal;
-  showCards(about.approaches);
+  showCards(about);
+  showSectors(about);
   at("choice").hidden = names.length < 2;
   at("shown").replaceChildren(...names.map((name) => new Option(name, name)));
   at("shown").value = page.shown;
-  showClaps(about.approaches, () => page.moments.at(-1)?.end_s ?? 0);
+  showClaps(about, () => page.moments.at(-1)?.end_s ?? 0);
   showFacts(about);
   layOut();
 }
@@ -56,9 +58,10 @@ function takeMoments(moments) {
   }
   page.moments.splice(0, page.moments.length - page.about.kept_s / page.about.hop_s);
   page.heardAt = Date.now();
-  const latest = page.moments.at(-1).heard;
-  latest.forEach((heard) => showHeard(heard, page.about));
+  const { heard: latest, bearing } = page.moments.at(-1);
   const calling = latest.find((heard) => heard.call === "approaching");
+  latest.forEach((heard) => showHeard(heard, page.about, bearing, calling));
+  showBearing(page.about, page.moments);
   if (calling && !page.isChosen && calling.approach !== page.shown) choose(calling.approach);
   draw();
 }

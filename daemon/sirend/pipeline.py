@@ -169,7 +169,9 @@ class Stages:
         # Half of what a street costs would go into the pitch of no siren.
         pitch = self.pitch.follow(heard_by, is_wanted=any(track.is_suspected for _, track in tracks))
         rows = [min(row, len(heard_by.pcm) - 1) for row in range(len(tracks))]
-        heard = [(score, _moving(track, row, pitch, window)) for row, (score, track) in zip(rows, tracks, strict=True)]
+        heard = [
+            (score, _moving(track, row, pitch, heard_by)) for row, (score, track) in zip(rows, tracks, strict=True)
+        ]
         heard, legs = self._placed(heard, window, pitch)
         loud = [(track, tone_db(pitch, row)) for row, (_, track) in zip(rows, heard, strict=True)]
         granted = self.arbitration.grant(self.to_site(window.end), loud, legs)
@@ -222,11 +224,11 @@ def schedule(inhibit: Sequence[Inhibit], clock: Clock) -> Callable[[Samples], bo
 
 
 def _moving(track: Track, row: int, pitch: Pitch, window: Window) -> Track:
-    """Return ``track`` of approach ``row`` with its motion and tone, where a siren is heard."""
+    """Return ``track`` of ``row`` of pitch and ``window`` with its motion and tone, where a siren is heard."""
     if track.onset == track.end:
         return track
     since = track.onset - window.pcm.shape[1]
-    return replace(track, motion=judge(pitch, row, since), tone=tone_of(pitch, row, since))
+    return replace(track, motion=judge(pitch, row, since), tone=tone_of(pitch, row, since, window.pcm[row]))
 
 
 def tone_db(pitch: Pitch, row: int) -> float:

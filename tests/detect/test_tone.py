@@ -21,17 +21,9 @@ from sirend.simulate import sirens
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import RATE_HZ, mix
 from sirend.simulate.scene import Scene, render
+from sirend.training.tones import kind
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "5"))
-NAMED = {
-    "yelp": Tone.YELP, "rumbler": Tone.YELP, "phaser": Tone.PHASER, "airhorn": Tone.HORN, "mechanical": Tone.WAIL,
-    "wail": Tone.WAIL, "wail-msc": Tone.WAIL,
-}  # fmt: skip
-
-
-def kind(profile: str, siren: str) -> Tone:
-    """Return what a siren of the table is: what is named nowhere else is a two-tone, but for Japan's two wails."""
-    return Tone.WAIL if profile == "jp" and siren in ("police", "fire") else NAMED.get(siren, Tone.HILO)
 
 
 @cache
@@ -51,7 +43,7 @@ def _confusion() -> dict[Tone, Counter[Tone]]:
             end_s = window.end / RATE_HZ
             is_due = window.end % RATE_HZ == 0 and end_s >= audible_s + 3.0
             if is_due and snr_db[min(round(10 * end_s), len(snr_db) - 1)] > 0.0:
-                counts[judge(followed, 0, round(audible_s * RATE_HZ))] += 1
+                counts[judge(followed, 0, round(audible_s * RATE_HZ), window.pcm[0])] += 1
     return table
 
 
@@ -89,6 +81,22 @@ def _frames(profile: str, siren: str, seconds: float, snr_db: float = 15.0) -> t
 )
 def test_a_clear_siren_is_named(profile: str, siren: str) -> None:
     assert tell(*_frames(profile, siren, 8.0)) is kind(profile, siren)
+
+
+def test_a_phaser_is_named_by_its_flutter_and_nothing_else_flutters() -> None:
+    rng = np.random.default_rng(5)
+    for (profile, siren), tone in sorted(sirens.TONES.items()):
+        mixed, _ = mix(sirens.synthesise(tone, 6 * RATE_HZ, RATE_HZ, rng), synthetic_street(6 * RATE_HZ, rng), 5.0)
+        windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
+        told = [judge(pitch.update(each), 0, 0, each.pcm[0]) for each in windows.push(_block(mixed))]
+        assert (Tone.PHASER in told) == (siren == "phaser"), (profile, siren)
+        if siren == "phaser":
+            assert told[-1] is Tone.PHASER
+            assert told[3] is Tone.UNKNOWN  # 2.75 s are too short to say
+
+
+def _block(pcm: np.ndarray) -> Block:
+    return Block(Samples(0), pcm[:, np.newaxis])
 
 
 @pytest.mark.parametrize(("profile", "siren"), [("us", "phaser"), ("fr", "fire"), ("us", "airhorn")])

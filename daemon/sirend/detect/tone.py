@@ -1,7 +1,8 @@
 """What kind of siren sounds, from its pitch over the last seconds; `unknown` in doubt.
 
 Two-tones dwell on two pitches, sweeps pass over all between their ends: slow ones are wails, those of two to five a
-second yelps. A steady tone with pauses is a horn where it is low and pulsed where it is high.
+second yelps; those that no pitch follows flutter, and are phasers. A steady tone with pauses is a horn where it is low
+and pulsed where it is high.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.detect import flutter
 from sirend.detect.motion import cycle_of
 from sirend.detect.pitch import STEP, TONAL
 
 if TYPE_CHECKING:
+    from sirend.audio.stream import Pcm
     from sirend.detect.pitch import Floats, Pitch
 
 STEP_S = STEP / SAMPLE_RATE_HZ
@@ -48,6 +51,8 @@ _WAIL_OCTAVES_S = (0.08, 1.8)
 """Median slope of a wail; a yelp has 5 to 12, 10 wails a minute from .35 octaves on .1."""
 _HORN_HZ = 600.0
 _PULSE_S = 0.8
+_FLUTTER = 0.75
+"""Share of the movement that a phaser's flutter has; a horn's beginnings and ends had .7 once in 29 windows."""
 
 
 class Tone(StrEnum):
@@ -63,8 +68,10 @@ class Tone(StrEnum):
     UNKNOWN = "unknown"
 
 
-def judge(pitch: Pitch, row: int, since: int) -> Tone:
+def judge(pitch: Pitch, row: int, since: int, pcm: Pcm | None = None) -> Tone:
     """Return the tone of approach ``row`` from the frames of ``pitch`` whose middle lies at ``since`` or later.
+
+    ``pcm``, float32[n], is what sounded last, some 2 s of it; without it no phaser is named.
 
     ``mixed`` is a siren whose tone changed within the last ``MEMORY_S``: both halves are certain, and differ.
     """
@@ -73,6 +80,8 @@ def judge(pitch: Pitch, row: int, since: int) -> Tone:
     begin = int(np.searchsorted(pitch.at, max(since, pitch.at[-1] - MEMORY_S * SAMPLE_RATE_HZ)))
     hz, strength = pitch.hz[row, begin:], pitch.strength[row, begin:]
     whole = tell(hz, strength)
+    if whole is Tone.UNKNOWN and pcm is not None and hz.size * STEP_S >= LEAST_S and flutter.strength(pcm) >= _FLUTTER:
+        return Tone.PHASER
     half = hz.size // 2
     if half * STEP_S < LEAST_S:
         return whole

@@ -17,7 +17,19 @@ from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.errors import UsageError
 from sirend.training import corpus as corpora
-from sirend.training import curves, decision, eventwise, lead, lead_table, scorecard, soundscape, stress, trials, work
+from sirend.training import (
+    curves,
+    decision,
+    eventwise,
+    lead,
+    lead_table,
+    scorecard,
+    soundscape,
+    stress,
+    tones,
+    trials,
+    work,
+)
 from sirend.training.hearing import Heard, hear
 from sirend.training.peer import Peer
 
@@ -37,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="DIR|CSV",
-        help="folder with clips.csv and the audio, or such a table; only --lead can do without",
+        help="folder with clips.csv and the audio, or such a table; only --lead and --tone can do without",
     )
     parser.add_argument(
         "--lead",
@@ -46,6 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=1,
         metavar="ROUNDS",
         help="only this: how early sirens are called, in so many rounds of four drives a siren (default: 1)",
+    )
+    parser.add_argument(
+        "--tone",
+        type=int,
+        nargs="?",
+        const=1,
+        metavar="ROUNDS",
+        help="only this: what kind of siren events say, in so many drives a siren and all recordings (default: 1)",
     )
     parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the newest that ships)")
     parser.add_argument("--set", dest="sets", action="append", metavar="SET", help="data set to test on (default: all)")
@@ -80,8 +100,10 @@ def main(args: argparse.Namespace) -> int:
     bundle = bundles.load(bundles.find(args.model))
     if args.lead is not None:
         return _leads(args, bundle)
+    if args.tone is not None:
+        return _tones(args, bundle)
     if args.data is None:
-        raise UsageError("--data DIR is missing: a folder with clips.csv and the audio (or ask for --lead)")
+        raise UsageError("--data DIR is missing: a folder with clips.csv and the audio (or ask for --lead or --tone)")
     table = args.data if args.data.is_file() else args.data / "clips.csv"
     clips = corpora.read_clips(table)
     known = {clip.set for clip in clips}
@@ -113,9 +135,19 @@ def main(args: argparse.Namespace) -> int:
         "curves": both,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    (args.report / "report.json").write_text(json.dumps({**described, **card}, indent=2) + "\n")
-    (args.report / "report.md").write_text(scorecard.markdown(described, card))
-    print(scorecard.markdown(described, card))  # noqa: T201  the command's result
+    page = scorecard.markdown(described, card)
+    if args.drive_bys:
+        card["tone"] = _named(args, args.drive_bys, bundle, recordings)
+        page += "\n" + tones.markdown(card["tone"])
+    return _write(args.report, {**described, **card}, page)
+
+
+def _write(folder: Path, card: dict[str, Any], page: str) -> int:
+    """Write figures and page, and print the page; return the exit code."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(card, indent=2) + "\n")
+    (folder / "report.md").write_text(page)
+    print(page)  # noqa: T201  the command's result
     return 0
 
 
@@ -144,10 +176,30 @@ def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         **card,
     }
-    (args.report / "report.json").write_text(json.dumps(card, indent=2) + "\n")
-    (args.report / "report.md").write_text(lead_table.markdown(card))
-    print(lead_table.markdown(card))  # noqa: T201  the command's result
-    return 0
+    return _write(args.report, card, lead_table.markdown(card))
+
+
+def _tones(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Measure what kind of siren events say that it is."""
+    if args.tone < 1:
+        raise UsageError(f"--tone {args.tone}: it must be 1 round or more")
+    recordings = None
+    if args.data is not None:
+        table = args.data if args.data.is_file() else args.data / "clips.csv"
+        recordings = corpora.load(filter(_is_siren, corpora.read_clips(table)), table.parent)
+    card = {
+        "model": bundle.name,
+        "rounds": args.tone,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_named(args, args.tone, bundle, recordings),
+    }
+    return _write(args.report, card, tones.markdown(card))
+
+
+def _named(args: argparse.Namespace, rounds: int, bundle: Bundle, recordings: Corpus | None) -> dict[str, Any]:
+    planned = tones.plan(rounds, args.seed, recordings)
+    told = tones.run(planned, bundle, args.report / "tones", recordings)
+    return tones.measure(planned, told, recordings)
 
 
 def _scenes(

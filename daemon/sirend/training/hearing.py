@@ -13,12 +13,13 @@ from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState
 from sirend.config.settings import Config
-from sirend.pipeline import Stages, detect
+from sirend.pipeline import Stages, detect, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sirend.audio.stream import Pcm, Score
+    from sirend.call.event import Event
     from sirend.detect.bundle import Bundle
     from sirend.detect.classifier import Classifier
     from sirend.detect.tracker import Track
@@ -51,19 +52,25 @@ def hear(bundle: Bundle, classifier: Classifier, pieces: Iterable[Pcm]) -> tuple
     def on_score(score: Score, _track: Track) -> None:
         scored.append((to_seconds(score.end), score.siren))
 
+    calls = [
+        to_seconds(event.sample)
+        for event in events(bundle, classifier, pieces, on_score)
+        if event.state is CallState.APPROACHING and not event.refresh
+    ]
+    ends, scores = np.array(scored, dtype=np.float64).reshape(-1, 2).T
+    return ends, scores, np.array(calls, dtype=np.float64)
+
+
+def events(
+    bundle: Bundle, classifier: Classifier, pieces: Iterable[Pcm], on_score: Callable[[Score, Track], None] = ignore
+) -> Iterator[Event]:
+    """Yield what the daemon says of the pieces of a stream, float32[n] each, beginning with a fresh pipeline."""
     scribe = Scribe(
         site="evaluate", boot_id="replay", mode="replay", model=bundle.name,
         clock=ReplayClock(datetime(1970, 1, 1, tzinfo=UTC)), valid_for_s=5.0,
     )  # fmt: skip
     stages = Stages.of(Config(), bundle, classifier, scribe, channels=[0])
-    blocks = _blocks(pieces, bundle.feature_spec.window_samples)
-    calls = [
-        to_seconds(event.sample)
-        for event in detect(blocks, stages, on_score)
-        if event.state is CallState.APPROACHING and not event.refresh
-    ]
-    ends, scores = np.array(scored, dtype=np.float64).reshape(-1, 2).T
-    return ends, scores, np.array(calls, dtype=np.float64)
+    yield from detect(_blocks(pieces, bundle.feature_spec.window_samples), stages, on_score)
 
 
 def _blocks(pieces: Iterable[Pcm], window: int) -> Iterator[Block]:

@@ -72,6 +72,10 @@ ELSEWHERE = {
         "tests/observe/test_monitor.py",
         '"sirend", "monitor"',
     ),
+    "sudo sirend bearing --config /etc/sirend/sirend.yaml --expect 0,90,180,270": (
+        "tests/cli/test_bearing.py",
+        '["bearing", "--config", str(site), "--expect", "0,90"]',
+    ),
     "sudo systemctl stop sirend": ("tests/e2e/cabinet.py", '"stop"'),
     "sudo sirend record --config /etc/sirend/sirend.yaml --hours 24 --out street": (
         "tests/e2e/test_record.py",

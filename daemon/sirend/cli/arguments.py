@@ -57,6 +57,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
     doctor = add("doctor", commands.doctor, "try microphone, broker, clock, disk and speed, and report what was found")
     selftest = add("selftest", commands.selftest, "send a built-in siren through the pipeline and tell the broker")
     found = add("devices", commands.devices, "list the audio inputs with the names to put in the configuration")
+    _add_bearing(add("bearing", commands.bearing, "tell from claps whether an array is mounted and wired right"))
     found.add_argument("url", nargs="?", metavar="URL", help="try a network microphone, rtsp://HOST/PATH, instead")
     found.add_argument(
         "--credentials", type=Path, metavar="FILE", help="its first line is NAME:PASSWORD (default: none)"
@@ -126,6 +127,30 @@ def _add_record(made: Parser) -> None:
     )
     made.add_argument("--review", action="store_true", help="label what was kept, on a page of this machine")
     made.add_argument("--port", type=int, default=8081, help="TCP port of that page (default: %(default)d)")
+
+
+def _add_bearing(made: Parser) -> None:
+    _config(made, required=True)
+    made.add_argument(
+        "--expect",
+        type=_bearings,
+        metavar="DEG,DEG,...",
+        help="compass bearings of the claps from the array, degrees, in their order (default: not known)",
+    )
+    made.add_argument("--counter-clockwise", action="store_true", help="you walk that way, seen from above")
+    made.add_argument("--wav", type=Path, metavar="WAV", help="a recording of all its channels (default: the device)")
+    made.add_argument("--seconds", type=float, default=120.0, help="how long to listen, s (default: %(default)g)")
+
+
+def _bearings(text: str) -> tuple[float, ...]:
+    """Return bearings that are listed with commas."""
+    try:
+        degrees = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        degrees = (-1.0,)
+    if not all(0.0 <= each <= 360.0 for each in degrees):  # noqa: PLR2004  a full turn
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of bearings from 0 to 360, such as 0,90,180,270")
+    return degrees
 
 
 def _hours(text: str) -> float:

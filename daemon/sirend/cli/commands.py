@@ -149,6 +149,13 @@ def doctor(args: argparse.Namespace) -> int:
     return 0
 
 
+def bearing(args: argparse.Namespace) -> int:
+    """Tell from claps whether an array is mounted and wired as it is configured."""
+    from sirend.cli import bearing as walk
+
+    return walk.main(args)
+
+
 def devices(args: argparse.Namespace) -> int:
     """List the audio inputs, or try a network microphone."""
     from sirend.audio import portaudio

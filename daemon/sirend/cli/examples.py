@@ -56,6 +56,14 @@ examples:
   sirend selftest --config /etc/sirend/sirend.yaml              and tell sirend/SITE/selftest
   sirend selftest --config /etc/sirend/sirend.yaml --no-mqtt    only print the result
 """,
+    "bearing": """\
+examples:
+  sudo systemctl stop sirend
+  sudo sirend bearing --config /etc/sirend/sirend.yaml                          walk round it clockwise, clapping
+  sudo sirend bearing --config /etc/sirend/sirend.yaml --expect 0,90,180,270    clap once in the north, the east, ...
+  sirend bearing --config site.yaml --expect 0,120,240 --wav claps.wav          from a recording of all channels
+exit code 78 names a heading, a geometry or channels that are wrong, 69 a microphone that is dead
+""",
     "devices": """\
 examples:
   sirend devices      put the name in quotes, or the usb: socket, into audio.device

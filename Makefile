@@ -24,7 +24,7 @@ ifneq ($(origin EXTRAS),undefined)
 export EXTRAS
 endif
 
-.PHONY: help demo test test-arm64 test-system venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
+.PHONY: help demo test test-arm64 test-system test-homeassistant venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -104,6 +104,12 @@ test-arm64:      ## the program on emulated 64-bit Arm, Debian 12 and 13 (as roo
 	.ci/arm64-root bookworm build/arm64-bookworm
 	.ci/arm64-root trixie build/arm64-trixie
 	$(BIN)/pytest -v -s tests/e2e/arm64.py
+
+test-homeassistant: ## a site in a running Home Assistant, the newest that this Python takes (downloads 150 MB, takes minutes)
+	.ci/system-packages mosquitto
+	.ci/venv $(VENV) plot,test
+	.ci/home-assistant build/home-assistant
+	SIREND_HOME_ASSISTANT=build/home-assistant $(BIN)/pytest -v --timeout 900 tests/e2e/home_assistant.py
 
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
 	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/detect/test_tone.py tests/simulate/test_junction.py tests/test_pipeline_array.py

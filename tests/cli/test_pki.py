@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_client_is_trusted_by_the_authority_of_its_role_alone(folder: Path) -> None:
     pki.issue(folder, Wish("site", "main-5th"), NOW)
     site = folder / "site" / "main-5th.pem"
-    assert read(site).subject.rfc4514_string() == "CN=main-5th"
+    assert read(site).subject.rfc4514_string() == "CN=main-5th,OU=site"
 
     def trusts(role: str, purpose: str, days: int) -> bool:
         at = str(int((NOW + timedelta(days=days)).timestamp()))
@@ -66,7 +66,7 @@ def test_a_broker_is_known_by_each_of_its_names_for_398_days(folder: Path) -> No
 def test_a_monitor_has_a_name_that_no_site_can_have(folder: Path) -> None:
     pki.issue(folder, Wish("monitor", "dashboard"), NOW)
     monitor = read(folder / "monitor" / "dashboard.pem")
-    assert monitor.subject.rfc4514_string() == "CN=monitor.dashboard"
+    assert monitor.subject.rfc4514_string() == "CN=monitor.dashboard,OU=monitor"
     assert monitor.issuer == read(folder / "controller-ca.pem").subject
 
 

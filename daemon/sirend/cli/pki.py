@@ -123,7 +123,7 @@ def issue(folder: Path, wish: Wish, now: datetime | None = None) -> list[Path]:
     # A site's name has no dot, so that no monitor is ever taken for a controller.
     name = f"monitor.{wish.name}" if wish.role == "monitor" else wish.name
     hosts = (wish.name, *wish.hosts) if wish.role == "broker" else ()
-    cert = _signed(name, key, authority, moment + timedelta(days=wish.days), moment, hosts)
+    cert = _signed(name, key, authority, moment + timedelta(days=wish.days), moment, hosts, wish.role)
     return _pair(folder / wish.role / wish.name, cert, key, renew=wish.renew)
 
 
@@ -151,13 +151,18 @@ def _signed(  # noqa: PLR0913, PLR0917  what a certificate says
     until: datetime,
     now: datetime,
     hosts: Sequence[str] = (),
+    role: str | None = None,
 ) -> Certificate:
-    """Return a certificate for ``name``: that of an authority where none is given, of a server where it has hosts."""
+    """Return a certificate for ``name``: that of an authority where none is given, of a server where it has hosts.
+
+    The role is its unit, for a broker that knows but one authority for all.
+    """
     from cryptography import x509  # noqa: PLC0415
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: PLC0415
 
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    unit = [] if role is None else [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role)]
+    subject = x509.Name([*unit, x509.NameAttribute(NameOID.COMMON_NAME, name)])
     is_authority = authority is None
     issuer, signer = (subject, key) if authority is None else (authority[0].subject, authority[1])
     builder = (

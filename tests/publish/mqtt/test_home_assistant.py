@@ -25,6 +25,7 @@ CONFIG = Config(
 COMMON = {
     "availability_topic", "payload_available", "payload_not_available", "device", "origin", "qos", "name", "unique_id",
     "value_template", "json_attributes_topic", "entity_category", "device_class", "expire_after", "state_topic",
+    "json_attributes_template",
 }  # fmt: skip
 KNOWN = {
     "binary_sensor": COMMON | {"payload_on", "payload_off", "off_delay"},
@@ -85,9 +86,10 @@ def test_level_and_health_are_read_from_the_health_message() -> None:
     messages = told()
     level = messages["homeassistant/sensor/sirend-elm-st/north-level/config"]
     assert level["state_topic"] == "city/sirens/elm-st/health"
-    assert level["value_template"] == "{{ value_json.levels_dbfs['north'] }}"
+    assert level["value_template"] == "{{ value_json.levels_dbfs['north'] if value_json is defined else 'None' }}"
     health = messages["homeassistant/sensor/sirend-elm-st/health/config"]
-    assert health["value_template"] == "{{ value_json.state }}"
+    assert health["value_template"] == "{{ value_json.state if value_json is defined else 'None' }}"
+    assert health["json_attributes_template"] == "{{ value if value_json is defined else '{}' }}"
     assert health["options"] == ["ok", "degraded", "failed"]
 
 

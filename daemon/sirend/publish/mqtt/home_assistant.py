@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 HEALTH_LATE_S = 90
 """A level that nobody spoke of for so long is unknown: health comes every 30 s."""
 
+_IS_JSON = "value_json is defined"
+"""An empty message, by which retained ones are removed, is none; `None` is what Home Assistant takes for unknown."""
+_ATTRIBUTES = f"{{{{ value if {_IS_JSON} else '{{}}' }}}}"
+
 
 def discovery(config: Config) -> dict[str, bytes]:
     """Return the retained messages by topic; none where ``home_assistant.enabled`` is false."""
@@ -38,10 +42,11 @@ def discovery(config: Config) -> dict[str, bytes]:
         "sensor/health": {
             "name": "Health",
             "state_topic": topics.health,
-            "value_template": "{{ value_json.state }}",
+            "value_template": f"{{{{ value_json.state if {_IS_JSON} else 'None' }}}}",
             "device_class": "enum",
             "options": ["ok", "degraded", "failed"],
             "json_attributes_topic": topics.health,
+            "json_attributes_template": _ATTRIBUTES,
             "entity_category": "diagnostic",
         }
     }
@@ -50,18 +55,19 @@ def discovery(config: Config) -> dict[str, bytes]:
         entities[f"binary_sensor/{name}-emergency"] = {
             "name": f"Emergency {name}",
             "state_topic": topics.state(name),
-            "value_template": "{{ 'ON' if value_json is defined and value_json.state == 'approaching' else 'OFF' }}",
+            "value_template": f"{{{{ 'ON' if {_IS_JSON} and value_json.state == 'approaching' else 'OFF' }}}}",
             "payload_on": "ON",
             "payload_off": "OFF",
             # A state is repeated every second while it stands; one that is not must be taken as clear.
             "off_delay": math.ceil(config.call.valid_for_s),
             "device_class": "safety",
             "json_attributes_topic": topics.state(name),
+            "json_attributes_template": _ATTRIBUTES,
         }
         entities[f"sensor/{name}-level"] = {
             "name": f"Level {name}",
             "state_topic": topics.health,
-            "value_template": f"{{{{ value_json.levels_dbfs['{name}'] }}}}",
+            "value_template": f"{{{{ value_json.levels_dbfs['{name}'] if {_IS_JSON} else 'None' }}}}",
             "unit_of_measurement": "dBFS",
             "state_class": "measurement",
             "expire_after": HEALTH_LATE_S,

@@ -24,7 +24,7 @@ ifneq ($(origin EXTRAS),undefined)
 export EXTRAS
 endif
 
-.PHONY: help demo test test-arm64 test-system test-homeassistant venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
+.PHONY: help demo test test-arm64 test-system test-homeassistant test-cluster venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -111,6 +111,11 @@ test-homeassistant: ## a site in a running Home Assistant, the newest that this 
 	.ci/home-assistant build/home-assistant
 	SIREND_HOME_ASSISTANT=build/home-assistant $(BIN)/pytest -v --timeout 900 tests/e2e/home_assistant.py
 
+test-cluster:    ## conf/broker/cluster in three nodes of RabbitMQ (as root, installs rabbitmq-server; a minute or two)
+	.ci/system-packages mosquitto rabbitmq-server
+	.ci/venv $(VENV) plot,test
+	$(BIN)/pytest -v tests/conf/test_cluster.py
+
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
 	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/detect/test_tone.py tests/simulate/test_junction.py tests/test_pipeline_array.py
 
@@ -118,16 +123,16 @@ identity:        ## whether this checkout makes the same of twenty drive-bys as 
 	.ci/venv $(VENV) plot
 	$(BIN)/python tests/bench/identity.py $(OLD) .
 
-bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make bench-fleet [SITES=1000]
-	.ci/system-packages mosquitto
+bench-fleet:     ## 1,000 simulated sites on one mosquitto, on loopback: make bench-fleet [SITES=1000] [BROKER=cluster]
+	.ci/system-packages $(if $(filter cluster,$(BROKER)),rabbitmq-server,mosquitto)
 	.ci/venv $(VENV) plot
-	$(BIN)/python -m tests.bench.fleet --sites $(or $(SITES),1000)
+	$(BIN)/python -m tests.bench.fleet$(if $(filter cluster,$(BROKER)),_cluster) --sites $(or $(SITES),1000)
 
-report:          ## every figure in one page, build/report/index.md, which takes hours and goes on where it was: make report [DATA=DIR [PEER=yamnet.tflite] [HELD_OUT=DIR]] [QUICK=yes]
-	.ci/system-packages mosquitto libportaudio2 $(if $(DATA),$(COMPILER))
+report:          ## every figure in one page, build/report/index.md, which takes hours and goes on where it was: make report [DATA=DIR [PEER=yamnet.tflite] [HELD_OUT=DIR]] [BROKER=cluster] [QUICK=yes]
+	.ci/system-packages mosquitto libportaudio2 $(if $(filter cluster,$(BROKER)),rabbitmq-server) $(if $(DATA),$(COMPILER))
 	.ci/venv $(VENV) plot,test$(if $(DATA),$(comma)train$(comma)psds)
 	$(BIN)/python -m tests.bench.report $(if $(DATA),--data $(DATA)) $(if $(PEER),--peer $(PEER)) \
-		$(if $(HELD_OUT),--held-out $(HELD_OUT)) $(if $(QUICK),--quick)
+		$(if $(HELD_OUT),--held-out $(HELD_OUT)) $(if $(QUICK),--quick) $(if $(filter cluster,$(BROKER)),--cluster)
 	$(if $(QUICK),,$(BIN)/python -m tests.readme)
 
 evaluate:        ## detection figures of the shipped model on recordings: make evaluate DATA=DIR [PEER=yamnet.tflite]

@@ -49,6 +49,7 @@ def current(text: str, page: Path) -> str:
         "ack": lambda: _fields("Acknowledgement", schemas.ack_schema()),
         "figures": lambda: _figures(("speed", "motion", "soak")),
         "fleet": lambda: _figures(("fleet",)),
+        "cluster": lambda: _figures(("cluster",)),
         "detection in brief": lambda: _detection(in_brief=True),
         "detection": lambda: _detection(in_brief=False),
         "scenes": _scenes,

@@ -62,6 +62,11 @@ ELSEWHERE = {
     "sudo systemctl enable --now sirend.service sirend-selftest.timer": ("tests/e2e/cabinet.py", '"enable"'),
     "sudo systemctl enable --now sirend-listen.service": ("tests/e2e/cabinet.py", '"--now", "--quiet", listener'),
     "sudo systemctl restart mosquitto": ("tests/conf/test_broker.py", "broker.start()"),
+    "sudo conf/broker/cluster/admit site main-5th": ("tests/conf/test_cluster.py", "made.cluster.admit(role, name)"),
+    "sudo conf/broker/cluster/admit controller main-5th": (
+        "tests/conf/test_cluster.py",
+        "made.cluster.admit(role, name)",
+    ),
     "journalctl -u sirend -f": ("tests/e2e/cabinet.py", '"journalctl"'),
     "sirend devices": ("tests/e2e/test_run.py", '("devices")'),
     "sirend devices rtsp://192.0.2.20/live --credentials camera.secret": (

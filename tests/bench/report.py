@@ -70,6 +70,8 @@ class Wanted:
     held_out: Path | None = None
     """Folder of bundles trained without a set, in folders named like the set."""
     is_quick: bool = False
+    is_clustered: bool = False
+    """With RabbitMQ, which is not everywhere."""
 
 
 def parts(wanted: Wanted) -> list[Part]:
@@ -121,6 +123,9 @@ def parts(wanted: Wanted) -> list[Part]:
             "make soak HOURS=24",
         ),
     ]
+    if wanted.is_clustered:
+        words = [*python, "tests.bench.fleet_cluster", *(["--sites", "60", "--heartbeats-s", "4"] if quick else [])]
+        measured.append(Part("A city on a cluster", "cluster", words, "make bench-fleet BROKER=cluster"))
     if wanted.data is not None:
         measured += _detection(wanted, wanted.data)
     return measured
@@ -255,12 +260,13 @@ def main(words: Sequence[str] | None = None) -> int:
     asked.add_argument("--figures", type=Path, default=figures.COMMITTED, help="what README is made from")
     asked.add_argument("--only", action="append", metavar="NAME", help="a part, by its heading (default: all)")
     asked.add_argument("--quick", action="store_true", help="all for a moment; leaves what README is made from alone")
+    asked.add_argument("--cluster", action="store_true", help="a city on three nodes of RabbitMQ too")
     asked.add_argument("--again", action="store_true", help="also what was measured at this commit already")
     args = asked.parse_args(words)
     out = args.out / "quick" if args.quick else args.out
     (out / "parts").mkdir(parents=True, exist_ok=True)
     data, peer, held_out = (None if each is None else each.absolute() for each in (args.data, args.peer, args.held_out))
-    wanted = Wanted(out.absolute(), data, peer, held_out, is_quick=args.quick)
+    wanted = Wanted(out.absolute(), data, peer, held_out, is_quick=args.quick, is_clustered=args.cluster)
     here = machine()
     sections, is_well = [], True
     known = json.loads(args.figures.read_text(encoding="utf-8")) if args.figures.exists() else {}

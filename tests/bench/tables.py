@@ -74,7 +74,36 @@ def fleet(known: Figures) -> Rows:
     ]
 
 
-OF = {"speed": speed, "motion": motion, "soak": soak, "fleet": fleet}
+def cluster(known: Figures) -> Rows:
+    """Return what a city asks of a broker of three nodes, and what is felt when one of them is lost."""
+    back, beat, event, kill, part = (
+        ", ".join(f"{name} {value:g} {unit}" for name, value in known[key].items())
+        for key, unit in (("back_s", "s"), ("beat_ms", "ms"), ("event_ms", "ms"), ("kill_s", "s"), ("part_s", "s"))
+    )
+    lapsed = "{} of {} calls lapsed"
+    return (
+        f"`make bench-fleet BROKER=cluster`, {known['sites']:,} sites on {known['broker']}, on loopback, without TLS",
+        [
+            (f"{known['back']:,} sites connect at once", f"{back}; {known['back_cpu_s']} s of broker CPU"),
+            (
+                f"heartbeats, {known['beats_a_second']} a second, to one reader",
+                f"{beat}; {known['broker_percent']} % of a core, {known['broker_mb']} MB",
+            ),
+            (f"{known['events']} simultaneous events", f"{event}; {known['events_missing']} lost"),
+            (
+                f"a node is killed in {known['calls']} calls: longest time that a controller hears nothing",
+                f"{kill}; {lapsed.format(known['kill_lapsed'], known['calls'])}",
+            ),
+            ("a node is cut off from the other two", f"{part}; {lapsed.format(known['part_lapsed'], known['calls'])}"),
+            (
+                "new controllers on another node that get the retained state",
+                f"{known['retained_elsewhere']} of {known['events']}",
+            ),
+        ],
+    )
+
+
+OF = {"speed": speed, "motion": motion, "soak": soak, "fleet": fleet, "cluster": cluster}
 """By the report's names of its parts."""
 
 WITHOUT = "without-"

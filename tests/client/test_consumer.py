@@ -425,3 +425,20 @@ def test_what_is_signed_in_canonical_form_is_told_apart_at_a_glance() -> None:
         assert not listening.is_genuine(TOPIC, forged)
     assert not listening.is_genuine(TOPIC, json.dumps(json.loads(call)).encode())  # it has to be looked at
     assert not consumer().is_genuine(TOPIC, call)
+
+
+def test_a_state_that_comes_live_counts_where_nothing_was_heard_of_availability() -> None:
+    # A cluster keeps what is retained on the node where it was said, and repeats it to nobody elsewhere.
+    kept = consumer(online=False)
+    assert refusal(kept, payload(CALL), retained=True) is None
+    assert acted_on(kept) == ("clear", "offline")  # who said that may be gone
+    live = consumer(online=False)
+    assert refusal(live, payload(CALL)) is None
+    assert acted_on(live) == ("approaching", "siren")
+    for word in (b"offline", b""):
+        gone = consumer(online=False)
+        gone.take(TOPICS.availability, word, moment())
+        assert refusal(gone, payload(CALL)) is None
+        assert acted_on(gone) == ("clear", "offline")
+    live.take(TOPICS.availability, b"offline", moment())
+    assert acted_on(live) == ("clear", "offline")

@@ -168,3 +168,11 @@ def test_it_never_takes_the_name_of_the_daemon(broker: Broker) -> None:
     consumer = Consumer(TOPICS, ["main"])
     with Subscription(MqttConfig(port=broker.port, client_id="elm"), consumer, backoff=QUICK):
         wait(lambda: "Sending SUBACK to elm-listen" in broker.log)
+
+
+def test_nothing_is_subscribed_with_qos_1_on_an_older_broker(broker: Broker) -> None:
+    # Its queue would stay on the node that it was made on, and hold a client up whose node died.
+    _, subscription = follow(broker)
+    assert dict(subscription.topics(is_5=False)).keys() == {TOPICS.availability, STATE, TOPICS.health}
+    assert set(dict(subscription.topics(is_5=False)).values()) == {0}
+    assert dict(subscription.topics(is_5=True))[TOPICS.availability] == 1

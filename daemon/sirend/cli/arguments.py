@@ -70,7 +70,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
     demo = add("demo", recordings.demo, "simulate a drive-by, replay it and draw it")
     schema = add("schema", commands.schema, "print the JSON Schema of events, of health or of acknowledgements")
     completion = add("completion", commands.completion, "print a completion for the shell")
-    completion.add_argument("shell", choices=commands.SHELLS)
+    completion.add_argument("shell", choices=commands.SHELLS, help="the shell it is for")
     check.add_argument("--devices", action="store_true", help="open the microphones too, which must not be in use")
     for each in (run, check, doctor, fleet, listen, monitor, selftest):
         _config(each, required=True)
@@ -99,7 +99,11 @@ def parser(words: Sequence[str] = ()) -> Parser:
     )
     _model(demo)
     schema.add_argument(
-        "what", nargs="?", choices=("event", "health", "ack"), default="event", help="default: %(default)s"
+        "what",
+        nargs="?",
+        choices=("event", "health", "ack"),
+        default="event",
+        help="of which message (default: %(default)s)",
     )
     pki = add("pki", commands.pki, "make the certificates and keys of a broker, its sites and their controllers")
     is_whole = words[:1] == ["completion"]
@@ -192,7 +196,7 @@ def _add_replay(made: Parser) -> None:
         type=_utc,
         default="1970-01-01T00:00:00Z",
         metavar="TIME",
-        help="when the recordings began, such as 2026-11-22T21:03:00Z (default: 1970)",
+        help="when the recordings began, such as 2026-11-22T21:03:00Z (default: %(default)s)",
     )
     made.add_argument("wavs", nargs="+", metavar="WAV", help="each starts a fresh pipeline")
 
@@ -227,8 +231,8 @@ def _add_simulate(made: Parser) -> None:
         ("speed-kmh", 60.0, "speed, km/h"),
         ("pass-m", 8.0, "distance of the microphone from the lane, m"),
         ("stop-line-m", 0.0, "how far behind the microphone the vehicle meets its stop line, m"),
-        ("temperature-c", 15.0, "of the air, degrees Celsius"),
-        ("humidity-percent", 70.0, "relative, of the air, %%"),
+        ("temperature-c", 15.0, "temperature of the air, degrees Celsius"),
+        ("humidity-percent", 70.0, "relative humidity of the air, %%"),
         ("wind-m-s", 0.0, "mean speed of the wind at the microphone, m/s; its noise adds to the street's"),
         ("windscreen-m", 0.1, "diameter of the microphone's windscreen, m; a bare capsule has .01"),
     ):
@@ -255,7 +259,12 @@ def _add_simulate(made: Parser) -> None:
     made.add_argument(
         "--background", type=Path, metavar="WAV", help="a recording of a street (default: a synthetic one)"
     )
-    made.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)d)")
+    made.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="number from which all that is random follows: same seed, same bytes (default: %(default)d)",
+    )
 
 
 def _config(made: Parser, *, required: bool) -> None:

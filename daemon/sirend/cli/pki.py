@@ -57,9 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name", metavar="NAME", help="the site, for site and controller; the broker's host name; any for a monitor"
     )
     issue.add_argument(
-        "--host", action="append", default=[], metavar="HOST", help="further name or address of the broker"
+        "--host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="further name or address of the broker (default: none)",
     )
-    issue.add_argument("--days", type=int, default=LEAF_DAYS, help="how long it is good for (default: %(default)d)")
+    issue.add_argument(
+        "--days", type=int, default=LEAF_DAYS, help="how long it is good for, days (default: %(default)d)"
+    )
     issue.add_argument("--renew", action="store_true", help="replace the certificate that is there")
     key = known.add_parser("key", help="make a key that signs events")
     key.add_argument("file", type=Path, metavar="FILE", help="mqtt.sign_key_file of a daemon and its controller")

@@ -1,8 +1,8 @@
 """The rules by which a controller reads a site: messages and the time in, the effective call out. Pure.
 
 A call is in force only while the statement is fresh by both clocks and its run of the daemon said nothing newer. With a
-key, a fresh signed state is itself the proof of life; without one, ``availability`` must be ``online`` as well.
-Everything else is clear.
+key, a fresh signed state is itself the proof of life; without one, ``availability`` must be ``online`` as well, or have
+never come, as from a cluster that keeps it on another node. Everything else is clear.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ class Consumer:
         self._judge(statement, approach, now)
         self._runs.believe(statement, approach, now.utc, now.mono_s)
         self.heard_s = now.mono_s
-        if self.keys is not None:
+        # A state that is said now, and not repeated, is said by somebody who is there, unless a word says otherwise.
+        if self.keys is not None or not (retained or self._presence.has_word):
             self._presence.is_online = True
 
     def _take_presence(self, topic: str, payload: bytes, now: Moment, properties: Mapping[str, str]) -> None:

@@ -33,6 +33,8 @@ class Presence:
     keys: Keyring | None
     is_online: bool = False
     """By the last word that counts. With a key it decides on nothing: a fresh signed state is proof of life."""
+    has_word: bool = False
+    """Whether anything was said. A broker of several nodes may keep what was said on another one, and not repeat it."""
     _boot_id: str = ""
     _has_signed: bool = False
     _connections: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class Presence:
 
         Raises ``StatementError`` when it is neither online nor offline, or not worth anything.
         """
+        self.has_word = True
         is_known = payload in (b"online", b"offline")
         if self.keys is None:
             found = stamp.read(properties) if is_known else None

@@ -115,11 +115,12 @@ class Subscription:
 
         With MQTT 5 that is every approach, so that one which nothing is mapped to is told. An older broker cannot keep
         a giant message to itself; one that stands on a topic of nobody would end every connection. States come with QoS
-        0: each is said again every second, and a broker's queue for QoS 1 that a flood has filled takes no more.
+        0: each is said again every second, and a broker's queue for QoS 1 that a flood has filled takes no more. On an
+        older broker all do: a cluster of RabbitMQ 3.10 would wait for the node that has the queue, even a dead one.
         """
         topics = self._consumer.topics
         states = [topics.states] if is_5 else [topics.state(approach) for approach in self._consumer.approaches]
-        return [(topics.availability, 1), *((state, 0) for state in states), (topics.health, 0)]
+        return [(topics.availability, int(is_5)), *((state, 0) for state in states), (topics.health, 0)]
 
     def will(self, number: int) -> Message | None:  # noqa: ARG002  nobody waits for a consumer
         """Return None: nobody waits for a consumer."""

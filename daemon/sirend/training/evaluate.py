@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="DIR|CSV",
-        help="folder with clips.csv and the audio, or such a table; only --lead and --tone can do without",
+        help="folder with clips.csv and the audio, or such a table; --lead and --tone can do without (default: none)",
     )
     parser.add_argument(
         "--lead",
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=1,
         metavar="ROUNDS",
-        help="only this: how early sirens are called, in so many rounds of four drives a siren (default: 1)",
+        help="only this: how early sirens are called, in rounds of 4 drives a siren, or 1 (default: all)",
     )
     parser.add_argument(
         "--tone",
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=1,
         metavar="ROUNDS",
-        help="only this: what kind of siren events say, in so many drives a siren and all recordings (default: 1)",
+        help="only this: what kind events say, in rounds of a drive a siren, or 1 (default: all)",
     )
     parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the newest that ships)")
     parser.add_argument("--set", dest="sets", action="append", metavar="SET", help="data set to test on (default: all)")
@@ -73,14 +73,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peer", type=Path, metavar="FILE", help="yamnet.tflite, measured in the same run (default: none)"
     )
     parser.add_argument(
-        "--mixtures", type=int, default=60, metavar="N", help="sirens mixed into streets, a SNR (default: %(default)d)"
+        "--mixtures",
+        type=int,
+        default=60,
+        metavar="N",
+        help="number of sirens mixed into streets, a SNR (default: %(default)d)",
     )
     parser.add_argument(
         "--drive-bys",
         type=int,
         default=1,
         metavar="N",
-        help="simulated drive-bys a siren and SNR (default: %(default)d)",
+        help="number of simulated drive-bys a siren and SNR (default: %(default)d)",
     )
     parser.add_argument(
         "--soundscape-hours",
@@ -89,7 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="H",
         help="soundscape of sirens and confusers, h, 0 for none (default: %(default)g)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of what is drawn and mixed (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="number from which all that is drawn and mixed follows (default: %(default)s)",
+    )
     parser.add_argument(
         "--report", type=Path, required=True, metavar="DIR", help="where report.md, report.json and curves.png go"
     )

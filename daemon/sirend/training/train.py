@@ -38,8 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="bundle to write, e.g. models/siren-2.0.0"
     )
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="recipe (default: a small network with no teacher)")
-    parser.add_argument("--teacher", type=Path, metavar="DIR", help="folder with the teacher's published weights")
-    parser.add_argument("--without", metavar="SET", default="", help="leave this data set out, to test on it")
+    parser.add_argument(
+        "--teacher", type=Path, metavar="DIR", help="folder with the teacher's published weights (default: no teacher)"
+    )
+    parser.add_argument(
+        "--without", metavar="SET", default="", help="leave this data set out, to test on it (default: none)"
+    )
     parser.add_argument("--work", type=Path, metavar="DIR", help="where unfinished work is kept (default: OUT.work)")
     parser.add_argument("--smoke", action="store_true", help="a few steps only: proves that everything runs")
 

@@ -99,7 +99,7 @@ def test_each_file_starts_afresh_and_the_numbering_goes_on(tmp_path: Path) -> No
     events = events_in((tmp_path / "e").read_text())
     assert [(Path(event["source"]).name, event["state"], event["reason"]) for event in events] == [
         ("a.wav", "approaching", "siren"),
-        ("a.wav", "clear", "shutdown"),
+        ("a.wav", "clear", "input_lost"),
         ("b.wav", "approaching", "siren"),
         ("b.wav", "clear", "quiet"),
     ]

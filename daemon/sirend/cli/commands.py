@@ -145,7 +145,7 @@ def doctor(args: argparse.Namespace) -> int:
     if any(finding.what in ("settings", "model") for finding in faults):
         raise ConfigError(str(args.config), ["the faults above are to be mended"])
     if faults:
-        raise DeviceError(f"{len(faults)} faults; the lines above say what to do about each")
+        raise DeviceError(f"{len(faults)} fault{'s' * (len(faults) != 1)}; the lines above say what to do about each")
     return 0
 
 

@@ -208,4 +208,5 @@ def sums(fleet: Fleet, now: datetime) -> str:
     parts = [f"{count} {name}" for name, count in counts.items() if count]
     calling = sum(site.is_calling(now) for site in fleet.sites.values())
     refused = f"; {fleet.refused} messages were of no site" if fleet.refused else ""
-    return f"{len(fleet.sites)} sites: {', '.join(parts) or 'none'}; {calling} calling{refused}"
+    count = len(fleet.sites)
+    return f"{count} site{'s' * (count != 1)}: {', '.join(parts) or 'none'}; {calling} calling{refused}"

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sirend.audio.recording import WavFile
 from sirend.audio.routing import columns, pickups
-from sirend.audio.stream import SAMPLE_RATE_HZ, Samples
+from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.call.sector import Sectors
@@ -30,7 +30,7 @@ from sirend.replay.results import Results
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sirend.audio.stream import Block, Score
+    from sirend.audio.stream import Score
     from sirend.config.settings import Config
     from sirend.detect.bundle import Bundle
     from sirend.detect.tracker import Track
@@ -152,23 +152,24 @@ class Replay:
     def _play(self, name: str, results: Results) -> Strip:
         """Send one recording through the pipeline; return what there is to be drawn of it."""
         results.begin()
-        source = as_text(name)
-        stages = self._stages(source)
+        shown = as_text(name)
+        stages = self._stages(shown)
         highest, is_called = 0.0, False
         with self._open(name) as recording:
-            strip = Strip(source, recording.duration_s, next(iter(stages.watches.values())).rules)
+            strip = Strip(shown, recording.duration_s, next(iter(stages.watches.values())).rules)
             strip.drive = drives.read(Path(name))
             strip.sectors = () if self._config.array is None else Sectors.of(self._config).legs
 
             def on_score(score: Score, track: Track) -> None:
                 nonlocal highest
                 highest = max(highest, score.siren)
-                results.observe(source, score)
+                results.observe(shown, score)
                 if self._wishes.plot is not None:
                     strip.observe(score, track)
 
             blocks = self._paced(_shown(recording, name, recording.duration_s))
-            for event in detect(strip.listen(blocks) if self._wishes.plot is not None else blocks, stages, on_score):
+            source = _ended(strip.listen(blocks) if self._wishes.plot is not None else blocks)
+            for event in detect(source, stages, on_score):
                 is_called = True
                 results.publish(event)
                 if self._delivery is not None:
@@ -217,6 +218,15 @@ class Replay:
             if self._wishes.is_realtime:
                 time.sleep(max(0.0, began + block.end / SAMPLE_RATE_HZ - time.monotonic()))
             yield block
+
+
+def _ended(blocks: Iterable[Block | Gap]) -> Iterator[Block | Gap]:
+    """Yield ``blocks``, and after them that there is no more: a call that stands then has lost its input."""
+    end = Samples(0)
+    for item in blocks:
+        yield item
+        end = item.end if isinstance(item, Block) else end
+    yield Gap(end, GapReason.DEVICE_LOST)
 
 
 def _shown(blocks: Iterable[Block], name: str, duration_s: float) -> Iterator[Block]:

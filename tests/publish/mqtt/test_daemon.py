@@ -507,3 +507,18 @@ def test_an_event_of_a_stepped_clock_is_never_valid_for_longer_than_configured(b
         subscriber.until(*ONLINE)
         sink.publish(ahead)
         assert {message.expiry_s for message in subscriber.take(2)} == {5}
+
+
+def test_what_an_earlier_run_left_is_put_right_without_a_word_and_what_comes_now_is_told(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with broker.subscribe("sirend/#") as reader:
+        reader.publish("sirend/s/health", '{"state":"failed"}', retain=True)
+        with _mqtt(broker.port) as sink:
+            sink.health({"state": "ok"})
+            reader.until("sirend/s/health", '{"state":"ok"}')
+            time.sleep(0.5)
+            assert "somebody else" not in caplog.text
+            reader.publish("sirend/s/health", '{"state":"failed"}', retain=True)
+            reader.until("sirend/s/health", '{"state":"ok"}')
+            _wait(lambda: "somebody else published on sirend/s/health" in caplog.text)

@@ -152,9 +152,8 @@ def speed(config: Config, bundle: Bundle) -> Finding:
         costs.append(time.perf_counter() - began)
     spent = [max(costs[first : first + each]) for first in range(1, 1 + TRIALS * each, each)]
     took_s, hop_s = min(spent), config.detect.hop_s
-    text = (
-        f"{bundle.name}: a window of {approaches} takes {1000 * took_s:.0f} ms of the {1000 * hop_s:.0f} until the next"
-    )
+    of = f"{approaches} approach{'es' * (approaches != 1)}"
+    text = f"{bundle.name}: a window of {of} takes {1000 * took_s:.0f} ms of the {1000 * hop_s:.0f} until the next"
     if took_s > hop_s:
         return Finding(
             "speed", Verdict.FAULT, f"{text}: too slow; take a smaller model as detect.model, or fewer approaches"

@@ -31,7 +31,9 @@ def examine(path: Path, *, is_stopped: bool, with_microphone: bool = True) -> It
         yield from (Finding("settings", Verdict.FAULT, f"{error.where}: {problem}") for problem in error.problems)
         yield Finding("site", Verdict.SKIPPED, "microphone, broker, disk and model need a right configuration")
         return
-    yield Finding("settings", Verdict.OK, f"site {loaded.site}, {len(loaded.approaches)} approaches")
+    yield Finding(
+        "settings", Verdict.OK, f"site {loaded.site}: {', '.join(approach.name for approach in loaded.approaches)}"
+    )
     yield from host.disks(loaded)
     try:
         yield host.speed(loaded, bundle.load(bundle.find(loaded.detect.model)))

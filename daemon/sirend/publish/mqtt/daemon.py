@@ -234,11 +234,13 @@ class Mqtt:
         return None
 
     def heard(self, message: Incoming) -> None:
-        """Compare what stands on the site's topics with what should."""
+        """Compare what stands on the site's topics with what should; what stood there before we came is put right too.
+
+        Of that nothing is told: at each start it is the last word of our own earlier run.
+        """
         now = time.monotonic()
-        if self._watch.heard(message.topic, message.payload, message.properties, now) and (
-            now - self._told_at >= _QUIET_S
-        ):
+        is_foreign = self._watch.heard(message.topic, message.payload, message.properties, now)
+        if is_foreign and not message.retained and now - self._told_at >= _QUIET_S:
             self._told_at = now
             _log.warning(
                 "%s: somebody else published on %s; saying again what is true", self._session.place, message.topic

@@ -26,7 +26,7 @@ endif
 
 .PHONY: help demo test test-arm64 test-system test-homeassistant test-cluster venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
 help:            ## show this menu
-	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 demo:            ## simulate a drive-by, replay it, print the events, draw the picture into demo-out/
 	.ci/venv $(VENV) plot

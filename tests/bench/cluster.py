@@ -80,6 +80,7 @@ class Cluster:
             "LANG": "C.UTF-8",
             "ERL_EPMD_PORT": str(self.mapper),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_RELAXED_COMMAND_CHECK": "yes",  # it may be ended although it still knows of killed nodes
             "RABBITMQ_NODENAME": self.name(node),
             "RABBITMQ_NODE_PORT": str(self.mapper + 4 + node),
             "RABBITMQ_DIST_PORT": str(self.mapper + 1 + node),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import keras
@@ -10,17 +11,20 @@ import pytest
 from sirend.detect import bundle as bundles
 from sirend.detect import golden
 from sirend.detect.bundle import OperatingPoint
+from sirend.detect.features import mel_frames
 from sirend.errors import ConfigError
-from sirend.training import streaming, temporal
+from sirend.training import listening, streaming, temporal, unheard
 from sirend.training.backbone import CLASSES, VEHICLES
 from sirend.training.corpus import Corpus
 from sirend.training.episodes import EpisodeSpec
+from sirend.training.listening import OUTPUTS
 from sirend.training.recipe import Recipe
 from sirend.training.specs import EMBEDDING, TeacherSpec, TemporalSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+CALIBRATION = (1.5, -0.5)
 TEMPORAL = TemporalSpec(units=8, suspect=-1.5)
 RECIPE = Recipe(
     name="siren-9.9.9",
@@ -31,19 +35,34 @@ RECIPE = Recipe(
 )
 
 
+@dataclass(frozen=True)
+class Small:
+    """A small backbone with all it has to say, and an untrained head."""
+
+    speaking: keras.Model
+    head: keras.Model
+
+    @classmethod
+    def drawn(cls) -> Small:
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((96, 64))
+        pooled = keras.layers.GlobalAveragePooling1D()(inputs)
+        embedding = keras.layers.Dense(EMBEDDING, activation="relu")(pooled)
+        both = keras.layers.Concatenate()([embedding, keras.layers.Dense(len(CLASSES))(embedding)])
+        return cls(keras.Model(inputs, both), temporal.network(TEMPORAL, OUTPUTS))
+
+
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a bundle of a small backbone and an untrained head."""
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((96, 64))
-    pooled = keras.layers.GlobalAveragePooling1D()(inputs)
-    backbone = keras.Model(inputs, keras.layers.Dense(EMBEDDING, activation="relu")(pooled))
-    rng = np.random.default_rng(0)
-    kernel, bias = rng.normal(0, 0.1, (EMBEDDING, len(CLASSES))), np.zeros(len(CLASSES))
-    model = temporal.network(TEMPORAL)
+def small() -> Small:
+    return Small.drawn()
+
+
+@pytest.fixture(scope="module")
+def written(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle of them."""
     out = tmp_path_factory.mktemp("models") / "siren-9.9.9"
-    listener = temporal.listener(model, backbone, kernel, bias)
-    streaming.write(out, RECIPE, listener, temporal.judge(model), (1.5, -0.5), {"episodes": 3})
+    listener = temporal.listener(small.head, small.speaking)
+    streaming.write(out, RECIPE, listener, temporal.judge(small.head), CALIBRATION, {"episodes": 3})
     return out
 
 
@@ -68,8 +87,21 @@ def test_its_golden_vectors_are_what_the_daemon_makes_of_the_sound(written: Path
         assert len(score) == 113  # a window of two seconds at every quarter second of thirty
 
 
+def test_folds_are_asked_as_the_daemon_asks(small: Small, written: Path) -> None:
+    with np.load(written / "golden.npz") as kept:
+        pcm, score = kept["pcm"].astype(np.float32) / np.float32(32768.0), kept["score"]
+    patches = listening.patches(RECIPE.features, mel_frames(RECIPE.features, pcm), 1)
+    said = keras.ops.convert_to_numpy(small.speaking(patches))
+    head = temporal.quarters(small.head)(said)
+    vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1)
+    fused = (1 - TEMPORAL.evidence) * head + TEMPORAL.evidence * vehicles
+    end_s, scores = unheard.listened(CALIBRATION[0] * fused + CALIBRATION[1], RECIPE)
+    assert len(set(score.round(4).ravel())) > 30  # the untrained network says something different each time
+    assert scores[end_s >= 2.0] == pytest.approx(score.ravel(), abs=2e-3)
+
+
 def test_head_and_vehicle_classes_have_their_shares() -> None:
-    model = temporal.network(TEMPORAL)
+    model = temporal.network(TEMPORAL, OUTPUTS)
     rng = np.random.default_rng(1)
     said = rng.normal(0, 1, (2, 5, EMBEDDING + len(CLASSES))).astype(np.float16)
     head = keras.ops.convert_to_numpy(model(said.astype(np.float32)))

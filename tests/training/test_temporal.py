@@ -10,19 +10,19 @@ import pytest
 
 from sirend.training import temporal
 from sirend.training.backbone import CLASSES, VEHICLES
+from sirend.training.listening import OUTPUTS
 from sirend.training.specs import EMBEDDING, TemporalSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OUTPUTS = EMBEDDING + len(CLASSES)
 SPEC = TemporalSpec(units=8, epochs=2, batch=8)
 
 
 def _shaken(spec: TemporalSpec = SPEC) -> keras.Model:
     """Return a head whose every weight differs from its start."""
     keras.utils.set_random_seed(0)
-    model, rng = temporal.network(spec), np.random.default_rng(0)
+    model, rng = temporal.network(spec, OUTPUTS), np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign(variable.numpy() + rng.normal(0, 0.1, variable.shape))
     return model
@@ -42,8 +42,10 @@ def test_the_shipped_head_says_what_the_trained_network_says_at_every_patch() ->
     model = _shaken()
     rng = np.random.default_rng(1)
     kernel, bias = rng.normal(0, 0.1, (EMBEDDING, len(CLASSES))), rng.normal(-6, 1, len(CLASSES))
-    given = keras.Input((EMBEDDING,))
-    listener = temporal.listener(model, keras.Model(given, given * 1.0), kernel, bias)
+    given, layer = keras.Input((EMBEDDING,)), keras.layers.Dense(len(CLASSES))
+    speaking = keras.Model(given, keras.layers.Concatenate()([given, layer(given)]))
+    layer.set_weights([kernel, bias])
+    listener = temporal.listener(model, speaking)
     head = temporal.judge(model)
     embedding = np.abs(rng.normal(0, 1, (20, EMBEDDING))).astype(np.float32)
     said = keras.ops.convert_to_numpy(listener(embedding))
@@ -82,7 +84,7 @@ def test_undecided_patches_teach_nothing(episodes: tuple[np.ndarray, np.ndarray]
     undecided = np.full_like(label, np.nan)
     model = temporal.fit(said, undecided, replace(SPEC, epochs=1), tmp_path)
     keras.utils.set_random_seed(SPEC.seed)
-    fresh = temporal.network(SPEC)
+    fresh = temporal.network(SPEC, OUTPUTS)
     for learned, drawn in zip(model.trainable_variables, fresh.trainable_variables, strict=True):
         assert learned.numpy() == pytest.approx(drawn.numpy(), abs=1e-3)  # weight decay alone
 

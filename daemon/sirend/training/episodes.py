@@ -181,7 +181,7 @@ class Episodes(Scenes):
         else:
             members, name = self._pick_run(rng, self._rich, groups), "recorded"
             pcm = self._stream(rng, members, (end - begin) * 9 // 8, again=chance(rng, 0.8))
-            pcm = _repitched(rng, pcm)[: end - begin]
+            pcm = _repitched(rng, pcm, 0.2 if chance(rng, 0.4) else 0.08)[: end - begin]
             if begin:
                 begin = end - len(pcm)
         pcm = pcm * _ramp(rng, len(pcm))
@@ -267,8 +267,9 @@ def _natural(path: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", path)]
 
 
-def _repitched(rng: np.random.Generator, pcm: Pcm) -> Pcm:
-    ratio = rng.uniform(0.92, 1.09)
+def _repitched(rng: np.random.Generator, pcm: Pcm, most: float = 0.08) -> Pcm:
+    """Play float32[n] up to a share of ``most`` faster or slower."""
+    ratio = between(rng, 1.0 - most, 1.0 / (1.0 - most))
     places = np.arange(int(len(pcm) / ratio)) * ratio
     return np.asarray(np.interp(places, np.arange(len(pcm)), pcm), np.float32)
 

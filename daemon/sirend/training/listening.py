@@ -49,17 +49,20 @@ class Heard:
         return np.flatnonzero([not left_out or not any(each.startswith(part) for each in one) for one in self.groups])
 
 
-def patches(spec: FeatureSpec, mel: Features, each: int = _EACH) -> Features:
-    """Return the log-mel patches float32[patches, 96, bands] of a stream's linear mel frames float32[frames, bands].
+def ends(spec: FeatureSpec, frames: int, each: int = _EACH) -> list[int]:
+    """Return where the patches of a stream of so many frames end, in frames.
 
     They end at every ``each``th quarter of a second, on the grid on which the daemon's lie.
     """
     step = to_samples(LABEL_S)
-    ends = [
-        (number * step - spec.frame_samples) // spec.step_samples + 1
-        for number in range(FIRST, (len(mel) * spec.step_samples + spec.frame_samples) // step + 1, each)
-    ]
-    return np.stack([log_mel(spec, mel[end - PATCH_FRAMES : end]) for end in ends if end <= len(mel)])
+    quarters = range(FIRST, (frames * spec.step_samples + spec.frame_samples) // step + 1, each)
+    found = [(number * step - spec.frame_samples) // spec.step_samples + 1 for number in quarters]
+    return [end for end in found if end <= frames]
+
+
+def patches(spec: FeatureSpec, mel: Features, each: int = _EACH) -> Features:
+    """Return the log-mel patches float32[patches, 96, bands] of a stream's linear mel frames float32[frames, bands]."""
+    return np.stack([log_mel(spec, mel[end - PATCH_FRAMES : end]) for end in ends(spec, len(mel), each)])
 
 
 def listen(
@@ -97,3 +100,24 @@ def listen(
     return Heard(
         np.concatenate([part["said"] for part in parts]), np.concatenate([part["label"] for part in parts]), groups
     )
+
+
+def sounds(
+    corpus: Corpus, spec: EpisodeSpec, features: FeatureSpec, keep: Callable[[Clip], bool], folder: Path, *,
+    seed: int, purpose: str,
+) -> np.ndarray:  # fmt: skip
+    """Return the log-mel frames of the episodes that ``listen`` hears, float16[episodes, frames, bands]."""
+
+    def prepare() -> Callable[[int], dict[str, Any]]:
+        episodes = Episodes(corpus, spec, keep)
+
+        def one(shard: int) -> dict[str, Any]:
+            rng = np.random.default_rng((seed, *purpose.encode(), shard))
+            drawn = [episodes.episode(rng).pcm for _ in range(min(SHARD, spec.count - shard * SHARD))]
+            return {"mel": np.stack([log_mel(features, mel_frames(features, pcm)) for pcm in drawn]).astype(np.float16)}
+
+        return one
+
+    described = json.dumps([asdict(spec), features.digest, seed, purpose, len(corpus), "mel"])
+    parts = work.spread(prepare, -(-spec.count // SHARD), described, folder, title="drawing episodes again")
+    return np.concatenate([part["mel"] for part in parts])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OFTEN = {
     "reversing": 3.0, "beeper": 2.0, "white_beeper": 1.5, "glide": 4.0, "honking": 2.0, "horn": 1.5,
     "train_horn": 1.5, "music": 2.5, "civil_siren": 2.5, "howl": 1.5, "gull": 1.5, "fire_alarm": 1.5, "singing": 1.5,
-    "glissando": 1.5,
+    "glissando": 1.5, "wires": 2.5, "shouting": 2.5, "lorry_horn": 2.0, "saw": 1.5,
 }  # fmt: skip
 """How often a kind is drawn, relative; 1 where not named: most what networks were seen to call in real streets."""
 
@@ -31,6 +31,7 @@ _OFTEN = {
 def kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
     """Return all kinds by name, those of ``confusers`` too."""
     more = (reversing, white_beeper, crossing, glide, howl, gull, fire_alarm, train_horn, honking, tool, wires)
+    more += (lorry_horn, saw, shouting)
     return {**confusers.kinds(), **{each.__name__: each for each in more}}
 
 
@@ -175,14 +176,70 @@ def tool(rng: np.random.Generator, seconds: Wave) -> Wave:
 
 
 def wires(rng: np.random.Generator, seconds: Wave) -> Wave:
-    """Wind in wires and gaps: narrow bands of noise that wander."""
+    """Wind in wires, gaps and round houses: narrow bands of noise that wander, higher the harder it blows."""
     out = np.zeros_like(seconds)
+    knots = np.linspace(0, seconds[-1], int(rng.integers(6, 30)))
+    steps = np.cumsum(rng.normal(0, 0.1, len(knots)))
+    gust = np.interp(seconds, knots, steps - steps.mean())
+    rise = rng.uniform(0.2, 1.0)
     for _ in range(rng.integers(1, 4)):
-        steps = np.cumsum(rng.normal(0, 0.1, 12))
-        wander = np.interp(seconds, np.linspace(0, seconds[-1], 12), steps - steps.mean())
-        turns = np.cumsum(between(rng, 250, 1500) * np.exp(0.3 * wander)) / SAMPLE_RATE_HZ
+        turns = np.cumsum(between(rng, 250, 1700) * np.exp(rise * gust)) / SAMPLE_RATE_HZ
         for wave in (np.cos, np.sin):
-            narrow = signal.butter(2, rng.uniform(5, 40), fs=SAMPLE_RATE_HZ)
+            narrow = signal.butter(2, between(rng, 4, 80), fs=SAMPLE_RATE_HZ)
             slow = signal.lfilter(*narrow, rng.standard_normal(len(seconds)))
             out += slow / max(1e-9, float(np.std(slow))) * wave(2 * np.pi * turns)
-    return out * np.interp(seconds, np.linspace(0, seconds[-1], 8), rng.uniform(0.1, 1, 8))
+    return out * np.exp(rng.uniform(0, 4) * gust) * np.interp(seconds, knots, rng.uniform(0.1, 1, len(knots)))
+
+
+def shouting(rng: np.random.Generator, seconds: Wave) -> Wave:
+    """Children at play: cries that glide about 1 kHz, of several voices, through a mouth's formants."""
+    out = np.zeros_like(seconds)
+    for _ in range(rng.integers(1, 5)):
+        at_s, base = rng.uniform(-0.5, 3), between(rng, 280, 900)
+        loud = rng.uniform(0.2, 1)
+        while at_s < seconds[-1]:
+            length_s = between(rng, 0.15, 1.6)
+            inside = (seconds >= at_s) & (seconds < at_s + length_s)
+            place = (seconds[inside] - at_s) / length_s
+            at_s += length_s + between(rng, 0.05, 2.5)
+            if not inside.any():
+                continue
+            heights = base * np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.22, 4))
+            hz = np.interp(place, np.linspace(0, 1, 4), heights)
+            hz = hz * (1 + rng.uniform(0, 0.03) * np.sin(2 * np.pi * rng.uniform(4, 8) * place * length_s))
+            cry = tone(rng, hz, int(rng.integers(3, 10))) * (1 + rng.uniform(0, 0.3) * rng.standard_normal(len(hz)))
+            for formant_hz in (between(rng, 500, 1200), between(rng, 1200, 3500)):
+                cry = cry + 2.0 * signal.lfilter(*signal.iirpeak(formant_hz, rng.uniform(2, 8), fs=SAMPLE_RATE_HZ), cry)
+            out[inside] += loud * cry * np.sqrt(np.maximum(0.0, np.sin(np.pi * place)))
+    return out
+
+
+def lorry_horn(rng: np.random.Generator, seconds: Wave) -> Wave:
+    """Lorry's, bus's or ship's horn close by: two or three pipes held together, long or in a few blasts."""
+    base, out = between(rng, 130, 520), np.zeros_like(seconds)
+    for ratio in (1.0, *rng.choice([1.19, 1.26, 1.335, 1.5, 1.68, 2.0], int(rng.integers(1, 3)), replace=False)):
+        swell = 1 - rng.uniform(0, 0.04) * np.exp(-((seconds % between(rng, 1, 6)) * rng.uniform(5, 30)))
+        out += rng.uniform(0.4, 1) * tone(rng, base * ratio * swell, 14)
+    on, at_s = np.zeros_like(seconds), rng.uniform(-1.5, 2)
+    while at_s < seconds[-1]:
+        length_s = between(rng, 0.15, 5)
+        on += (seconds > at_s) & (seconds < at_s + length_s)
+        at_s += length_s + between(rng, 0.1, 5)
+    return soft(on, int(between(rng, 60, 1500))) * out
+
+
+def saw(rng: np.random.Generator, seconds: Wave) -> Wave:
+    """Saw, grinder or mill at a stretch: a note that holds, sags under load, and runs up and down with the switch."""
+    hz, at_s, base = np.zeros_like(seconds), rng.uniform(-3, 2), between(rng, 250, 2200)
+    on = np.zeros_like(seconds)
+    while at_s < seconds[-1]:
+        length_s, up_s, down_s = between(rng, 0.8, 7), between(rng, 0.1, 1.5), between(rng, 0.3, 3)
+        since_s = seconds - at_s
+        speed = np.clip(since_s / up_s, 0, 1) * np.clip((length_s + down_s - since_s) / down_s, 0, 1)
+        hz = np.maximum(hz, base * speed)
+        on = np.maximum(on, speed)
+        at_s += length_s + down_s + between(rng, 0.2, 4)
+    load = np.interp(seconds, np.linspace(0, seconds[-1], 12), rng.uniform(0.8, 1, 12))
+    rough = 1 + rng.uniform(0, 0.6) * np.sin(2 * np.pi * rng.uniform(15, 120) * seconds)
+    noise = rng.uniform(0.02, 1) * rng.standard_normal(len(seconds))
+    return on * (rough * tone(rng, np.maximum(hz, 20.0) * load, 12) + noise)

@@ -17,7 +17,7 @@ from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError
 from sirend.training.episodes import EpisodeSpec  # noqa: TC001  read from the annotation while running
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, Stored, StudentSpec, TeacherSpec, TemporalSpec
+from sirend.training.specs import FitSpec, FusedSpec, PupilSpec, Stored, StudentSpec, TeacherSpec, TemporalSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,8 @@ class Recipe:
     """How episodes are drawn for a head over eight seconds; None makes a network of windows."""
     temporal: TemporalSpec | None = None
     """The head; goes with ``episodes`` and a ``teacher``, whose network is its backbone."""
+    pupil: PupilSpec | None = None
+    """A small backbone that learns what the teacher's says, and is shipped in its place."""
     calibration: tuple[float, float] | None = None
     """Scale and offset that make log-odds of a head's fused logit, chosen with the operating points on recordings left
     out; None fits them to recordings kept back."""

@@ -60,6 +60,19 @@ class TemporalSpec:
 
 
 @dataclass(frozen=True)
+class PupilSpec:
+    """The small network of one patch that learns what the large one says; part of a recipe."""
+
+    filters: tuple[int, int, int, int] = (16, 32, 64, 96)
+    units: int = 160
+    dropout: float = 0.1
+    steps: int = 16_000
+    batch: int = 64
+    learning_rate: float = 2e-3
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class FusedSpec:
     """How the small network is shipped with its teacher; part of a recipe."""
 

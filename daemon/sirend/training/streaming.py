@@ -20,16 +20,18 @@ from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
 from sirend.detect.manifest import SCHEMA
 from sirend.errors import ConfigError, InputError
 from sirend.simulate import sirens
-from sirend.training import backbone, corpus, listening, temporal
+from sirend.training import backbone, corpus, listening, pupil, temporal
 from sirend.training.episodes import LABEL_S
 from sirend.training.export import BACKBONE_FILE, GOLDEN_FILE, to_tflite
-from sirend.training.specs import EMBEDDING, PATCH_FRAMES
+from sirend.training.specs import PATCH_FRAMES
 from sirend.training.teacher import calibrate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from sirend.training.corpus import Corpus
+    from sirend.training.corpus import Clip, Corpus
+    from sirend.training.episodes import EpisodeSpec
     from sirend.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -45,26 +47,19 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     if plan.episodes is None or plan.temporal is None or plan.teacher is None or plan.strict is None:
         raise ConfigError("recipe", ["a network over seconds needs episodes, temporal, teacher and strict"])
     weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
-    speaking = work / "speaking.tflite"
-    if not speaking.exists():
-        speaking.parent.mkdir(parents=True, exist_ok=True)
-        speaking.write_bytes(to_tflite(backbone.speaking(plan.features.bands, weights)))
-    heard = listening.listen(
-        recordings, plan.episodes, plan.features, speaking, lambda clip: not corpus.kept_back(clip, plan.held_out),
-        work / "episodes", seed=plan.seed, purpose="train",
-    )  # fmt: skip
+    network = speaking(plan, published, work)
+    heard = drawn(plan, recordings, network, work)
     known = heard.without(without)
     if not (heard.label[known] == 1).any() or not (heard.label[known] == 0).any():
         raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
+    tested = drawn(plan, recordings, network, work, kept_back=True)
+    held = tested.without(without)
     folder = work / ("head" + ("-without-" + without if without else ""))
     model = temporal.fit(heard.said[known], heard.label[known], plan.temporal, folder)
-    fewer = replace(plan.episodes, count=max(1, int(plan.episodes.count * plan.held_out)))
-    tested = listening.listen(
-        recordings, fewer, plan.features, speaking, lambda clip: corpus.kept_back(clip, plan.held_out),
-        work / "episodes", seed=plan.seed, purpose="calibrate",
-    )  # fmt: skip
-    held = tested.without(without)
-    logit = fused(model, tested.said[held], plan.temporal.evidence)
+    voice, said = backbone.speaking(plan.features.bands, weights), tested.said[held]
+    if plan.pupil is not None:
+        voice, model, said = taught(plan, recordings, work, (heard, known), (tested, held), model, folder)
+    logit = fused(model, said, plan.temporal.evidence)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0
     calibration = plan.calibration or calibrate(logit[decided], siren)
@@ -78,10 +73,63 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         "recipe": asdict(plan),
     }
     log.info("right at %.2f %% of the half seconds of recordings kept back", 100 * right)
-    listener = temporal.listener(
-        model, backbone.assembled(plan.features.bands, weights), *backbone.kept_classes(weights)
+    write(out, plan, temporal.listener(model, voice), temporal.judge(model), calibration, metrics)
+
+
+def taught(
+    plan: Recipe, recordings: Corpus, work: Path, known: tuple[listening.Heard, np.ndarray],
+    held: tuple[listening.Heard, np.ndarray], teaching: keras.Model, folder: Path,
+) -> tuple[keras.Model, keras.Model, np.ndarray]:  # fmt: skip
+    """Return the pupil of the head ``teaching``, its own head, and what it says of the episodes kept back.
+
+    ``known`` and ``held`` are episodes and the indices of those that take part.
+    """
+    if plan.pupil is None or plan.temporal is None or plan.episodes is None:
+        raise ConfigError("recipe", ["a pupil needs pupil, temporal and episodes"])
+    heard, which = known
+    mel = sounds(plan, recordings, work)[which]
+    ends = listening.ends(plan.features, mel.shape[1])
+    small = pupil.fit(mel, pupil.taught(teaching, heard.said[which]), ends, plan.pupil, folder / "pupil")
+    head = temporal.fit(pupil.says(small, mel, ends), heard.label[which], plan.temporal, folder / "pupil-head")
+    return small, head, pupil.says(small, sounds(plan, recordings, work, kept_back=True)[held[1]], ends)
+
+
+def speaking(plan: Recipe, published: Path, work: Path) -> Path:
+    """Return the backbone with all it has to say, a TFLite file in ``work``.
+
+    Raises ``ConfigError`` when the recipe has no teacher or its weights are not those that it names.
+    """
+    if plan.teacher is None:
+        raise ConfigError("recipe", ["a network over seconds needs a teacher"])
+    path = work / "speaking.tflite"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
+        path.write_bytes(to_tflite(backbone.speaking(plan.features.bands, weights)))
+    return path
+
+
+def drawn(plan: Recipe, recordings: Corpus, network: Path, work: Path, *, kept_back: bool = False) -> listening.Heard:
+    """Return the recipe's episodes as ``network`` hears them, of recordings that are kept back or of the others."""
+    spec, keep, purpose = _pool(plan, kept_back=kept_back)
+    return listening.listen(
+        recordings, spec, plan.features, network, keep, work / "episodes", seed=plan.seed, purpose=purpose
     )
-    write(out, plan, listener, temporal.judge(model), calibration, metrics)
+
+
+def sounds(plan: Recipe, recordings: Corpus, work: Path, *, kept_back: bool = False) -> np.ndarray:
+    """Return the log-mel frames of the same episodes, float16[episodes, frames, bands]."""
+    spec, keep, purpose = _pool(plan, kept_back=kept_back)
+    return listening.sounds(recordings, spec, plan.features, keep, work / "episodes", seed=plan.seed, purpose=purpose)
+
+
+def _pool(plan: Recipe, *, kept_back: bool) -> tuple[EpisodeSpec, Callable[[Clip], bool], str]:
+    if plan.episodes is None:
+        raise ConfigError("recipe", ["a network over seconds needs episodes"])
+    if kept_back:
+        fewer = replace(plan.episodes, count=max(1, int(plan.episodes.count * plan.held_out)))
+        return fewer, lambda clip: corpus.kept_back(clip, plan.held_out), "calibrate"
+    return plan.episodes, lambda clip: not corpus.kept_back(clip, plan.held_out), "train"
 
 
 def fused(model: keras.Model, said: np.ndarray, share: float) -> np.ndarray:
@@ -89,7 +137,8 @@ def fused(model: keras.Model, said: np.ndarray, share: float) -> np.ndarray:
     head = np.concatenate(
         [keras.ops.convert_to_numpy(model(said[at : at + 64].astype(np.float32))) for at in range(0, len(said), 64)]
     )
-    vehicles = said[:, :, EMBEDDING : EMBEDDING + backbone.VEHICLES].max(axis=2).astype(np.float64)
+    first = said.shape[2] - len(backbone.CLASSES)
+    vehicles = said[:, :, first : first + backbone.VEHICLES].max(axis=2).astype(np.float64)
     return np.asarray((1.0 - share) * head + share * vehicles)
 
 

@@ -16,10 +16,13 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from sirend.training import checkpoint
 from sirend.training.backbone import CLASSES, VEHICLES
-from sirend.training.specs import EMBEDDING, PATCH_FRAMES
+from sirend.training.episodes import LABEL_S
+from sirend.training.specs import PATCH_FRAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sirend.training.specs import TemporalSpec
@@ -34,12 +37,15 @@ _UNDECIDED = -1.0
 _SMOOTHING = 0.02
 
 
-def network(spec: TemporalSpec) -> keras.Model:
-    """Return float32[batch, patches, EMBEDDING + CLASSES] -> float32[batch, patches], a logit at each patch."""
-    said = keras.Input((None, EMBEDDING + len(CLASSES)))
-    embedding = keras.layers.LayerNormalization(name="normalise")(said[..., :EMBEDDING])
+def network(spec: TemporalSpec, outputs: int) -> keras.Model:
+    """Return float32[batch, patches, outputs] -> float32[batch, patches], a logit at each patch.
+
+    The last ``CLASSES`` of what was said of a patch are logits of classes.
+    """
+    said = keras.Input((None, outputs))
+    embedding = keras.layers.LayerNormalization(name="normalise")(said[..., : -len(CLASSES)])
     embedding = keras.layers.Dropout(spec.dropout)(embedding)
-    classes = keras.layers.Dropout(spec.dropout / 2)(_scaled(said[..., EMBEDDING:]))
+    classes = keras.layers.Dropout(spec.dropout / 2)(_scaled(said[..., -len(CLASSES) :]))
     net = keras.layers.Concatenate()([embedding, classes])
     net = keras.layers.Dense(spec.units, activation="relu", name="project")(net)
     for place, dilation in enumerate(DILATIONS):
@@ -56,21 +62,19 @@ def _scaled(classes: keras.KerasTensor) -> keras.KerasTensor:
     return (classes + 6.0) / 3.0
 
 
-def listener(model: keras.Model, backbone: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
+def listener(model: keras.Model, speaking: keras.Model) -> keras.Model:
     """Return the shipped backbone: float32[batch, 96, bands] -> float32[batch, units + VEHICLES].
 
-    ``kernel`` float32[1024, CLASSES] and ``bias`` are the backbone's own class layer. The first numbers are for the
-    head, the last are the logits of the vehicle classes.
+    ``speaking`` says float32[batch, n] of patches, the last ``CLASSES`` being logits. The first numbers are for the
+    head ``model``, the last are the logits of the vehicle classes.
     """
-    classes = keras.layers.Dense(len(CLASSES), name="classes")
     normalise = keras.layers.LayerNormalization(name="normalise")
     project = keras.layers.Dense(model.get_layer("project").units, activation="relu", name="project")
-    said = classes(backbone.output)
-    net = project(keras.layers.Concatenate()([normalise(backbone.output), _scaled(said)]))
-    classes.set_weights([kernel, bias])
+    embedding, classes = speaking.output[:, : -len(CLASSES)], speaking.output[:, -len(CLASSES) :]
+    net = project(keras.layers.Concatenate()([normalise(embedding), _scaled(classes)]))
     for layer in (normalise, project):
         layer.set_weights(model.get_layer(layer.name).get_weights())
-    return keras.Model(backbone.input, keras.layers.Concatenate()([net, said[:, :VEHICLES]]), name="listener")
+    return keras.Model(speaking.input, keras.layers.Concatenate()([net, classes[:, :VEHICLES]]), name="listener")
 
 
 def judge(model: keras.Model) -> keras.Model:
@@ -93,6 +97,28 @@ def judge(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, output, name="head")
 
 
+def quarters(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives float64[patches], the head's logits of float32[patches, n] a quarter of a second apart.
+
+    As the daemon does it: the head looks back over patches half a second apart, those that end at full halves, and one
+    between them takes the newest place for once.
+    """
+    project, shipped = keras.Model(model.input, model.get_layer("project").output), judge(model)
+    each = round(SPACING_S / LABEL_S)
+
+    def logits(said: np.ndarray) -> np.ndarray:
+        numbers = keras.ops.convert_to_numpy(project(said[np.newaxis]))[0]
+        history = np.zeros((len(numbers), PLACES, numbers.shape[1] + 1), np.float32)
+        for number in range(len(numbers)):
+            before = range(number - (number % each or each), -1, -each)
+            taken = [number, *before][:PLACES][::-1]
+            history[number, PLACES - len(taken) :, :-1] = numbers[taken]
+            history[number, PLACES - len(taken) :, -1] = 1.0
+        return np.asarray(keras.ops.convert_to_numpy(shipped(history))[:, 0], np.float64)
+
+    return logits
+
+
 def fit(said: np.ndarray, label: np.ndarray, spec: TemporalSpec, folder: Path) -> keras.Model:
     """Train on float16[episodes, patches, n] with labels float32[episodes, patches], nan where undecided.
 
@@ -101,7 +127,7 @@ def fit(said: np.ndarray, label: np.ndarray, spec: TemporalSpec, folder: Path) -
     """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(spec.seed)
-    model = network(spec)
+    model = network(spec, said.shape[2])
     steps = max(1, len(said) // spec.batch)
     schedule = keras.optimizers.schedules.CosineDecay(
         spec.learning_rate / 10,
@@ -113,14 +139,14 @@ def fit(said: np.ndarray, label: np.ndarray, spec: TemporalSpec, folder: Path) -
     identity = _identity(said, label, spec)
     model.optimizer.build(model.trainable_variables)
     wanted = np.nan_to_num(label, nan=_UNDECIDED).astype(np.float32)
-    for epoch in range(_resume(model, folder, identity), spec.epochs):
+    for epoch in range(checkpoint.resume(model, folder, identity), spec.epochs):
         order = np.random.default_rng((spec.seed, epoch)).permutation(len(said))
         losses = []
         for step in tqdm(range(steps), desc=f"epoch {epoch + 1} of {spec.epochs}", unit="step"):
             drawn = np.sort(order[step * spec.batch : (step + 1) * spec.batch])
             losses.append(float(model.train_on_batch(said[drawn].astype(np.float32), wanted[drawn])))
             model.reset_metrics()
-        _keep(model, folder, epoch + 1, identity)
+        checkpoint.keep(model, folder, epoch + 1, identity)
         with (folder / "log.jsonl").open("a") as stream:
             stream.write(json.dumps({"step": epoch + 1, "loss": round(float(np.mean(losses)), 4)}) + "\n")
     return model
@@ -138,30 +164,3 @@ def _identity(said: np.ndarray, label: np.ndarray, spec: TemporalSpec) -> str:
     content = hashlib.sha256(np.ascontiguousarray(said[::7]).data)
     content.update(np.ascontiguousarray(label).data)
     return json.dumps([asdict(spec), PATCH_FRAMES, said.shape, content.hexdigest()])
-
-
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    return [*model.variables, *model.optimizer.variables]
-
-
-def _keep(model: keras.Model, folder: Path, epoch: int, identity: str) -> None:
-    values = {f"v{number}": variable.numpy() for number, variable in enumerate(_variables(model))}
-    unfinished = folder / "epoch.part"
-    with unfinished.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, epoch=epoch, identity=identity, **values)
-    unfinished.replace(folder / "epoch.npz")
-
-
-def _resume(model: keras.Model, folder: Path, identity: str) -> int:
-    """Load the last epoch and return its number; 0 when there is none or it belongs to other episodes or words."""
-    try:
-        with np.load(folder / "epoch.npz", allow_pickle=False) as saved:
-            if str(saved["identity"]) != identity:
-                return 0
-            for number, variable in enumerate(_variables(model)):
-                variable.assign(saved[f"v{number}"])
-            epoch = int(saved["epoch"])
-    except FileNotFoundError:
-        return 0
-    log.info("going on after epoch %d", epoch)
-    return epoch

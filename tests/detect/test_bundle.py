@@ -224,6 +224,7 @@ def test_the_newest_bundle_is_found_in_a_wheel_and_in_a_checkout(
     (package / "__init__.py").write_text('__version__ = "0.1.0"\n')
     for version in ("0.9.0", "0.10.0", "0.2.11"):
         write(tmp_path / place / f"siren-{version}")
+    write(tmp_path / place / "siren-0.11.0", {**manifest(), "role": "small"})  # taken only when it is named
     (tmp_path / place / "siren-9.9.9").mkdir()
     monkeypatch.setattr(bundle, "sirend", installed(package))
     assert bundle.find(None) == tmp_path / place / "siren-0.10.0"

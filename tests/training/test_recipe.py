@@ -14,7 +14,7 @@ from sirend.training.corpus import Clip, Kind
 from sirend.training.episodes import EpisodeSpec
 from sirend.training.recipe import Recipe, load
 from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, StudentSpec, TeacherSpec, TemporalSpec
+from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, PupilSpec, StudentSpec, TeacherSpec, TemporalSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
@@ -29,6 +29,8 @@ WHOLE = Recipe(
     temporal=TemporalSpec(suspect=-1.0),
     calibration=(1.0, 0.5),
     strict=OperatingPoint(0.9, 0.5, 1.0, 3.0),
+    pupil=PupilSpec(),
+    role="small",
 )
 
 

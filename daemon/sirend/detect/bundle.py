@@ -7,6 +7,7 @@ every field; the digests are checked here.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -154,7 +155,7 @@ class Bundle:
 
 
 def find(path: Path | None) -> Path:
-    """Return ``path`` if it is a bundle's folder, or the newest bundle that ships with sirend when it is None.
+    """Return ``path`` if it is a bundle's folder, or the newest that ships with sirend and has no role when it is None.
 
     Raises ``ConfigError`` when there is none.
     """
@@ -164,11 +165,19 @@ def find(path: Path | None) -> Path:
         return path
     folders = shipped()
     for folder in folders:
-        bundles = [each.parent for each in folder.glob(f"siren-*/{MANIFEST_FILE}")]
+        bundles = [each.parent for each in folder.glob(f"siren-*/{MANIFEST_FILE}") if not _has_role(each)]
         if bundles:
             return max(bundles, key=lambda bundle: [int(part) for part in re.findall(r"\d+", bundle.name)])
     looked = " and ".join(map(str, folders))
     raise ConfigError("model", [f"no model bundle in {looked}; install sirend again or give one with --model"])
+
+
+def _has_role(manifest: Path) -> bool:
+    """Whether a bundle is only taken when it is named; one that cannot be read is not, so that it is refused in words."""
+    try:
+        return "role" in json.loads(manifest.read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def shipped() -> list[Path]:

@@ -25,6 +25,9 @@ SCHEMA = "sirend/manifest/2"
 WINDOW_SCHEMA = "sirend/manifest/1"
 """That of bundles whose networks take windows of 2 s and remember nothing."""
 MANIFEST_FILE = "manifest.json"
+ROLES = ("small", "clean")
+"""Why a bundle is chosen by name: it costs less, or learned from recordings of free licences alone. Without a role the
+newest is taken."""
 LONGEST_S = 60.0
 """A head reaches back no further."""
 _SHA256 = "[0-9a-f]{64}"
@@ -51,11 +54,11 @@ def _top(schema: str, required: Mapping[str, type], optional: Mapping[str, type]
             "schema": str, "name": str, "features": dict, "features_digest": str, "model_sha256": str, "output": str,
             "calibration": dict, "hop_s": float, "recipe_sha256": str, "min_sirend": str, **required,
         },
-        {"golden": str, **optional},
+        {"golden": str, "role": str, **optional},
         {
             "schema": re.escape(schema), "name": r"siren-\d+\.\d+\.\d+", "output": "logit",
             "features_digest": _SHA256, "model_sha256": _SHA256, "recipe_sha256": _SHA256,
-            "min_sirend": r"\d+\.\d+\.\d+", "golden": r"[\w-]+\.npz",
+            "min_sirend": r"\d+\.\d+\.\d+", "golden": r"[\w-]+\.npz", "role": "|".join(ROLES),
         },
     )  # fmt: skip
 

@@ -30,8 +30,10 @@ _OFTEN = {
 
 def kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
     """Return all kinds by name, those of ``confusers`` too."""
-    more = (reversing, white_beeper, crossing, glide, howl, gull, fire_alarm, train_horn, honking, tool, wires)
-    more += (lorry_horn, saw, shouting)
+    more = (
+        reversing, white_beeper, crossing, glide, howl, gull, fire_alarm, train_horn, honking, lorry_horn, tool, saw,
+        wires, shouting,
+    )  # fmt: skip
     return {**confusers.kinds(), **{each.__name__: each for each in more}}
 
 

@@ -9,7 +9,7 @@ import re
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sirend.config import yamlfile
 from sirend.detect.bundle import OperatingPoint
@@ -34,6 +34,8 @@ class Recipe:
 
     name: str
     """Name of the bundle: ``siren-<major>.<minor>.<patch>``."""
+    role: Literal["small", "clean"] | None = None
+    """Why the bundle is chosen by name, as its manifest says it; None: the newest is taken."""
     seed: int = 1
     windows: int = 40_000
     """Windows drawn for training."""
@@ -105,7 +107,7 @@ def _is_required(each: dataclasses.Field[Any]) -> bool:
 
 def _value(hint: Any, value: object, where: str, problems: list[str]) -> object:  # noqa: ANN401  any type hint
     options = [option for option in typing.get_args(hint) if option is not types.NoneType]
-    if isinstance(hint, types.UnionType):
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:  # with Literal it is the other
         return None if value is None else _value(options[0], value, where, problems)
     if dataclasses.is_dataclass(hint):
         return _read(typing.cast("type[object]", hint), value, f"{where}.", problems)

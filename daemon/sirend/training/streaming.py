@@ -176,6 +176,7 @@ def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, 
     return {
         "schema": SCHEMA,
         "name": plan.name,
+        **({} if plan.role is None else {"role": plan.role}),
         "features": asdict(plan.features),
         "features_digest": plan.features.digest,
         "model_sha256": digests[MODEL_FILE],

@@ -173,7 +173,7 @@ def find(path: Path | None) -> Path:
 
 
 def _has_role(manifest: Path) -> bool:
-    """Whether a bundle is only taken when it is named; one that cannot be read is not, so that it is refused in words."""
+    """Whether a bundle is only taken by name; one that cannot be read is not, so that it is refused in words."""
     try:
         return "role" in json.loads(manifest.read_bytes())
     except (OSError, ValueError, TypeError):

@@ -442,3 +442,53 @@ def test_a_state_that_comes_live_counts_where_nothing_was_heard_of_availability(
         assert acted_on(gone) == ("clear", "offline")
     live.take(TOPICS.availability, b"offline", moment())
     assert acted_on(live) == ("clear", "offline")
+
+
+def test_what_was_said_before_or_is_over_is_told_by_number_and_dates_alone() -> None:
+    listening, by, earlier = consumer(KEY), scribe(KEY), scribe(KEY, "boot-0")
+    old, first = payload(CALL, earlier), payload(CALL, by)
+    second = payload(CLEAR, by, 1.0)
+    for message in (first, second):
+        assert listening.worn(TOPIC, message, NOW) is None
+        assert listening.take(TOPIC, message, moment(1.0)) is None
+    for message, after_s, fault in (
+        (first, 1.0, Fault.REPLAYED),
+        (second, 1.0, Fault.REPLAYED),
+        (old, 6.0, Fault.STALE),
+    ):
+        worn = listening.worn(TOPIC, message, moment(after_s).utc)
+        assert worn is not None
+        assert worn.fault is fault
+        assert str(worn).startswith(TOPIC)
+    assert listening.refused == {Fault.REPLAYED: 2, Fault.STALE: 1}
+    assert listening.worn(TOPIC, b"{}", NOW) is None  # it has to be looked at
+    assert consumer(KEY).worn(TOPIC, payload(CLEAR, by), moment(99.0).utc) is None  # a clear stands until another word
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["boot-1", "boot-2", "boot-3"]),
+            st.sampled_from([CALL, CLEAR]),
+            st.floats(0.0, 20.0).map(lambda at_s: round(at_s, 1)),
+            st.integers(0, 8),
+        ),
+        max_size=12,
+    )
+)
+def test_the_short_way_refuses_nothing_that_would_count(said: list[tuple[str, Transition, float, int]]) -> None:
+    """``worn`` beside ``take``: a consumer that asks it first and one that does not act on the same."""
+    plain, quick = consumer(KEY), consumer(KEY)
+    by = {boot_id: scribe(KEY, boot_id) for boot_id, *_ in said}
+    recorded: list[bytes] = []
+    for step, (boot_id, transition, at_s, repeated) in enumerate(said):
+        recorded.append(payload(transition, by[boot_id], at_s))
+        for message in (recorded[-1], recorded[repeated % len(recorded)]):
+            now = moment(1.5 * step)
+            refused = plain.take(TOPIC, message, now)
+            worn = quick.worn(TOPIC, message, now.utc)
+            if worn is None:
+                quick.take(TOPIC, message, now)
+            else:
+                assert refused is not None
+            assert acted_on(plain, 1.5 * step) == acted_on(quick, 1.5 * step)

@@ -8,14 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from tests.transitions import CALL, CLEAR
 
 from sirend.call.clock import ReplayClock
 from sirend.call.event import to_json
 from sirend.call.scribe import Scribe
-from sirend.client import Call, Consumer, Fault, Keyring, Subscription, Topics
+from sirend.client import Call, Consumer, Fault, Keyring, Moment, Subscription, Topics
 from sirend.config.settings import MqttConfig
 from sirend.publish.mqtt.backoff import Backoff
+from sirend.publish.mqtt.bounded_client import Incoming
+from sirend.publish.mqtt.stamp import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +70,13 @@ def stand(publisher: Subscriber, subscription: Subscription, by: Scribe) -> None
     publisher.publish(TOPICS.availability, "online", retain=True)
     publisher.publish(STATE, says(by), retain=True)
     after(subscription, "approaching")
+
+
+def pack(properties: dict[str, str]) -> bytes:
+    """Return user properties of MQTT 5 as they come, with their length in front."""
+    made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    made.UserProperty = list(properties.items())
+    return bytes(made.pack())  # type: ignore[no-untyped-call]
 
 
 def tampered() -> str:
@@ -176,3 +187,19 @@ def test_nothing_is_subscribed_with_qos_1_on_an_older_broker(broker: Broker) -> 
     assert dict(subscription.topics(is_5=False)).keys() == {TOPICS.availability, STATE, TOPICS.health}
     assert set(dict(subscription.topics(is_5=False)).values()) == {0}
     assert dict(subscription.topics(is_5=True))[TOPICS.availability] == 1
+
+
+def test_of_a_flood_beside_the_states_the_newest_is_looked_at_and_the_rest_counted() -> None:
+    consumer = Consumer(TOPICS, ["main"], Keyring.of(KEY))
+    subscription = Subscription(MqttConfig(), consumer)
+    stamp = Stamp("s", "b", KEY)
+    signed = pack(dict(stamp.properties("availability", b"offline", 1)))
+    assert consumer.take(STATE, says(scribe()).encode(), Moment.now()) is None
+    assert consumer.effective(Moment.now())[0].is_active
+    for _ in range(1_000):
+        subscription.heard(Incoming(TOPICS.availability, b"offline", retained=False))
+    subscription.heard(Incoming(TOPICS.availability, b"offline", False, signed))
+    assert consumer.effective(Moment.now())[0].is_active
+    subscription.turned(time.monotonic())
+    assert consumer.effective(Moment.now())[0].reason == "offline"
+    assert consumer.refused[Fault.CROWDED_OUT] == 1_000 - 64

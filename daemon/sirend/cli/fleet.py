@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sirend.config.settings import MqttConfig
-    from sirend.publish.mqtt.connection import Incoming
+    from sirend.publish.mqtt.bounded_client import Incoming
 
 ANSWER_S = 10.0
 SETTLED_S = 1.0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from sirend.call.state import CallState
 from sirend.client.presence import Presence, is_signed
 from sirend.client.runs import CLOCKS_DIFFER, LONGEST_VALIDITY, Runs
-from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse
+from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse, peek
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,10 +110,19 @@ class Consumer:
         """Return whether a message is surely the daemon's own; cheap. Without a key it never is."""
         if self.keys is None or len(payload) > LARGEST_BYTES:
             return False
-        kind = {self.topics.availability: "availability", self.topics.health: "health"}.get(topic)
-        if kind is None:
-            return self.keys.vouches_for(payload)
-        return is_signed(self.topics.site, kind, payload, properties, self.keys)
+        if topic in (self.topics.availability, self.topics.health):
+            kind = "health" if topic == self.topics.health else "availability"
+            return is_signed(self.topics.site, kind, payload, properties, self.keys)
+        return self.keys.vouches_for(payload)
+
+    def worn(self, topic: str, payload: bytes, utc: datetime) -> Refusal | None:
+        """Refuse a genuine state that was said before or is over, by its number and dates alone; cheap."""
+        glance, approach = peek(payload), self.topics.approach_of(topic)
+        fault = None if glance is None or approach is None else self._runs.worn(glance, approach, utc)
+        if fault is None:
+            return None
+        self._refused[fault] += 1
+        return Refusal(fault, topic, "it was said before" if fault is Fault.REPLAYED else "it is stale")
 
     def crowded_out(self, topic: str) -> Refusal:
         """Count a message that nobody had the time to look at."""

@@ -17,7 +17,7 @@ from sirend.client.statement import Fault, StatementError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sirend.client.statement import Statement
+    from sirend.client.statement import Glance, Statement
 
 LONGEST_VALIDITY = timedelta(seconds=60.0)
 """``call.valid_for_s`` cannot be more."""
@@ -72,6 +72,14 @@ class Runs:
     def of(self, approach: str) -> Iterator[Held]:
         """Yield what each run said last of ``approach``."""
         return (run.held[approach] for run in self._runs.values() if approach in run.held)
+
+    def worn(self, glance: Glance, approach: str, utc: datetime) -> Fault | None:
+        """Return why a genuine statement cannot count, as far as a glance tells: a part of ``judge``."""
+        run = self._runs.get(glance.boot_id)
+        if run is not None and self.is_keyed and glance.seq <= run.seqs.get(approach, 0):
+            return Fault.REPLAYED
+        is_foreign = bool(self._boot_id) and glance.boot_id != self._boot_id
+        return Fault.STALE if glance.valid_until < utc and (glance.is_call or is_foreign) else None
 
     def judge(self, statement: Statement, approach: str, utc: datetime, mono_s: float) -> None:
         """Raise ``StatementError`` when ``statement`` was said before, or is stale.

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from sirend.call.event import SCHEMA, Mode
 from sirend.call.state import CallState
@@ -16,6 +16,8 @@ LARGEST_BYTES = 8192
 """No statement of the contract comes near it: names have 64 characters, the longest file name of a replay 4096."""
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 _UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_CANONICAL = re.compile(rb'"boot_id":"([^"\\]+)",.*"seq":([0-9]{1,15}),.*"valid_until":"(\d{4}-[^"\\]{5,30}Z)"')
+_CALL = b'"type":"emergency_approaching"'
 _LONGEST_TEXT = 128
 _TYPES = {"emergency_approaching": CallState.APPROACHING, "emergency_cleared": CallState.CLEAR}
 
@@ -67,6 +69,30 @@ class Statement:
     advisory: bool
     payload: dict[str, Any] = field(repr=False, compare=False)
     """The whole object, for its signature and for whoever wants the rest."""
+
+
+class Glance(NamedTuple):
+    """What shows of a statement before it is decoded."""
+
+    boot_id: str
+    seq: int
+    valid_until: datetime
+    is_call: bool
+
+
+def peek(payload: bytes) -> Glance | None:
+    """Return what shows of a statement in canonical form, or None.
+
+    It says nothing of whose word that is: ask it about what is signed.
+    """
+    found = _CANONICAL.search(payload)
+    try:
+        if found is not None:
+            until = datetime.fromisoformat(found[3].decode())
+            return Glance(found[1].decode(), int(found[2]), until, _CALL in payload)
+    except ValueError:  # such as the 31st of February
+        pass
+    return None
 
 
 def parse(payload: bytes) -> Statement:

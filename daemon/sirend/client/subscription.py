@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from sirend.client.consumer import Moment
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from sirend.client.consumer import Call, Consumer, Refusal
     from sirend.client.statement import Fault
     from sirend.config.settings import MqttConfig
-    from sirend.publish.mqtt.connection import Incoming
+    from sirend.publish.mqtt.bounded_client import Incoming
 
 _log = logging.getLogger(__name__)
 
 MOST_WAITING = 64
 """Acknowledgements that may wait for the broker, and messages that nobody has signed and nobody looked at yet."""
+LOOK_S = 0.25
+"""With a key, how often what nobody has signed is looked at: in a flood that is what costs."""
 QUIET_S = 10.0
 """Refusals of one kind are logged at most this often: whoever can publish must not be able to fill a disk."""
 SILENCE_S = 90.0
@@ -52,6 +55,9 @@ class Subscription:
         self._news = threading.Event()
         self._outgoing: deque[Message] = deque(maxlen=MOST_WAITING)
         self._doubtful: deque[Incoming] = deque()
+        self._late: dict[str, Incoming] = {}
+        self._look_at = -math.inf
+        self._looked_at = 0
         self._logged: dict[Fault, float] = {}
         self._subscribed_at = math.inf
         self._silence: str | None = None
@@ -160,19 +166,38 @@ class Subscription:
         return None
 
     def heard(self, message: Incoming) -> None:
-        """Take what is signed at once; the rest waits, and in a flood the oldest of it is only counted."""
-        if self._consumer.is_genuine(message.topic, message.payload, message.properties):
-            self._deliver(message)
-            return
-        if len(self._doubtful) >= MOST_WAITING:
-            if self._consumer.keys is None:  # nobody can tell which of them is true
+        """Take what is signed at once; the rest waits, and in a flood the oldest of it is only counted.
+
+        A state that was said before is told by its number, before anything else is read of it. ``availability`` and
+        health take ten times as long to verify; with a key they decide on nothing that a fresh state does not, so in a
+        flood of them the newest waits for a moment.
+        """
+        consumer, topic = self._consumer, message.topic
+        if consumer.keys is None:
+            if len(self._doubtful) >= MOST_WAITING:  # nobody can tell which of them is true
                 self._deliver_doubtful()
+        elif consumer.topics.approach_of(topic) is None:
+            if self._looked_at < MOST_WAITING:
+                self._looked_at += 1
+                self._deliver(message)
             else:
-                crowded = self._doubtful.popleft()
-                self._log(self._consumer.crowded_out(crowded.topic))
+                if topic in self._late:
+                    self._log(consumer.crowded_out(topic))
+                self._late[topic] = message
+            return
+        elif consumer.is_genuine(topic, message.payload):
+            if (worn := consumer.worn(topic, message.payload, datetime.now(UTC))) is None:
+                self._deliver(message)
+            else:
+                self._log(worn)
+            return
+        elif len(self._doubtful) >= MOST_WAITING:
+            self._log(consumer.crowded_out(self._doubtful.popleft().topic))
         self._doubtful.append(message)
 
     def _deliver_doubtful(self) -> None:
+        self._doubtful.extend(self._late.values())
+        self._late.clear()
         while self._doubtful:
             self._deliver(self._doubtful.popleft())
 
@@ -191,7 +216,9 @@ class Subscription:
 
     def turned(self, now: float) -> None:
         """Look at what nobody signed, and at how long the site has been silent."""
-        self._deliver_doubtful()
+        if self._consumer.keys is None or now >= self._look_at:
+            self._look_at, self._looked_at = now + LOOK_S, 0
+            self._deliver_doubtful()
         silent_s = now - max(self._consumer.heard_s, self._subscribed_at)
         silence = None
         if silent_s > SILENCE_S:
@@ -203,6 +230,7 @@ class Subscription:
     def closed(self, unacknowledged: list[Message]) -> None:  # noqa: ARG002  see below
         """Forget acknowledgements: the next say how things are then."""
         self._doubtful.clear()
+        self._late.clear()
 
     def _log(self, refusal: Refusal) -> None:
         """Log a refusal, unless one of its kind was logged just now."""

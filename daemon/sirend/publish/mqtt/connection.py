@@ -11,48 +11,34 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from sirend.config.secrets import secret
 from sirend.errors import ConfigError
+from sirend.publish.mqtt.bounded_client import LARGEST_PACKET, BoundedClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from paho.mqtt.client import ConnectFlags, DisconnectFlags
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 
     from sirend.config.settings import MqttConfig
+    from sirend.publish.mqtt.bounded_client import Incoming
     from sirend.publish.mqtt.outbox import Message
 
-LARGEST_PACKET = 65_536
-"""Bytes; the broker is asked to keep larger packets to itself, and one that sends them all the same is left."""
 _WINDOW = 10
 """Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""
 _CONNECT_S = 5.0
 _READ_S = 0.05
 """How long one turn reads at most, so that a flood does not keep us from speaking."""
-_BARE = b"/emergency"
-"""A state says everything in its payload; whatever stands beside it is not looked at."""
 _MID_AND_LENGTHS = 1 + 4 + 2 + 2
 """Bytes of a PUBLISH besides topic, properties and payload: header, remaining length, topic's length, identifier."""
-
-
-class Incoming(NamedTuple):
-    """A message of the broker; a light tuple, for a flood makes many."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    """Whether the broker repeats what it keeps."""
-    properties: dict[str, str]
-    """User properties of MQTT 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,60 +77,6 @@ def client_id_of(config: MqttConfig, site: str) -> str:
         return f"{name}-{hmac.new(file.read_bytes(), b'sirend client id', hashlib.sha256).hexdigest()[:16]}"
     except OSError as error:
         raise ConfigError("mqtt.tls", [f"{file}: cannot be read: {error.strerror}"]) from None
-
-
-class BoundedClient(Client):
-    """paho's client with what it lacks: a bound on what it takes in, and a short way for messages that come in a flood.
-
-    It overrides three of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
-    """
-
-    excess: str | None = None
-    """What the broker sent that nobody asked for, as a predicate; None while it did not."""
-    heard: Callable[[Incoming], None]
-    """Gets every message."""
-    _ahead = b""
-    _position = 0
-
-    @property
-    def has_read_ahead(self) -> bool:
-        """Whether bytes are here that no packet was made of yet."""
-        return self._position < len(self._ahead)
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        """Read many packets with one call of the system, and none that is too large."""
-        if bufsize > LARGEST_PACKET:  # paho asks for the rest of a packet at once, and keeps it all
-            self.excess = f"sent a packet of {bufsize} bytes, more than {LARGEST_PACKET}"
-            raise ConnectionAbortedError(self.excess)
-        if not self.has_read_ahead:
-            self._ahead, self._position = super()._sock_recv(LARGEST_PACKET), 0
-        taken = self._ahead[self._position : self._position + bufsize]
-        self._position += len(taken)
-        return taken
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        """Take a message apart in a quarter of paho's time: 10,000 a second must not hold up the one that counts."""
-        header, packet = self._in_packet["command"], self._in_packet["packet"]
-        end = 2 + int.from_bytes(packet[:2], "big")
-        name, at = bytes(packet[2:end]), end + (2 if header & 0x06 else 0)
-        if header & 0x04:  # paho would keep it until it is released
-            self.excess = "sends with QoS 2, which nobody asked for"
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        properties: dict[str, str] = {}
-        if self.protocol is MQTTProtocolVersion.MQTTv5:
-            length, width = VariableByteIntegers.decode(packet[at : at + 4])  # type: ignore[no-untyped-call]
-            if length and not name.endswith(_BARE):
-                found = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-                found.unpack(packet[at:])  # type: ignore[no-untyped-call]
-                properties = dict(getattr(found, "UserProperty", ()))
-            at += width + length
-        if at > len(packet):
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        with suppress(UnicodeDecodeError):  # nobody's topic
-            self.heard(Incoming(name.decode(), bytes(packet[at:]), bool(header & 1), properties))
-        if header & 0x02:
-            return self._send_puback(int.from_bytes(packet[end : end + 2], "big"))
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 def new_client(
@@ -289,7 +221,9 @@ class Connection:
         client, until = self._client, time.monotonic() + _READ_S
         client.loop_read()
         while client.has_read_ahead and self.end is None and time.monotonic() < until:
-            client.loop_read()
+            client.take_ahead(until)
+            if client.has_read_ahead:  # an answer, or the beginning of something
+                client.loop_read()
 
     def subscribe(self, topics: Sequence[tuple[str, int]]) -> None:
         """Ask for topics, each with its QoS; the answer comes as ``granted``."""

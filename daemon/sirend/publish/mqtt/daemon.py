@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sirend.call.event import Event
     from sirend.config.settings import MqttConfig
     from sirend.publish.mqtt.backoff import Backoff
-    from sirend.publish.mqtt.connection import Incoming
+    from sirend.publish.mqtt.bounded_client import Incoming
 
 _log = logging.getLogger(__name__)
 

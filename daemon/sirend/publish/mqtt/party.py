@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from sirend.publish.mqtt.connection import Incoming
+    from sirend.publish.mqtt.bounded_client import Incoming
     from sirend.publish.mqtt.outbox import Message
 
 

@@ -1,0 +1,152 @@
+"""paho's client with what it lacks: a bound on what it takes in, and a short way for messages that come in a flood.
+
+Whoever may publish can send 10,000 messages a second. Each must cost so little that the one that counts is heard in
+time: a whole PUBLISH is taken out of what was read ahead without paho's own bookkeeping, and what stands beside its
+payload is not read before somebody asks.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LARGEST_PACKET = 65_536
+"""Bytes; the broker is asked to keep larger packets to itself, and one that sends them all the same is left."""
+_PUBLISH_QOS_0 = 0x30
+_ANY_FLAG = 0x09
+"""Retain and duplicate: the bits of the first byte of a PUBLISH that say nothing of its form."""
+_CONTINUED = 0x80
+"""A byte of a variable-length number that is not its last has this bit (MQTT 5.0, 1.5.5)."""
+_OFTEN = 64
+"""Packets between two looks at the clock."""
+
+
+class Incoming(NamedTuple):
+    """A message of the broker; a light tuple, for a flood makes many."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    """Whether the broker repeats what it keeps."""
+    beside: bytes = b""
+    """The properties of MQTT 5 as they came, with their length."""
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Return the user properties of MQTT 5; none where they cannot be read."""
+        if len(self.beside) <= 1:
+            return {}
+        found = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        try:
+            found.unpack(self.beside)  # type: ignore[no-untyped-call]
+        except Exception:  # noqa: BLE001  paho raises what its own classes happen to raise, KeyError and IndexError too
+            return {}
+        return dict(getattr(found, "UserProperty", ()))
+
+
+def _number(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """Return the variable-length number at ``data[at]`` and where it ends; raise ``MalformedPacket`` if there is none.
+
+    ``IndexError`` says that it goes on behind what is here.
+    """
+    value = shift = 0
+    for place in range(at, at + 4):
+        byte = data[place]
+        value |= (byte & ~_CONTINUED) << shift
+        if byte < _CONTINUED:
+            return value, place + 1
+        shift += 7
+    raise MalformedPacket
+
+
+class BoundedClient(Client):
+    """paho's client, reading in bounds.
+
+    It overrides two of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
+    """
+
+    excess: str | None = None
+    """What the broker sent that nobody asked for, as a predicate; None while it did not."""
+    heard: Callable[[Incoming], None]
+    """Gets every message."""
+    _ahead = b""
+    _position = 0
+
+    @property
+    def has_read_ahead(self) -> bool:
+        """Whether bytes are here that no packet was made of yet."""
+        return self._position < len(self._ahead)
+
+    def take_ahead(self, until: float) -> None:
+        """Take the whole messages with QoS 0 at the front of what was read ahead, till the monotonic time ``until``."""
+        if self._in_packet["command"] != 0:  # paho is in the middle of one
+            return
+        ahead, at, end, taken = self._ahead, self._position, len(self._ahead), 0
+        rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        try:
+            while at < end and ahead[at] & ~_ANY_FLAG == _PUBLISH_QOS_0 and rc is MQTTErrorCode.MQTT_ERR_SUCCESS:
+                length, begin = _number(ahead, at + 1)
+                if begin + length > end or self._sock is None:
+                    break
+                header, at, taken = ahead[at], begin + length, taken + 1
+                rc = self._publish(header, ahead[begin:at])
+                if taken % _OFTEN == 0 and time.monotonic() > until:
+                    break
+        except IndexError:  # the rest of it is still to come
+            pass
+        except MalformedPacket:
+            rc = MQTTErrorCode.MQTT_ERR_PROTOCOL
+        self._position = at
+        if rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._loop_rc_handle(rc)
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """Read many packets with one call of the system, and none that is too large."""
+        if bufsize > LARGEST_PACKET:  # paho asks for the rest of a packet at once, and keeps it all
+            self.excess = f"sent a packet of {bufsize} bytes, more than {LARGEST_PACKET}"
+            raise ConnectionAbortedError(self.excess)
+        if not self.has_read_ahead:
+            self._ahead, self._position = super()._sock_recv(LARGEST_PACKET), 0
+        taken = self._ahead[self._position : self._position + bufsize]
+        self._position += len(taken)
+        return taken
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        """Take a message apart that paho has read."""
+        return self._publish(self._in_packet["command"], bytes(self._in_packet["packet"]))
+
+    def _publish(self, header: int, packet: bytes) -> MQTTErrorCode:
+        """Take apart a PUBLISH, whose first byte is ``header``; the rest is ``packet``, from the topic's length on."""
+        end = 2 + int.from_bytes(packet[:2], "big")
+        at = end + (2 if header & 0x06 else 0)
+        if header & 0x04:  # paho would keep it until it is released
+            self.excess = "sends with QoS 2, which nobody asked for"
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        beside = b""
+        if self.protocol is MQTTProtocolVersion.MQTTv5:
+            try:
+                length, begin = _number(packet, at)
+            except IndexError:
+                return MQTTErrorCode.MQTT_ERR_PROTOCOL
+            beside = packet[at : begin + length]
+            at = begin + length
+        if at > len(packet):
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        try:
+            topic = packet[2:end].decode()
+        except UnicodeDecodeError:  # nobody's topic
+            topic = ""
+        if topic:
+            self.heard(Incoming(topic, packet[at:], bool(header & 1), beside))
+        if header & 0x02:
+            return self._send_puback(int.from_bytes(packet[end : end + 2], "big"))
+        return MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -209,3 +209,14 @@ def test_vitals_are_those_of_this_process() -> None:
 def test_a_host_without_sensors_reports_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "THERMAL", health.THERMAL / "no" / "such")
     assert Vitals().read()["temperature_c"] is None
+
+
+def test_a_minute_of_the_floor_is_one_of_sound_however_fast_it_is_heard(clocks: Clocks) -> None:
+    """Where it was one of the host's clock, hours heard at full speed kept every level of theirs."""
+    site = Site()
+    for _ in range(4 * 3_600):
+        site.hear()
+    assert clocks.monotonic_s == 50.0
+    floor = site.health._floors["north"]  # noqa: SLF001
+    assert len(floor._levels) <= 4 * 60  # noqa: SLF001
+    assert (floor.dbfs, floor.drift_db) == (-40.0, 0.0)

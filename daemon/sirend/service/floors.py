@@ -21,13 +21,14 @@ class Floor:
     """Follows the level of one approach. Lives on the worker's thread."""
 
     began_s: float
-    """Monotonic time at which the minute began, s."""
+    """Time in the stream at which the minute began, s: a minute is one of sound, so it holds so many windows and no
+    more, however fast they are heard."""
     _minutes: deque[float] = field(default_factory=lambda: deque(maxlen=DAY))
     _levels: list[float] = field(default_factory=list)
 
     def hear(self, level_dbfs: float, now_s: float) -> None:
-        """Take the level of a window that ended at the monotonic time ``now_s``."""
-        if now_s - self.began_s >= MINUTE_S:
+        """Take the level of a window that ended at ``now_s`` of its stream."""
+        if not 0.0 <= now_s - self.began_s < MINUTE_S:
             if self._levels:
                 self._minutes.append(sorted(self._levels)[int(SHARE * len(self._levels))])
             self._levels.clear()

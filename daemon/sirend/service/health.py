@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sirend
 from sirend.audio.diagnosis import Diagnosis
-from sirend.audio.stream import Gap
+from sirend.audio.stream import Gap, to_seconds
 from sirend.call.clock import utc_text
 from sirend.call.event import HEALTH_SCHEMA
 from sirend.service.floors import Floor
@@ -83,7 +83,7 @@ class Health:
         }
         self._watches = watches
         self._levels: dict[str, float | None] = dict.fromkeys(watches)
-        self._floors = {name: Floor(time.monotonic()) for name in watches}
+        self._floors = {name: Floor(0.0) for name in watches}
         self._windows = 0
         self._gaps = 0
         self._inputs = inputs
@@ -120,7 +120,7 @@ class Health:
             self._windows += 1
         self._lost.pop(self._inputs[score.approach], None)
         self._levels[score.approach] = round(score.level_dbfs, 1)
-        self._floors[score.approach].hear(score.level_dbfs, time.monotonic())
+        self._floors[score.approach].hear(score.level_dbfs, to_seconds(score.end))
 
     def check_clock(self) -> None:
         """Count a jump of the wall clock since the call before."""

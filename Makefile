@@ -9,7 +9,7 @@ COMPILER      := g++ python3-dev  # the PSDS package is compiled on the spot
 TEST_PACKAGES := python3-venv systemd mosquitto mosquitto-clients pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 openssl snmpd \
                  chromium chromium-driver fonts-dejavu-core prometheus $(COMPILER) \
                  python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-                 gstreamer1.0-libav glib-networking
+                 gstreamer1.0-libav glib-networking libfaketime
 SYSTEM_PACKAGES := debootstrap systemd-container
 SYSTEM_SUITE ?= $(shell . /etc/os-release; echo $$VERSION_CODENAME)
 SYSTEM_ROOT ?= build/debian-$(SYSTEM_SUITE)
@@ -61,7 +61,7 @@ fuzz:            ## every parser against inputs without end: make fuzz [MINUTES=
 	PYTHONPATH=.:daemon $(BIN)/python tests/fuzz/campaign.py --minutes $(or $(MINUTES),10)
 
 chaos:           ## broker, daemon and consumer under faults of all kinds: make chaos [MINUTES=30] [SEED=7]
-	.ci/system-packages mosquitto mosquitto-clients
+	.ci/system-packages mosquitto mosquitto-clients libfaketime
 	.ci/venv $(VENV) plot,test
 	$(BIN)/python -m tests.chaos.campaign --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 

@@ -1,8 +1,9 @@
 """Faults of all kinds at random, and what must hold all the same: ``make chaos [MINUTES=30] [SEED=7]``.
 
 A real mosquitto, a real daemon with a scripted siren, and a real consumer. Outages: the broker is killed or frozen, the
-daemon is killed or frozen. Attacks, which may change nothing: forged, empty, recorded and flooding messages on the
-site's topics, and a spare daemon that comes and goes. From outside it is checked that
+daemon is killed or frozen, its clock is set by up to a day in either direction for a while, or it boots in 1970
+(libfaketime, where it is installed). Attacks, which may change nothing: forged, empty, recorded and flooding messages
+on the site's topics, and a spare daemon that comes and goes. From outside it is checked that
 
 - no call is in force whose last word is older than ``valid_for_s``;
 - after ``CALM_S`` without an outage, a call that the daemon says is in force, and one that it does not say is not.
@@ -38,6 +39,13 @@ VALID_S = 5.0
 CALM_S = 12.0
 """ANSWER_S, the consumer's longest back-off, a refresh, and something for a busy machine."""
 SLACK_S = 0.5
+STARVED_S = 1.0
+"""A machine on which the campaign itself waits for so long to look on judges nothing then."""
+BOOT_S = 120.0
+"""How long a daemon may take to be there on a busy machine."""
+FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+WRONG_BY_S = (0.5, 4.0, 59.0, 3_600.0, 86_400.0)
+"""By how much a clock is set, both ways: within what still counts, at the edge of what is believed, and beyond it."""
 KEY = b"0123456789abcdef"
 
 
@@ -48,6 +56,9 @@ class Site:
         self._file = folder / f"{name}.script"
         self._log = folder / f"{name}.log"
         self._file.write_text("street")
+        self._clock = folder / f"{name}.clock"
+        self.set_clock(0.0)
+        self._environment = _environment(self._clock, folder / f"{name}-state")
         self._words = [sys.executable, "-m", "tests.chaos.site", str(port), str(self._file), name, str(folder / "key")]
         self._process: subprocess.Popen[str] | None = None
         self.said: deque[tuple[float, str]] = deque([(time.monotonic(), "clear")], maxlen=1)
@@ -57,7 +68,7 @@ class Site:
         """Start it; what it says is read as it comes."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._words, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment()
+                self._words, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environment
             )
         self._reader = threading.Thread(target=self._read, args=(self._process,))
         self._reader.start()
@@ -82,6 +93,12 @@ class Site:
         self.has_siren = siren
         self._file.write_text("siren" if siren else "street")
 
+    def set_clock(self, offset_s: float) -> None:
+        """Set its wall clock, and that of its next run, by so much against the machine's."""
+        part = self._clock.with_suffix(".part")
+        part.write_text(f"{offset_s:+.3f}\n")
+        part.replace(self._clock)
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         if self._process is not None:
@@ -97,9 +114,13 @@ class Site:
             self._reader.join()
 
 
-def _environment() -> dict[str, str]:
+def _environment(clock: Path, state: Path) -> dict[str, str]:
     root = Path(__file__).parents[2]
-    return {"PYTHONPATH": f"{root}:{root / 'daemon'}", "PATH": "/usr/bin:/bin"}
+    made = {"PYTHONPATH": f"{root}:{root / 'daemon'}", "PATH": "/usr/bin:/bin", "STATE_DIRECTORY": str(state)}
+    if FAKETIME is not None:
+        made |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock)}
+        made |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return made
 
 
 class Campaign:
@@ -129,7 +150,11 @@ class Campaign:
     @property
     def outages(self) -> list[Callable[[], None]]:
         """What takes something away; each is over when it returns."""
-        return [self.broker_dies, self.broker_freezes, self.site_dies, self.site_freezes, self.site_restarts]
+        clocks = [] if FAKETIME is None else [self.clock_is_wrong, self.clock_is_wrong, self.site_boots_in_1970]
+        return [
+            *(self.broker_dies, self.broker_freezes, self.site_dies, self.site_freezes, self.site_restarts),
+            *clocks,
+        ]
 
     @property
     def attacks(self) -> list[Callable[[], None]]:
@@ -159,6 +184,22 @@ class Campaign:
         self.site.send(signal.SIGSTOP)
         self.watch(self._random.uniform(0.5, 6.0))
         self.site.send(signal.SIGCONT)
+
+    def clock_is_wrong(self) -> None:
+        self.site.set_clock(self._random.choice(WRONG_BY_S) * self._random.choice((-1.0, 1.0)))
+        self.watch(self._random.uniform(0.5, 8.0))
+        if self._random.random() < 0.3:  # the run that had it is not there any more to put it right
+            self.site.stop(signal.SIGKILL)
+            self.site.set_clock(0.0)
+            self.site.start()
+        self.site.set_clock(0.0)
+
+    def site_boots_in_1970(self) -> None:
+        self.site.stop(signal.SIGKILL)
+        self.site.set_clock(-round(time.time()))
+        self.site.start()
+        self.watch(self._random.uniform(2.0, 8.0))
+        self.site.set_clock(0.0)
 
     def _as_attacker(self, act: Callable[[Subscriber], None]) -> None:
         with self.broker.subscribe("sirend/#") as attacker:
@@ -199,17 +240,19 @@ class Campaign:
 
     def watch(self, seconds: float, *, is_calm: bool = False) -> None:
         """Look on for a while; what must not be is a finding."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        looked_at = time.monotonic()
+        until = looked_at + seconds
+        while looked_at < until:
             now = time.monotonic()
+            is_starved, looked_at = now - looked_at > STARVED_S, now
             said_at, said = self.site.said[-1]
             is_active = any(call.is_active for call in self.listening.effective())
             self.called_s += 0.05 if is_active else 0.0
-            if is_active and said == "approaching" and now - said_at > VALID_S + SLACK_S:
+            if is_active and not is_starved and said == "approaching" and now - said_at > VALID_S + SLACK_S:
                 self.find(f"a call is in force whose last word is {now - said_at:.1f} s old")
             # Outages count for themselves; the daemon must have said the same for as long, at its usual pace.
             expected = said == "approaching"
-            if not is_calm or is_active == expected or (expected and now - said_at > 1.5):
+            if not is_calm or is_starved or is_active == expected or (expected and now - said_at > 1.5):
                 self.agreed_since = now
             if is_calm and now - max(self.calm_since, self.agreed_since) > CALM_S:
                 self.find(f"the daemon says {said}, the consumer {'calls' if is_active else 'does not call'}")
@@ -236,7 +279,19 @@ class Campaign:
             if is_outage:
                 self.calm_since = time.monotonic()
             self.watch(self._random.uniform(0.5, 5.0), is_calm=True)
+        self._end(end_s)
+
+    def _end(self, end_s: float) -> None:
+        """Let a siren sound, which the daemon must say, and the consumer must hear then."""
+        self.site.sound(siren=False)
+        self.watch(4.0)  # a siren that sounded for long begins anew
         self.site.sound(siren=True)
+        boot_by = time.monotonic() + BOOT_S
+        while self.site.said[-1][1] != "approaching" or time.monotonic() - self.site.said[-1][0] > VALID_S:
+            if time.monotonic() > boot_by:
+                self.find("in the end a siren sounds that the daemon does not tell")
+                return
+            self.watch(0.5)
         self.calm_since = time.monotonic()
         self.watch(end_s, is_calm=True)
         if not any(call.is_active for call in self.listening.effective()):

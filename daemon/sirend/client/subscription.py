@@ -60,6 +60,8 @@ class Subscription:
         self._looked_at = 0
         self._logged: dict[Fault, float] = {}
         self._subscribed_at = math.inf
+        self._is_5 = True
+        self._alive_at = -math.inf
         self._silence: str | None = None
         self._session = Session(config, name, self, name="sirend-client", backoff=backoff or BACKOFF)
 
@@ -134,6 +136,7 @@ class Subscription:
 
     def opened(self, number: int, *, is_5: bool) -> str:  # noqa: ARG002  the same on each connection
         """Return what is followed, for the log."""
+        self._is_5 = is_5
         self._subscribed_at = math.inf
         return f", following {self._consumer.topics.states}"
 
@@ -173,6 +176,8 @@ class Subscription:
         flood of them the newest waits for a moment.
         """
         consumer, topic = self._consumer, message.topic
+        if not self._is_5 and topic == consumer.topics.health:  # an old broker carries no signature of it
+            self._alive_at = time.monotonic()
         if consumer.keys is None:
             if len(self._doubtful) >= MOST_WAITING:  # nobody can tell which of them is true
                 self._deliver_doubtful()
@@ -202,13 +207,15 @@ class Subscription:
             self._deliver(self._doubtful.popleft())
 
     def _deliver(self, message: Incoming) -> None:
+        is_state = self._consumer.topics.approach_of(message.topic) is not None  # and says everything in its payload
+        properties = {} if is_state else message.properties
         with self._lock:
             refusal = self._consumer.take(
                 message.topic,
                 message.payload,
                 Moment.now(),
                 retained=message.retained,
-                properties=message.properties,
+                properties=properties,
             )
         if refusal is not None:
             self._log(refusal)
@@ -219,7 +226,7 @@ class Subscription:
         if self._consumer.keys is None or now >= self._look_at:
             self._look_at, self._looked_at = now + LOOK_S, 0
             self._deliver_doubtful()
-        silent_s = now - max(self._consumer.heard_s, self._subscribed_at)
+        silent_s = now - max(self._consumer.heard_s, self._subscribed_at, self._alive_at)
         silence = None
         if silent_s > SILENCE_S:
             silence = f"nothing was heard of the site for {SILENCE_S:g} s; it says how it is every 30 s"

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 from tests.publish.mqtt.hostile import Hostile, publish
 from tests.transitions import CALL, CLEAR
 
@@ -428,3 +429,55 @@ def test_a_site_that_is_silent_for_too_long_is_told_of(
         publisher.publish(TOPICS.state("main"), to_json(scribe().write(CLEAR)))
         wait(lambda: party.problem is None)
     assert "nothing was heard of the site for 0.5 s; it says how it is every 30 s" in caplog.text
+
+
+def _old(party: Party) -> Party:
+    """Let the first connection speak MQTT 3.1.1, as with a broker that knows nothing newer."""
+    party._session._protocol = MQTTProtocolVersion.MQTTv311  # noqa: SLF001
+    return party
+
+
+def _says_unsigned(broker: Broker, topic: str, word: str) -> None:
+    words = ["mosquitto_pub", "-V", "mqttv311", "-p", str(broker.port), "-q", "1", "-r", "-t", topic]
+    subprocess.run([*words, *(("-m", word) if word else ("-n",))], check=True, timeout=PATIENCE_S)
+
+
+def test_under_3_1_1_an_unsigned_offline_ends_no_signed_call_and_one_that_is_true_ends_it_in_time(
+    broker: Broker,
+) -> None:
+    """A will of MQTT 3.1.1 carries no signature: with a key, what counts is that signed states go on, or do not."""
+    consumer = Consumer(TOPICS, ["main"], Keyring.of(KEY))
+    by = scribe(valid_for_s=3.0)
+    listening = _old(Subscription(MqttConfig(port=broker.port), consumer, backoff=QUICK))
+    with listening:
+        assert isinstance(listening, Subscription)
+        with _old(made("daemon", broker.port)) as party:
+            assert isinstance(party, Mqtt)
+            wait(lambda: party.counts.connected and listening.is_connected)
+            for word in ("", "offline", "", "offline", "x"):
+                party.publish(by.write(CALL))
+                wait(lambda: listening.effective()[0].is_active)
+                _says_unsigned(broker, TOPICS.availability, word)
+                time.sleep(0.3)
+                assert listening.effective()[0].is_active
+            party.publish(by.write(CALL))
+            said_at = time.monotonic()
+        wait(lambda: not listening.effective()[0].is_active)  # it left: its own unsigned word is not what ends it
+        assert time.monotonic() - said_at < 3.0 + 1.0
+        assert listening.effective()[0].reason == "offline"
+    ours = [line for line in broker.log.splitlines() if " as sirend-" in line]
+    assert ours
+    assert all("(p2," in line for line in ours)  # mosquitto's name for 3.1.1
+
+
+def test_under_3_1_1_unsigned_health_is_a_sign_of_life_and_nothing_else(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a site with a key that has nobody to call was told to be silent for ever."""
+    monkeypatch.setattr("sirend.client.subscription.SILENCE_S", 1.0)
+    with _old(made("consumer", broker.port)) as party:
+        assert isinstance(party, Subscription)
+        wait(lambda: "nothing was heard of the site" in (party.problem or ""))
+        _says_unsigned(broker, TOPICS.health, "{}")
+        wait(lambda: party.problem is None)
+        assert not party.effective()[0].is_active

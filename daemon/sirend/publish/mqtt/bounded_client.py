@@ -26,6 +26,8 @@ _ANY_FLAG = 0x09
 """Retain and duplicate: the bits of the first byte of a PUBLISH that say nothing of its form."""
 _CONTINUED = 0x80
 """A byte of a variable-length number that is not its last has this bit (MQTT 5.0, 1.5.5)."""
+_MOST_BESIDE = 2_048
+"""Bytes of properties that are read: a stamp has 200, and what fills a packet with them takes milliseconds to read."""
 _OFTEN = 64
 """Packets between two looks at the clock."""
 
@@ -42,8 +44,8 @@ class Incoming(NamedTuple):
 
     @property
     def properties(self) -> dict[str, str]:
-        """Return the user properties of MQTT 5; none where they cannot be read."""
-        if len(self.beside) <= 1:
+        """Return the user properties of MQTT 5; none where they cannot be read, or are more than anybody of us says."""
+        if not 1 < len(self.beside) <= _MOST_BESIDE:
             return {}
         found = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         try:

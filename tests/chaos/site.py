@@ -39,6 +39,7 @@ class Script(FakeMicrophone):
         super().__init__([])
         self._file = file
         self._given = 0
+        self._never = threading.Event()
 
     def arrived(self) -> int:
         return self._given
@@ -48,7 +49,8 @@ class Script(FakeMicrophone):
         began_s = time.monotonic()
         while True:
             self._given += BLOCK
-            time.sleep(max(0.0, began_s + self._given / SAMPLE_RATE_HZ - time.monotonic()))
+            # Not time.sleep: libfaketime 0.9.10 makes its call of the system invalid.
+            self._never.wait(max(0.0, began_s + self._given / SAMPLE_RATE_HZ - time.monotonic()))
             yield Block(Samples(self._given - BLOCK), noise)
 
     def score(self, _spectrogram: object) -> npt.NDArray[np.float32]:

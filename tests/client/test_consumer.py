@@ -116,6 +116,15 @@ def test_a_clock_that_is_set_back_does_not_prolong_a_call_and_one_set_forth_ends
     assert (call.state, call.reason) == ("clear", "expired")
 
 
+def test_a_clock_that_was_ahead_when_a_call_came_does_not_end_it_once_it_is_set_right() -> None:
+    listening = consumer(KEY)
+    by = scribe(KEY)
+    listening.take(TOPIC, payload(CALL, by), Moment(NOW + timedelta(seconds=4.5), 1000.0))
+    for mono_s, is_active in ((1000.4, True), (1001.0, True), (1004.9, True), (1005.0, False)):
+        (call,) = listening.effective(Moment(NOW + timedelta(seconds=mono_s - 1000.0), mono_s))
+        assert call.is_active == is_active
+
+
 def test_a_clear_and_an_emptied_topic_end_a_call() -> None:
     by = scribe()
     for ending, reason in ((CLEAR, "quiet"), (None, "unknown")):

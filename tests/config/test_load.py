@@ -246,6 +246,7 @@ HOP = "a number from 0.05 to 2 s in steps of 0.01"
         ("approaches: [{channel: 1}]", "approaches[0].channel is 1: with audio.channels 1 allowed is 0 to 0"),
         ("mqtt: {prefix: a/#}", "mqtt.prefix is 'a/#': allowed is topic levels"),
         ("mqtt: {host: 10.0.0.5}", "mqtt.host is '10.0.0.5': a plain connection leaves this machine"),
+        ("mqtt: {insecure: true, host: 'broker:8883'}", "mqtt.host is 'broker:8883': the port belongs into mqtt.port"),
         ("mqtt: {tls: true}", "mqtt.tls is true: allowed is a mapping with the keys ca_file, cert_file, key_file"),
         ("mqtt: {sign_key_file: none.key}", "mqtt.sign_key_file is 'none.key': there is no file "),
         ("mqtt: {tls: {ca_file: no.pem}}", "mqtt.tls.ca_file is 'no.pem': there is no file "),

@@ -1,4 +1,5 @@
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def test_every_duplicate_key_is_named_with_its_line(tmp_path: Path) -> None:
         ("[1]: 2\n? [1]\n: 3\n", "line 1, column 1: not valid YAML"),
         ('a: !!int "1_0"\n', "line 1, column 4: not valid YAML: this is no int; put it in quotes"),
         ("a: !!float 1:30\n", "line 1, column 4: not valid YAML: this is no float; put it in quotes"),
+        ("a: !!null x\n", "line 1, column 4: not valid YAML: this is no null"),
         ("a: [!!bool yes]\n", "line 1, column 5: not valid YAML: this is no bool"),
         ('a: !!int ""\n', "line 1, column 4: not valid YAML: this is no int"),
         ("a: [!!bool x]\n", "line 1, column 5: not valid YAML: this is no bool"),
@@ -132,3 +134,35 @@ def test_every_key_without_a_value_is_named_with_its_line(tmp_path: Path) -> Non
         "line 1: `a:` has no value; give it one, write null, or leave the key out",
         "line 2: `c:` has no value; give it one, write null, or leave the key out",
     ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["a0: &a0 {x: 1}", *(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}], k{i}: 1}}" for i in range(1, 12))],
+        ["x: " + "[" * 500_000],
+        [f"- {{name: a{i}}}" for i in range(100_000)],
+    ],
+    ids=["merged", "deep", "long"],
+)
+def test_what_would_take_a_night_to_read_is_refused_in_seconds(tmp_path: Path, lines: list[str]) -> None:
+    path = _file(tmp_path, "\n".join(lines) + "\n")
+    began_s = time.process_time()
+    assert len(_problems(path)) == 1
+    assert time.process_time() - began_s < 30.0
+
+
+def test_a_device_without_end_is_no_configuration() -> None:
+    assert _problems(Path("/dev/zero")) == ("has more than 1000000 bytes; no configuration has",)
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
+def test_no_comment_hides_a_key_behind_a_line_break_that_nobody_sees(tmp_path: Path, character: str) -> None:
+    (problem,) = _problems(_file(tmp_path, f"site: a\n# a comment{character}call: {{advisory: false}}\n"))
+    assert problem.startswith(f"line 2: not valid YAML: the character U+{ord(character):04X} is no line break")
+
+
+@pytest.mark.parametrize("text", [r'"a\0b"', r'"\x00"', r'"\ud800"', r'"\udfff"', r'{"a\0": 1}', r'["\0"]'])
+def test_what_is_no_text_is_refused_wherever_it_stands(tmp_path: Path, text: str) -> None:
+    (problem,) = _problems(_file(tmp_path, f"a: {text}\n"))
+    assert "an escape in it stands for what is no text" in problem

@@ -73,7 +73,7 @@ class Cabinet:
         if not self._leader:
             return ""
         inside = ["nsenter", "--target", str(self._leader), "--mount", "--uts", "--ipc", "--pid", "--root"]
-        variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0"}
+        variables = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0"}
         done = subprocess.run(
             [*inside, "sh", "-c", 'cd / && exec "$@"', "sh", *words],
             env=variables,
@@ -230,9 +230,21 @@ def test_it_is_upgraded_tests_itself_stops_and_is_uninstalled(cabinet: Cabinet, 
         cabinet.write("/etc/sirend/sirend.yaml", "site: main-5th\n")
         assert "code 0" not in cabinet(*reload)
         assert "it takes away mqtt.sign_key_file" in cabinet.journal()
+        cabinet.write("/etc/sirend/sirend.yaml", kept[: len(kept) // 2])
+        assert "code 0" not in cabinet(*reload)
         cabinet.write("/etc/sirend/sirend.yaml", kept)
         assert "code 0" in cabinet(*reload)
         assert cabinet.show("MainPID") == main_pid
+
+        # Nor does a start with a file that was cut off since: it stays down until the file is whole again.
+        cabinet.write("/etc/sirend/sirend.yaml", "site: main-5th\n")
+        cabinet("systemctl", "restart", "sirend.service", check=False)
+        cabinet.until("ActiveState", "failed")
+        assert cabinet.show("ExecMainStatus") == "78"
+        assert "which was in force at the last run" in cabinet.journal()
+        cabinet.write("/etc/sirend/sirend.yaml", kept)
+        cabinet("systemctl", "restart", "sirend.service")
+        subscriber.until(f"{TOPIC}/availability", "online")
 
         # The self-test tells its own topic only.
         cabinet("systemctl", "start", "sirend-selftest.service")

@@ -104,16 +104,20 @@ class Runs:
         if statement.valid_until < utc and (statement.state is CallState.APPROACHING or is_foreign):
             raise StatementError(Fault.STALE, "it is stale")
 
-    def believe(self, statement: Statement, approach: str, utc: datetime, mono_s: float) -> None:
-        """Take over what was judged."""
-        left = min(statement.valid_until - utc, statement.valid_until - statement.at)
+    def believe(self, statement: Statement, approach: str, mono_s: float) -> None:
+        """Take over what was judged, which came at the monotonic time ``mono_s``.
+
+        By that clock it counts for as long as it says. When it ends by the wall clock is asked each time: one that was
+        wrong for a moment, and made it look nearly over when it came, does not end it once it is right.
+        """
+        span_s = (statement.valid_until - statement.at).total_seconds()
         self._order += 1
         if not self.is_keyed:  # anyone can name a run: the last word replaces all others
             self.forget(approach)
         run = self._runs.setdefault(statement.boot_id, _Run(mono_s))
         run.heard_s = mono_s
         run.seqs[approach] = statement.seq
-        run.held[approach] = Held(statement, mono_s + left.total_seconds(), self._order)
+        run.held[approach] = Held(statement, mono_s + span_s, self._order)
         self._boot_id, self._latest_at, self._latest_s = statement.boot_id, statement.at, mono_s
         if len(self._runs) > MOST_RUNS:
             del self._runs[min(self._runs, key=lambda boot_id: self._runs[boot_id].heard_s)]

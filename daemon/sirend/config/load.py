@@ -168,6 +168,8 @@ def _contradictions(config: Config) -> list[str]:
             f"call.valid_for_s is {call.valid_for_s:g}: a state is repeated every {repeated_s:g} s with this "
             f"detect.hop_s and must stay valid for twice that, {2.0 * repeated_s:g} s"
         )
+    if mqtt.host.count(":") == 1:
+        problems.append(f"mqtt.host is {mqtt.host!r}: the port belongs into mqtt.port")
     if mqtt.password_file is not None and mqtt.username is None:
         problems.append("mqtt.password_file is set: mqtt.username must be set as well")
     if mqtt.tls is not None and (mqtt.tls.cert_file is None) != (mqtt.tls.key_file is None):

@@ -32,6 +32,13 @@ _CORE = {
 }
 """What a plain word must match as a whole to be more than text, and how it begins; a NUL stands for no word at all."""
 
+_MOST_MERGED = 10_000
+_MOST_BYTES = 1_000_000
+"""A file of 64 approaches with every key written out has a tenth of it; it takes a second to read."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_OLD_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""Line breaks of YAML 1.1 that 1.2 and editors do not take for any: a comment may hide a key behind one."""
+
 
 class _Loader(yaml.SafeLoader):
     """The safe loader with the words of YAML 1.2, noting what must not stand in a configuration."""
@@ -41,6 +48,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.problems: list[str] = []
+        self._merged = 0
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401  any YAML value
         try:
@@ -48,6 +56,22 @@ class _Loader(yaml.SafeLoader):
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # as PyYAML does on `!!int ""`
             what = f"this is no {node.tag.removeprefix('tag:yaml.org,2002:')}; put it in quotes if it is meant as text"
             raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what ``<<`` names; a few lines that merge each other ten times over would mean millions of keys."""
+        before = len(node.value)
+        super().flatten_mapping(node)
+        self._merged += max(0, len(node.value) - before)
+        if self._merged > _MOST_MERGED:
+            raise yaml.constructor.ConstructorError(None, None, "`<<` merges too many keys", node.start_mark)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:  # noqa: ANN401  text, as PyYAML has it
+        """Return the text of ``node``; what no file name, broker or program can be told is refused here for all."""
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            what = "an escape in it stands for what is no text (NUL, or half a character)"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         pairs = [pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode)] if node.id == "mapping" else []
@@ -63,6 +87,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_bool(self, node: yaml.ScalarNode) -> bool:
         return _BOOL[node.value]
+
+    def construct_null(self, node: yaml.ScalarNode) -> None:
+        if _CORE["null"][0].fullmatch(node.value) is None:
+            raise ValueError
 
     def construct_int(self, node: yaml.ScalarNode) -> int:
         if _INT.fullmatch(node.value) is None:
@@ -96,7 +124,7 @@ for _name, (_pattern, _first) in _CORE.items():
         re.compile(f"(?:{_pattern.pattern})\\Z"),
         ["" if each == "\0" else each for each in _first],
     )
-for _name in ("bool", "int", "float"):
+for _name in ("null", "bool", "int", "float"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", getattr(_Loader, f"construct_{_name}"))
 
 
@@ -108,7 +136,11 @@ def read(path: Path) -> object:
 def read_text(path: Path) -> str:
     """Return the text of the file ``path``; raise ``ConfigError`` when it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # not all of a disk, where a device is named
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ConfigError(str(path), [f"has more than {_MOST_BYTES} bytes; no configuration has"])
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise ConfigError(str(path), ["there is no such file"]) from None
     except IsADirectoryError:
@@ -121,6 +153,11 @@ def read_text(path: Path) -> str:
 
 def parse(text: str, path: Path) -> object:
     """Return what ``text`` holds, None when it is empty; raise ``ConfigError`` about ``path`` where it is wrong."""
+    if (found := _OLD_BREAKS.search(text)) is not None:
+        place = f"line {text.count(chr(10), 0, found.start()) + 1}: not valid YAML"
+        raise ConfigError(
+            str(path), [f"{place}: the character U+{ord(found[0]):04X} is no line break; write one, or none"]
+        )
     try:
         loader = _Loader(text)
         try:

@@ -73,7 +73,8 @@ class Cabinet:
         if not self._leader:
             return ""
         inside = ["nsenter", "--target", str(self._leader), "--mount", "--uts", "--ipc", "--pid", "--root"]
-        variables = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0"}
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        variables = {"PATH": path, "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0"}
         done = subprocess.run(
             [*inside, "sh", "-c", 'cd / && exec "$@"', "sh", *words],
             env=variables,
@@ -204,6 +205,30 @@ def test_it_survives_a_kill_a_hang_and_a_lost_microphone(
     assert recorded[0]["event_id"] == call["event_id"]
 
 
+def refuse_what_is_cut_off(cabinet: Cabinet, kept: str) -> None:
+    """Reload and restart the service with less than the configuration ``kept``; with it again it runs on."""
+    # A reload that takes signing away is refused and fails; with what there was before it is none.
+    main_pid = cabinet.show("MainPID")
+    reload = ("sh", "-c", "systemctl reload sirend.service >&2; echo code $?")
+    cabinet.write("/etc/sirend/sirend.yaml", "site: main-5th\n")
+    assert "code 0" not in cabinet(*reload)
+    assert "it takes away mqtt.sign_key_file" in cabinet.journal()
+    cabinet.write("/etc/sirend/sirend.yaml", kept[: len(kept) // 2])
+    assert "code 0" not in cabinet(*reload)
+    cabinet.write("/etc/sirend/sirend.yaml", kept)
+    assert "code 0" in cabinet(*reload)
+    assert cabinet.show("MainPID") == main_pid
+
+    # Nor does a start with a file that was cut off since: it stays down until the file is whole again.
+    cabinet.write("/etc/sirend/sirend.yaml", "site: main-5th\n")
+    cabinet("systemctl", "restart", "sirend.service", check=False)
+    cabinet.until("ActiveState", "failed")
+    assert cabinet.show("ExecMainStatus") == "78"
+    assert "which was in force at the last run" in cabinet.journal()
+    cabinet.write("/etc/sirend/sirend.yaml", kept)
+    cabinet("systemctl", "restart", "sirend.service")
+
+
 def test_it_is_upgraded_tests_itself_stops_and_is_uninstalled(cabinet: Cabinet, broker: Broker) -> None:
     with broker.subscribe() as subscriber:
         start(cabinet, broker)
@@ -224,26 +249,7 @@ def test_it_is_upgraded_tests_itself_stops_and_is_uninstalled(cabinet: Cabinet, 
         subscriber.until(f"{TOPIC}/availability", "online")
         cabinet.until("ActiveState", "active")
 
-        # A reload that takes signing away is refused and fails; with what there was before it is none.
-        main_pid = cabinet.show("MainPID")
-        reload = ("sh", "-c", "systemctl reload sirend.service >&2; echo code $?")
-        cabinet.write("/etc/sirend/sirend.yaml", "site: main-5th\n")
-        assert "code 0" not in cabinet(*reload)
-        assert "it takes away mqtt.sign_key_file" in cabinet.journal()
-        cabinet.write("/etc/sirend/sirend.yaml", kept[: len(kept) // 2])
-        assert "code 0" not in cabinet(*reload)
-        cabinet.write("/etc/sirend/sirend.yaml", kept)
-        assert "code 0" in cabinet(*reload)
-        assert cabinet.show("MainPID") == main_pid
-
-        # Nor does a start with a file that was cut off since: it stays down until the file is whole again.
-        cabinet.write("/etc/sirend/sirend.yaml", "site: main-5th\n")
-        cabinet("systemctl", "restart", "sirend.service", check=False)
-        cabinet.until("ActiveState", "failed")
-        assert cabinet.show("ExecMainStatus") == "78"
-        assert "which was in force at the last run" in cabinet.journal()
-        cabinet.write("/etc/sirend/sirend.yaml", kept)
-        cabinet("systemctl", "restart", "sirend.service")
+        refuse_what_is_cut_off(cabinet, kept)
         subscriber.until(f"{TOPIC}/availability", "online")
 
         # The self-test tells its own topic only.

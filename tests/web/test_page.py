@@ -75,9 +75,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, int]]
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Return a window that all tests of this module use one after the other."""
+def browser(site: tuple[Site, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a window with the page in it, that all tests of this module use one after the other, in any order."""
     with Browser(tmp_path_factory.mktemp("browser"), *DESKTOP) as made:
+        made.open(f"http://127.0.0.1:{site[1]}/")
+        made.until("#health", "OK: listening")
+        made.holds("return document.querySelector('#events button') !== null")
         yield made
 
 

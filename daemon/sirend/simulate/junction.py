@@ -14,9 +14,11 @@ import numpy as np
 
 from sirend.simulate import sirens
 from sirend.simulate.background import background as street_of
+from sirend.simulate.balance import Balance
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
-from sirend.simulate.scene import MEANING, Balance, Rendered, described, heard_of, to_stop_line_s
+from sirend.simulate.scene import Rendered
 from sirend.simulate.street import KMH, Geometry, drive_by
+from sirend.simulate.truth import MEANING, described, heard_of, to_stop_line_s
 from sirend.simulate.wind import turbulence
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import io
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,20 +21,10 @@ import soundfile
 from sirend.errors import DeviceError, UsageError
 from sirend.simulate import sirens
 from sirend.simulate.background import background as street_of
-from sirend.simulate.levels import (
-    FLOOR_DB,
-    RATE_HZ,
-    SHORT_S,
-    SILENT,
-    SNR_BAND_HZ,
-    TRUTH_HZ,
-    db,
-    in_band,
-    mix,
-    rms,
-    short_db,
-)
+from sirend.simulate.balance import Balance
+from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
 from sirend.simulate.street import KMH, Air, Geometry, drive_by
+from sirend.simulate.truth import MEANING, described, heard_of, to_stop_line_s
 from sirend.simulate.wind import turbulence
 
 if TYPE_CHECKING:
@@ -43,15 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-AUDIBLE_DB = -10.0  # short-term SNR from which a tone can be heard in noise
-FIRST_DB = -5.0  # short-term SNR that, held for SHORT_S, is the moment from which a detector could have called
-BACKGROUND_DBFS = -36.0  # a busy street through a microphone set so that a passing lorry does not clip
-MICROPHONE_DBFS = -26.0  # of 94 dB SPL, where levels are given: a microphone that overloads at 120 dB
-REFERENCE_DB = 94.0  # SPL of 1 Pa, at which microphones are calibrated
-SIREN_AT_M = 3.0  # where the level of a siren is stated (SAE J1849: 10 feet)
 SHADOW_DB = -20.0  # behind buildings (conf. README, "How loud is a siren?")
 SHADOW_EDGE_M = 10.0  # way on which the siren comes out from behind them
-PEAK_DBFS = -1.0
 SHORTEST_S, LONGEST_S = 2.0, 900.0  # one window of the detector; what still fits in memory
 
 
@@ -159,127 +142,6 @@ class Rendered:
     """float32[n], or float32[n, legs] of a junction, in [-1, 1] at `RATE_HZ`, peak at most `PEAK_DBFS`."""
     truth: dict[str, Any]
     """What is in it, as JSON values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """How loud siren and street are against each other."""
-
-    gain: float
-    """Of the siren, where the street stays as it is."""
-    peak_snr_db: float
-    """SNR of the second around the closest point over the whole background, dB."""
-    street_db: float | None
-    """Level of the background, dB; None where only the ratio is known."""
-    street_rms: float
-    """Of the background, within `SNR_BAND_HZ`."""
-
-    @classmethod
-    def of(
-        cls, scene: Scene, source: NDArray[np.float32], heard: NDArray[np.float32], street: NDArray[np.float32]
-    ) -> Balance:
-        """Balance what a microphone hears of the `source` float32[m] 1 m away: `heard` float32[n], in `street`.
-
-        Raises ValueError when siren or street is silent.
-        """
-        closest, half = round(scene.start_m / (scene.speed_kmh * KMH) * RATE_HZ), round(SHORT_S / 2 * RATE_HZ)
-        around = slice(max(closest - half, 0), closest + half)
-        street_rms = rms(in_band(street))
-        if scene.snr_db is not None:
-            _, gain = mix(heard, street, scene.snr_db, over=around)
-            return cls(gain, scene.snr_db, None, street_rms)
-        source_rms = rms(in_band(source))
-        if min(source_rms, street_rms) < SILENT:
-            raise ValueError("levels need a siren and a background that are not silent")
-        gain = 10.0 ** ((scene.siren_db - scene.street_db) / 20.0) * street_rms * SIREN_AT_M / source_rms
-        return cls(gain, db(gain * rms(in_band(heard)[around]) / street_rms), scene.street_db, street_rms)
-
-    def scale_db(self, loudness_db: float, peak: float) -> float:
-        """Return by how much to amplify a mixture whose street has `loudness_db` in all bands, and that `peak`, dB.
-
-        A street without a level gets `BACKGROUND_DBFS`; nothing clips.
-        """
-        wanted_db = BACKGROUND_DBFS - loudness_db
-        if self.street_db is not None:
-            wanted_db = MICROPHONE_DBFS + self.street_db - REFERENCE_DB - db(self.street_rms)
-        return min(wanted_db, PEAK_DBFS - db(peak))
-
-    @property
-    def pascal(self) -> float:
-        """What 1 Pa is where the street stays as it is; 0 where only the ratio is known."""
-        return 0.0 if self.street_db is None else self.street_rms * 10.0 ** ((REFERENCE_DB - self.street_db) / 20.0)
-
-    def of_94_db(self, scale_db: float) -> float | None:
-        """Return the dBFS of 94 dB SPL in a mixture amplified by `scale_db`; None where only the ratio is known."""
-        return None if self.street_db is None else scale_db + db(self.street_rms) - self.street_db + REFERENCE_DB
-
-
-def described(scene: Scene, tone: sirens.Tone, balance: Balance) -> dict[str, Any]:
-    """Return what a truth says of the scene itself, JSON values."""
-    is_level = balance.street_db is not None
-    return {
-        "siren": scene.siren,
-        "profile": scene.profile,
-        "tone": asdict(tone),
-        "start_m": scene.start_m,
-        "speed_kmh": scene.speed_kmh,
-        "pass_m": scene.pass_m,
-        "siren_db": scene.siren_db if is_level else None,
-        "street_db": scene.street_db if is_level else None,
-        "peak_snr_db": round(balance.peak_snr_db, 2),
-        "in_sight_m": scene.in_sight_m,
-        "stop_line_m": scene.stop_line_m,
-        "stop_line_s": round(scene.stop_line_s, 3),
-        "temperature_c": scene.temperature_c,
-        "humidity_percent": scene.humidity_percent,
-        "wind_m_s": scene.wind_m_s,
-        "windscreen_m": scene.windscreen_m,
-        "seed": scene.seed,
-        "background": "synthetic street" if scene.background is None else scene.background.name,
-    }
-
-
-def heard_of(siren_db: NDArray[np.float64], street_db: NDArray[np.float64], balance: Balance) -> dict[str, Any]:
-    """Return what a truth says of siren and street at one microphone, JSON values.
-
-    Both are short-term levels, float64[k], `TRUTH_HZ` points a second, as loud to each other as they were mixed.
-    """
-    snr_db = np.maximum(siren_db - street_db, FLOOR_DB)
-    audible = np.flatnonzero(snr_db > AUDIBLE_DB)
-    held = np.convolve(snr_db >= FIRST_DB, np.ones(round(SHORT_S * TRUTH_HZ)))[round(SHORT_S * TRUTH_HZ) - 1 :]
-    first = np.flatnonzero(held >= SHORT_S * TRUTH_HZ)
-    level_db = None if balance.street_db is None else siren_db - db(balance.street_rms) + balance.street_db
-    return {
-        "audible_from_s": audible[0] / TRUTH_HZ if audible.size else None,
-        "audible_to_s": audible[-1] / TRUTH_HZ if audible.size else None,
-        "first_audible_s": first[0] / TRUTH_HZ if first.size else None,
-        "snr_db": snr_db.round(2).tolist(),
-        "level_db": None if level_db is None else level_db.round(2).tolist(),
-    }
-
-
-MEANING = {
-    "peak_snr_db": f"siren RMS in the {SHORT_S:g} s around closest_s over the RMS of the whole background "
-    f"without wind, both in {SNR_BAND_HZ[0]:g}-{SNR_BAND_HZ[1]:g} Hz",
-    "snr_db": f"siren RMS over that of street and wind in the {SHORT_S:g} s around time_s, "
-    f"{SNR_BAND_HZ[0]:g}-{SNR_BAND_HZ[1]:g} Hz",
-    "wind_m_s": "mean speed of the wind at the microphone, whose windscreen has the diameter windscreen_m",
-    "level_db": f"the siren's own level at the microphone in the {SHORT_S:g} s around time_s, dB SPL in the same band; "
-    "null where only an SNR was asked for",
-    "audible_from_s": f"first time_s with snr_db over {AUDIBLE_DB:g} dB; audible_to_s is the last",
-    "first_audible_s": f"begin of the first {SHORT_S:g} s in which snr_db is {FIRST_DB:g} dB or more all the time",
-    "distance_m": "siren to microphone where the vehicle is at time_s, not where it sounds to be",
-    "to_stop_line_s": "time left until the vehicle is at its stop line, stop_line_m behind the point nearest the "
-    "microphone",
-    "dbfs_of_94_db": "level in the recording of 94 dB SPL (audio.dbfs_of_94_db); null where only an SNR was asked for",
-}
-"""What the entries of a truth mean."""
-
-
-def to_stop_line_s(scene: Scene, at: NDArray[np.int64]) -> list[float]:
-    """Return the time left until the stop line at the samples `at` int64[k], s."""
-    left: list[float] = (scene.stop_line_s - at / RATE_HZ).round(3).tolist()
-    return left
 
 
 def render(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendered:

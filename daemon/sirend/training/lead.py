@@ -20,6 +20,7 @@ from sirend.detect.classifier import Classifier
 from sirend.evidence import drive as drives
 from sirend.simulate import scene as scenes
 from sirend.simulate.background import synthetic_street
+from sirend.simulate.balance import MICROPHONE_DBFS, REFERENCE_DB
 from sirend.simulate.levels import db, in_band, mix, rms
 from sirend.simulate.sirens import TONES
 from sirend.training import confusers, work
@@ -178,7 +179,7 @@ def _other(task: Task) -> Pcm:
     """Return a confuser in a synthetic street of the usual level, float32[n]."""
     rng = np.random.default_rng((task.seed, *task.siren.encode()))
     street = synthetic_street(round(OTHER_S * SAMPLE_RATE_HZ), rng)
-    level_db = scenes.MICROPHONE_DBFS + scenes.Scene().street_db - scenes.REFERENCE_DB
+    level_db = MICROPHONE_DBFS + scenes.Scene().street_db - REFERENCE_DB
     street *= np.float32(10.0 ** ((level_db - db(rms(in_band(street)))) / 20.0))
     strange = looped(confusers.draw(rng, len(street), task.siren), len(street))
     if rms(in_band(strange)) < 1e-5:  # noqa: PLR2004  some are all pause

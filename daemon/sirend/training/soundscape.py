@@ -15,9 +15,10 @@ from scipy import signal
 from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
 from sirend.simulate import sirens
 from sirend.simulate.background import synthetic_street
+from sirend.simulate.balance import BACKGROUND_DBFS
 from sirend.simulate.levels import SNR_BAND_HZ
-from sirend.simulate.scene import AUDIBLE_DB, BACKGROUND_DBFS
 from sirend.simulate.street import Air, Geometry, drive_by
+from sirend.simulate.truth import AUDIBLE_DB
 from sirend.training import confusers
 from sirend.training.trials import looped
 

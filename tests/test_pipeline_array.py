@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sirend import pipeline
 from sirend.audio.routing import columns, pickups, rows_of
 from sirend.audio.stream import Block, Gap, GapReason, Samples
 from sirend.call.clock import ReplayClock
@@ -24,6 +25,7 @@ from sirend.detect import bundle
 from sirend.detect.bearing import Bearing, apart
 from sirend.detect.classifier import Classifier
 from sirend.detect.motion import Motion
+from sirend.detect.tone import Tone, judge
 from sirend.detect.tracker import Track
 from sirend.pipeline import Stages, detect
 from sirend.simulate.array import CANYON, OPEN, render
@@ -35,8 +37,10 @@ from tests.test_pipeline import MODEL
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from sirend.audio.stream import Pcm
     from sirend.call.event import Event
     from sirend.detect.features import Spectrogram
+    from sirend.detect.pitch import Pitch
     from sirend.pipeline import Scorer
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "4"))
@@ -107,6 +111,20 @@ def test_the_network_hears_one_row_a_window(from_the_east: npt.NDArray[np.float3
     list(detect([Block(Samples(0), from_the_east)], made, on_window=lambda window: seen.append(len(window.pcm))))
     assert ear.asked == len(seen) > 20
     assert set(seen) == {5}  # whoever looks on sees a row for each approach
+
+
+def test_what_an_array_hears_is_judged_once_a_window(
+    from_the_east: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[int] = []
+
+    def counted(pitch: Pitch, row: int, since: int, pcm: Pcm | None = None) -> Tone:
+        ends.append(int(pitch.at[-1]))
+        return judge(pitch, row, since, pcm)
+
+    monkeypatch.setattr(pipeline, "tone_of", counted)
+    heard(from_the_east, site())
+    assert len(ends) == len(set(ends)) > 20
 
 
 def test_a_dead_microphone_is_named_and_main_alone_is_called(from_the_east: npt.NDArray[np.float32]) -> None:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from sirend.config.settings import Approach, Config, Inhibit
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import Spectrogram
+    from sirend.detect.motion import Motion
+    from sirend.detect.tone import Tone
 
 
 _ZONE = to_samples(10.0)
@@ -169,11 +171,11 @@ class Stages:
         # Half of what a street costs would go into the pitch of no siren.
         pitch = self.pitch.follow(heard_by, is_wanted=any(track.is_suspected for _, track in tracks))
         rows = [min(row, len(heard_by.pcm) - 1) for row in range(len(tracks))]
-        heard = [
-            (score, _moving(track, row, pitch, heard_by)) for row, (score, track) in zip(rows, tracks, strict=True)
-        ]
+        moving = _Judged(pitch, heard_by)
+        heard = [(score, moving.of(track, row)) for row, (score, track) in zip(rows, tracks, strict=True)]
         heard, legs = self._placed(heard, window, pitch)
-        loud = [(track, tone_db(pitch, row)) for row, (_, track) in zip(rows, heard, strict=True)]
+        levels_db = [tone_db(pitch, row) for row in range(len(heard_by.pcm))]
+        loud = [(track, levels_db[row]) for row, (_, track) in zip(rows, heard, strict=True)]
         granted = self.arbitration.grant(self.to_site(window.end), loud, legs)
         for score, track in heard:
             yield score, track, self.watches[track.approach].decide(track, held=track.approach not in granted)
@@ -223,12 +225,26 @@ def schedule(inhibit: Sequence[Inhibit], clock: Clock) -> Callable[[Samples], bo
     return is_inhibited
 
 
-def _moving(track: Track, row: int, pitch: Pitch, window: Window) -> Track:
-    """Return ``track`` of ``row`` of pitch and ``window`` with its motion and tone, where a siren is heard."""
-    if track.onset == track.end:
-        return track
-    since = track.onset - window.pcm.shape[1]
-    return replace(track, motion=judge(pitch, row, since), tone=tone_of(pitch, row, since, window.pcm[row]))
+class _Judged:
+    """Motion and tone of what is heard in one window: each row is judged once, be it that of a whole array."""
+
+    def __init__(self, pitch: Pitch, window: Window) -> None:
+        """Judge by ``pitch``, whose rows are those of ``window``."""
+        self._pitch, self._window = pitch, window
+        self._known: dict[tuple[int, Samples], tuple[Motion, Tone]] = {}
+
+    def of(self, track: Track, row: int) -> Track:
+        """Return ``track`` of ``row`` with its motion and tone, where a siren is heard."""
+        if track.onset == track.end:
+            return track
+        if (row, track.onset) not in self._known:
+            since = track.onset - self._window.pcm.shape[1]
+            self._known[row, track.onset] = (
+                judge(self._pitch, row, since),
+                tone_of(self._pitch, row, since, self._window.pcm[row]),
+            )
+        motion, tone = self._known[row, track.onset]
+        return replace(track, motion=motion, tone=tone)
 
 
 def tone_db(pitch: Pitch, row: int) -> float:

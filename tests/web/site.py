@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from tests.conftest import PATIENCE_S
 from tests.selftest.test_runner import serve
 from tests.transitions import CALL, CLEAR
 
@@ -95,6 +96,13 @@ class Site:
         """Set to let the sound stand still, as a microphone that fell silent."""
         self._player = threading.Thread(target=self._play, daemon=True)
         self._open = ExitStack()
+
+    def wait(self, *, windows: int = 0, called: str | None = None) -> None:
+        """Return once so many windows were heard, and the approach was called that is asked for."""
+        limit = time.monotonic() + 3 * PATIENCE_S
+        while self.view.windows < windows or (called is not None and not self.view.calls()[called]):
+            assert time.monotonic() < limit
+            time.sleep(0.1)
 
     def __enter__(self) -> Self:
         for part in (self._web, self._clips):

@@ -38,9 +38,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, int]]
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Return a window that all tests of this module use one after the other."""
+def browser(site: tuple[Site, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a window with the page in it, that all tests of this module use one after the other."""
     with Browser(tmp_path_factory.mktemp("browser"), *DESKTOP) as made:
+        site[0].wait(windows=20)
+        made.open(f"http://127.0.0.1:{site[1]}/")
+        made.holds("return document.querySelector('.sector') !== null")
         yield made
 
 
@@ -48,15 +51,7 @@ def label(browser: Browser) -> str:
     return str(browser.run("return document.querySelector('#rose').getAttribute('aria-label')"))
 
 
-def test_the_compass_shows_the_sectors_and_follows_the_siren(
-    site: tuple[Site, int], browser: Browser, tmp_path: Path
-) -> None:
-    made, port = site
-    limit = time.monotonic() + PATIENCE_S
-    while made.view.windows < 20:
-        assert time.monotonic() < limit
-        time.sleep(0.1)
-    browser.open(f"http://127.0.0.1:{port}/")
+def test_the_compass_shows_the_sectors_and_follows_the_siren(browser: Browser, tmp_path: Path) -> None:
     browser.until("#direction", "no siren")
     assert label(browser) == "Compass: no siren"
     names = browser.run("return [...document.querySelectorAll('.sector')].map((each) => each.dataset.leg)")
@@ -80,9 +75,8 @@ def test_the_compass_shows_the_sectors_and_follows_the_siren(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESKTOP])
 def test_nothing_of_it_is_cut_and_no_rule_of_access_is_broken(
-    site: tuple[Site, int], browser: Browser, size: tuple[int, int], theme: str, tmp_path: Path
+    browser: Browser, size: tuple[int, int], theme: str, tmp_path: Path
 ) -> None:
-    assert site[0].view.windows
     browser.size(*size)
     wear(browser, theme)
     time.sleep(0.5)
@@ -111,7 +105,9 @@ def test_claps_at_an_array_are_for_the_command(browser: Browser) -> None:
     assert browser.run("return document.querySelectorAll('#claps button').length") == 0
 
 
-def test_the_call_tells_siren_and_bearing(browser: Browser) -> None:
+def test_the_call_tells_siren_and_bearing(site: tuple[Site, int], browser: Browser) -> None:
+    site[0].wait(called="south")
+    browser.open(f"http://127.0.0.1:{site[1]}/")  # the newest call is the first
     browser.until("#events", "south")
     browser.run("document.querySelector('#events button').click()")
     browser.until("#call-facts", "at the call")

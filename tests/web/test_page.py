@@ -92,10 +92,7 @@ def wear(browser: Browser, theme: str) -> None:
 
 def test_it_opens_with_history_and_shows_a_siren_arrive(site: tuple[Site, int], browser: Browser) -> None:
     made, port = site
-    limit = time.monotonic() + PATIENCE_S
-    while made.view.windows < 40:
-        assert time.monotonic() < limit
-        time.sleep(0.1)
+    made.wait(windows=40)
     browser.open(f"http://127.0.0.1:{port}/")
     browser.until("#health", "OK: listening")
     browser.until("#summary", "calls in 24 hours")

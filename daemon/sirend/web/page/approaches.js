@@ -44,8 +44,8 @@ export function words(heard, enter) {
   return heard.evidence >= enter ? "siren heard, not called" : "clear";
 }
 
-// And what it adds of a siren: the kind, where that is known.
-const kind = (heard, text) => (text === "clear" || UNSAID.includes(heard.tone ?? "unknown") ? text : `${text}: ${heard.tone}`);
+// And what it adds of a siren that is called: the kind, where that is known. Others say as much as fits a telephone's first screen.
+const kind = (heard, text) => (heard.call !== "approaching" || UNSAID.includes(heard.tone ?? "unknown") ? text : `${text}: ${heard.tone}`);
 
 export function showHeard(heard, about, bearing, called) {
   const made = document.querySelector(`[data-approach="${heard.approach}"]`), calls = heard.call === "approaching";

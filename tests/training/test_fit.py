@@ -65,23 +65,23 @@ def test_a_bright_band_is_learned_and_a_stop_changes_nothing(
     assert [line["step"] for line in log] == [30, 60, 90]
     assert log[-1]["loss"] < 0.6 * log[0]["loss"]
 
-    checkpoint = fit._checkpoint  # noqa: SLF001  the moment after which a power cut is simulated
+    keep = fit.checkpoint.keep  # the moment after which a power cut is simulated
 
     def stop(*words: object) -> None:
-        checkpoint(*words)
+        keep(*words)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(fit, "_checkpoint", stop)
+        patched.setattr(fit.checkpoint, "keep", stop)
         with pytest.raises(KeyboardInterrupt):
             _fit(fit, tmp_path / "broken")
     resumed = _logits(_fit(fit, tmp_path / "broken"))
     np.testing.assert_allclose(resumed, unbroken, atol=0.05)
-    assert [line["step"] for line in _log(tmp_path / "broken")] == [60, 90]
+    assert [line["step"] for line in _log(tmp_path / "broken")] == [30, 60, 90]
 
     again = _logits(_fit(fit, tmp_path / "broken"))
     np.testing.assert_allclose(again, resumed, atol=1e-5)
-    assert len(_log(tmp_path / "broken")) == 2, "a finished training trains no more"
+    assert len(_log(tmp_path / "broken")) == 3, "a finished training trains no more"
 
 
 def test_the_checkpoint_of_another_recipe_is_not_used(fit: ModuleType, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_checkpoint_of_another_recipe_is_not_used(fit: ModuleType, tmp_path:
     _fit(fit, tmp_path, replace(SPEC, steps=3))
     assert [line["step"] for line in _log(tmp_path)] == [2, 3]
     with np.load(tmp_path / "checkpoint.npz", allow_pickle=False) as saved:
-        assert int(saved["step"]) == 3
+        assert int(saved["done"]) == 3
     assert not (tmp_path / "checkpoint.npz.part").exists()
 
 

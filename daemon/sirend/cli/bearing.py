@@ -12,11 +12,11 @@ import numpy as np
 from sirend.audio.devices import Rig
 from sirend.audio.recording import WavFile
 from sirend.audio.routing import pickups
-from sirend.audio.stream import Block
+from sirend.audio.stream import Block, to_samples
 from sirend.config import geometry
 from sirend.config import load as config
 from sirend.detect.bearing import apart
-from sirend.detect.clap import Clap, Claps, place
+from sirend.detect.clap import GONE_S, Clap, Claps, place
 from sirend.detect.layout import judge
 from sirend.errors import ConfigError, DeviceError, InputError
 
@@ -100,7 +100,7 @@ def _recorded(path: Path, layout: Geometry) -> Iterator[Pcm]:
             )
         for block in recording:
             yield block.pcm[:, list(layout.channels)]
-        yield np.zeros((8_000, len(layout.channels)), np.float32)  # a clap at the very end is over too
+        yield np.zeros((to_samples(2 * GONE_S), len(layout.channels)), np.float32)  # a clap at the very end is over too
 
 
 def _live(loaded: Config, seconds: float) -> Iterator[Pcm]:

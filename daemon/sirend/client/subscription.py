@@ -57,7 +57,8 @@ class Subscription:
         self._doubtful: deque[Incoming] = deque()
         self._late: dict[str, Incoming] = {}
         self._look_at = -math.inf
-        self._looked_at = 0
+        self._hurried = 0
+        """Messages beside the states that were taken at once since what is doubtful was looked at."""
         self._logged: dict[Fault, float] = {}
         self._subscribed_at = math.inf
         self._is_5 = True
@@ -182,8 +183,8 @@ class Subscription:
             if len(self._doubtful) >= MOST_WAITING:  # nobody can tell which of them is true
                 self._deliver_doubtful()
         elif consumer.topics.approach_of(topic) is None:
-            if self._looked_at < MOST_WAITING:
-                self._looked_at += 1
+            if self._hurried < MOST_WAITING:
+                self._hurried += 1
                 self._deliver(message)
             else:
                 if topic in self._late:
@@ -224,7 +225,7 @@ class Subscription:
     def turned(self, now: float) -> None:
         """Look at what nobody signed, and at how long the site has been silent."""
         if self._consumer.keys is None or now >= self._look_at:
-            self._look_at, self._looked_at = now + LOOK_S, 0
+            self._look_at, self._hurried = now + LOOK_S, 0
             self._deliver_doubtful()
         silent_s = now - max(self._consumer.heard_s, self._subscribed_at, self._alive_at)
         silence = None

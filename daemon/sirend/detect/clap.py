@@ -8,6 +8,7 @@ milliseconds are looked at, for what comes later comes from walls.
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,7 @@ class Claps:
         self._band = (hz >= _BAND_HZ[0]) & (hz <= _BAND_HZ[1])
         self._held: Pcm = np.zeros((0, len(places)), np.float32)
         self._begin = 0
-        self._levels: list[float] = []
+        self._levels: deque[float] = deque(maxlen=REMEMBERED)
         self._looked = 0
         """Frames of what is held that were looked at."""
         self._next = 0
@@ -113,7 +114,7 @@ class Claps:
                 clap = self._clap(now * FRAME)
                 self._next = clap.at + to_samples(PAUSE_S)
                 yield clap
-            self._levels = [*self._levels[1 - REMEMBERED :], float(level[now])]
+            self._levels.append(float(level[now]))
         kept = max(0, self._looked - 8)
         self._held, self._begin, self._looked = (
             self._held[kept * FRAME :],
@@ -125,7 +126,7 @@ class Claps:
         if len(self._levels) < LEAST_FRAMES:
             return False
         peak = float(level[now : now + 3].max())
-        over = peak - max(float(np.median(self._levels)), *self._levels[-4:-1])
+        over = peak - max(float(np.median(self._levels)), *(self._levels[back] for back in (-4, -3, -2)))
         return over >= SUDDEN_DB and peak - float(level[now + ahead - 4 : now + ahead].max()) >= GONE_DB
 
     def _clap(self, near: int) -> Clap:

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-_SUSPECTED = to_samples(1.0)
+SUSPECTED_S = 1.0
 """A log-odds over the bundle's ``suspect`` makes every patch worth its cost for so long."""
-_SURE = 80.0
+_SUSPECTED = to_samples(SUSPECTED_S)
+SURE = 80.0
 """Log-odds beyond this make the same probability in float32."""
 
 
@@ -47,7 +48,7 @@ class Classifier:
 
     def score(self, spectrogram: Spectrogram) -> Floats:
         """Return float32[approaches], probability of a siren 0..1; that of the newest patch at the window's end."""
-        log_odds = np.clip(self._voice.log_odds(spectrogram), -_SURE, _SURE)
+        log_odds = np.clip(self._voice.log_odds(spectrogram), -SURE, SURE)
         return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float32)
 
 
@@ -80,7 +81,7 @@ class Streamed:
         oldest = (spectrogram.end - spectrogram.mel.shape[1] * spec.step_samples) // self._step
         for number in range(max(memory.heard // self._step, oldest) + 1, spectrogram.end // self._step + 1):
             self._hear(spectrogram, memory, number)
-        return np.full(self._approaches, -_SURE) if memory.log_odds is None else memory.log_odds
+        return np.full(self._approaches, -SURE) if memory.log_odds is None else memory.log_odds
 
     def _hear(self, spectrogram: Spectrogram, memory: Memory, number: int) -> None:
         """Take the patch that ends ``number`` steps after the stream began, where the window reaches back to it."""

@@ -185,6 +185,10 @@ _TABLE = (
     Tone("ch", "hilo", _steps((554.4, 415.3), (23.0, 30.0), 0.9, 0.25), PNEUMATIC),
 )
 TONES: dict[tuple[str, str], Tone] = {(entry.profile, entry.siren): entry for entry in _TABLE}
+HORN = "airhorn"
+"""It sounds in a jam, and on every lorry: no reason to stop traffic."""
+CALLING = tuple(key for key in TONES if key[1] != HORN)
+"""Profiles and names of the sirens that a detector has to call."""
 # What a plain name means where a country has several of the kind or another word for it.
 ALIASES = {
     ("fr", "hilo"): "police",

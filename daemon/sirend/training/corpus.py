@@ -15,6 +15,7 @@ from sirend.audio.recording import WavFile
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples
 from sirend.detect.tone import Tone
 from sirend.errors import InputError
+from sirend.evidence.street_set import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,6 +81,11 @@ class Corpus:
 KEPT_BACK = 0.1
 """Share of the recordings that is kept back, unless a recipe says otherwise."""
 COLUMNS = ("path", "set", "class", "label", "group", "licence", "seconds")
+
+
+def table_of(data: Path) -> Path:
+    """Return the table of the recordings ``data``, which is one or a folder that holds one."""
+    return data if data.is_file() else data / TABLE
 
 
 def read_clips(table: Path) -> tuple[Clip, ...]:

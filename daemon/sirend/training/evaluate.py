@@ -113,7 +113,7 @@ def main(args: argparse.Namespace) -> int:
         return _tones(args, bundle)
     if args.data is None:
         raise UsageError("--data DIR is missing: a folder with clips.csv and the audio (or ask for --lead or --tone)")
-    table = args.data if args.data.is_file() else args.data / "clips.csv"
+    table = corpora.table_of(args.data)
     clips = corpora.read_clips(table)
     known = {clip.set for clip in clips}
     sets = frozenset(args.sets or known)
@@ -172,12 +172,12 @@ def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
 
     card = measured(lead.plan(args.lead, args.seed), None, None)
     if args.data is not None:
-        table = args.data if args.data.is_file() else args.data / "clips.csv"
+        table = corpora.table_of(args.data)
         recordings = corpora.load(filter(corpora.kept_back, corpora.read_clips(table)), table.parent)
         other = recordings.where(_is_street)
         recorded = lead.chosen(recordings, recordings.where(_is_siren), args.lead, args.seed)
         tasks = lead.plan(args.lead, args.seed, stress.streets(recordings, other), recorded, other)
-        card[lead_table.RECORDED] = measured(tasks, recordings, table.parent)
+        card[lead.RECORDED] = measured(tasks, recordings, table.parent)
     card = {
         "model": bundle.name,
         "data": args.data is not None,
@@ -194,7 +194,7 @@ def _tones(args: argparse.Namespace, bundle: Bundle) -> int:
         raise UsageError(f"--tone {args.tone}: it must be 1 round or more")
     recordings = None
     if args.data is not None:
-        table = args.data if args.data.is_file() else args.data / "clips.csv"
+        table = corpora.table_of(args.data)
         recordings = corpora.load(filter(_is_siren, corpora.read_clips(table)), table.parent)
     card = {
         "model": bundle.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from sirend.training import network
+from sirend.training import checkpoint, network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from sirend.training.specs import FitSpec, StudentSpec, TeacherSpec
     from sirend.training.teacher import Lesson
 
-log = logging.getLogger(__name__)
-
-CHECKPOINT = "checkpoint.npz"
 EVERY = 250
 """Steps between checkpoints and lines of the log."""
 
@@ -70,14 +66,15 @@ def fit(
     if student.auxiliary:
         losses["auxiliary"], weights["auxiliary"] = keras.losses.MeanSquaredError(), spec.auxiliary
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=spec.weight_decay), losses, loss_weights=weights)
-    identity: dict[str, object] = {
+    described = {
         "seed": seed,
         "fit": asdict(spec),
         "student": asdict(student),
         "teacher": None if teacher is None else asdict(teacher),
         "windows": _digest(pool.features, pool.siren, known),
     }
-    done = _resume(model, folder, identity)
+    identity = json.dumps(described, sort_keys=True)
+    done = checkpoint.resume(model, folder, identity)
     lesson = None if teach is None or done >= spec.steps else teach()
     wanted = targets(pool.siren, lesson, spec)
     running: list[float] = []
@@ -91,9 +88,7 @@ def fit(
         loss = model.train_on_batch(_masked(rng, pool.features[drawn], spec), labels)
         running.append(float(np.ravel(loss)[0]))  # a list with the sum first, or the only loss alone
         if (step + 1) % EVERY == 0 or step + 1 == spec.steps:
-            _checkpoint(model, folder, step + 1, identity)
-            with (folder / "log.jsonl").open("a") as stream:
-                stream.write(json.dumps({"step": step + 1, "loss": round(float(np.mean(running)), 4)}) + "\n")
+            checkpoint.keep(model, folder, step + 1, identity, running)
             running.clear()
     return model
 
@@ -121,33 +116,3 @@ def _digest(*arrays: np.ndarray) -> str:
     for array in arrays:
         whole.update(np.ascontiguousarray(array).data)
     return whole.hexdigest()
-
-
-def _resume(model: keras.Model, folder: Path, identity: dict[str, object]) -> int:
-    """Load the checkpoint and return its step; 0 when there is none or it belongs to another recipe."""
-    text = json.dumps(identity, sort_keys=True, default=str)
-    try:
-        with np.load(folder / CHECKPOINT, allow_pickle=False) as saved:
-            if str(saved["identity"]) != text:
-                return 0
-            model.optimizer.build(model.trainable_variables)
-            for number, variable in enumerate(_variables(model)):
-                variable.assign(saved[f"v{number}"])
-            step = int(saved["step"])
-    except FileNotFoundError:
-        return 0
-    log.info("going on from step %d", step)
-    return step
-
-
-def _checkpoint(model: keras.Model, folder: Path, step: int, identity: dict[str, object]) -> None:
-    values = {f"v{number}": variable.numpy() for number, variable in enumerate(_variables(model))}
-    unfinished = folder / (CHECKPOINT + ".part")
-    with unfinished.open("wb") as stream:
-        text = json.dumps(identity, sort_keys=True, default=str)
-        np.savez(stream, allow_pickle=False, step=step, identity=text, **values)
-    unfinished.replace(folder / CHECKPOINT)
-
-
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    return [*model.variables, *model.optimizer.variables]

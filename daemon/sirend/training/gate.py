@@ -16,6 +16,7 @@ import numpy as np
 
 from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
+from sirend.evidence.street_set import TABLE
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import mix
 from sirend.simulate.scene import Scene, render
@@ -73,7 +74,7 @@ def synthetic(bundle: Bundle) -> Reached:
 
 def recorded(bundle: Bundle, data: Path) -> Reached:
     """Return what becomes of a few recordings of the folder ``data`` that training keeps back whole."""
-    clips = [clip for clip in corpora.read_clips(data / "clips.csv") if corpora.kept_back(clip)]
+    clips = [clip for clip in corpora.read_clips(data / TABLE) if corpora.kept_back(clip)]
     short = [clip for clip in clips if 2.0 <= clip.seconds <= _LONGEST_S]  # noqa: PLR2004  a window
     sirens = _spread([clip for clip in short if clip.kind is corpora.Kind.EMERGENCY], SIRENS)
     others = _spread([clip for clip in short if clip.kind is corpora.Kind.OTHER], OTHERS)

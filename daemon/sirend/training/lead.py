@@ -22,7 +22,7 @@ from sirend.simulate import scene as scenes
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.balance import MICROPHONE_DBFS, REFERENCE_DB
 from sirend.simulate.levels import db, in_band, mix, rms
-from sirend.simulate.sirens import TONES
+from sirend.simulate.sirens import CALLING
 from sirend.training import confusers, work
 from sirend.training.hearing import hear
 from sirend.training.peer import Peer
@@ -48,6 +48,7 @@ OTHER_SNR_DB = (0.0, 20.0)
 OTHERS = 4
 """Confusers of each kind in a round, in synthetic streets."""
 RECORDED = "recorded"
+"""A siren that was not made up; and the figures of the world of recordings, beside those of the made-up one."""
 RECORDINGS = 8
 """Recorded sirens in a round."""
 _MARGIN_S = 10.0
@@ -109,7 +110,7 @@ def plan(
     """
     rng = np.random.default_rng((seed, 18))
     named: list[tuple[str, str, tuple[int, ...], str]] = [
-        (profile, siren, (), "") for profile, siren in sorted(TONES) if siren != "airhorn"
+        (profile, siren, (), "") for profile, siren in sorted(CALLING)
     ]
     named += [("", RECORDED, (int(clip),), label) for clip, label in recorded]
     out = []

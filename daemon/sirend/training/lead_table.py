@@ -23,8 +23,6 @@ LATE_S = 8.0
 """A siren that leads by less on the drive by which each is judged is named."""
 GOOD_S = 10.0
 """Yellow, red and the pedestrians' clearance take about so long."""
-RECORDED = "recorded"
-"""Figures of the world of recordings, beside those of the made-up one."""
 
 
 def measure(
@@ -116,12 +114,12 @@ def markdown(card: Mapping[str, Any]) -> str:
         "The ideal calls from the moment that the siren is 5 dB under the street."
     )
     lines = ["# Seconds before the stop line", "", about, "", *_section(card)]
-    if RECORDED in card:
+    if lead.RECORDED in card:
         about = (
             "The same in streets that training keeps back, and with sirens that it keeps back. What else their "
             "recordings hold counts as siren, so their true level is lower than stated."
         )
-        lines += ["## Recordings kept back", "", about, "", *_section(card[RECORDED])]
+        lines += ["## Recordings kept back", "", about, "", *_section(card[lead.RECORDED])]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from sirend.training import work
 from sirend.training.backbone import CLASSES
 from sirend.training.episodes import LABEL_S, LABELS, Episodes
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES
-from sirend.training.temporal import SPACING_S
+from sirend.training.temporal import EACH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SHARD = 100
 OUTPUTS = EMBEDDING + len(CLASSES)
-_EACH = round(SPACING_S / LABEL_S)
 FIRST = 4
 """The first patch that lies within the stream ends at 1 s: at the fourth label."""
 
@@ -49,7 +48,7 @@ class Heard:
         return np.flatnonzero([not left_out or not any(each.startswith(part) for each in one) for one in self.groups])
 
 
-def ends(spec: FeatureSpec, frames: int, each: int = _EACH) -> list[int]:
+def ends(spec: FeatureSpec, frames: int, each: int = EACH) -> list[int]:
     """Return where the patches of a stream of so many frames end, in frames.
 
     They end at every ``each``th quarter of a second, on the grid on which the daemon's lie.
@@ -60,7 +59,7 @@ def ends(spec: FeatureSpec, frames: int, each: int = _EACH) -> list[int]:
     return [end for end in found if end <= frames]
 
 
-def patches(spec: FeatureSpec, mel: Features, each: int = _EACH) -> Features:
+def patches(spec: FeatureSpec, mel: Features, each: int = EACH) -> Features:
     """Return the log-mel patches float32[patches, 96, bands] of a stream's linear mel frames float32[frames, bands]."""
     return np.stack([log_mel(spec, mel[end - PATCH_FRAMES : end]) for end in ends(spec, len(mel), each)])
 
@@ -87,7 +86,7 @@ def listen(
                 episode = episodes.episode(rng)
                 heard = patches(features, mel_frames(features, episode.pcm))
                 said.append(np.concatenate([backbone(patch[np.newaxis]) for patch in heard]).astype(np.float16))
-                label.append(episode.label[FIRST - 1 :: _EACH])
+                label.append(episode.label[FIRST - 1 :: EACH])
                 groups.append(episode.groups)
             return {"said": np.stack(said), "label": np.stack(label), "groups": np.array(json.dumps(groups))}
 

@@ -33,7 +33,11 @@ SNRS_DB = (-15.0, -10.0, -5.0, 0.0, 5.0, 10.0)
 TONE_SNRS_DB = (0.0, 10.0, 20.0)
 CUTS = 3
 """Cuts of one recording of a siren, at most."""
-DRIVES = 30
+DRIVES, TONE_SEEDS, CONFUSER_SEEDS = 30, 4, 12
+"""Drives in all, and drawings of each tone of the table and of each kind that is taken for a siren."""
+LEAST_BED_S = 3.0
+"""A street that is shorter is not mixed into."""
+_SEED = 5
 _NAMED = re.compile("alarm|wolf|whistle|siren", re.IGNORECASE)
 """A recording so named in a set of streets is no street: it counts with the other sounds."""
 _LONGEST_S = 600.0
@@ -82,7 +86,7 @@ class Passage:
     @property
     def begin_s(self) -> float:
         """When the siren begins."""
-        return 0.0 if self.kind == "recorded" else LEAD_S
+        return LEAD_S if self.street else 0.0
 
     def render(self, corpus: Corpus) -> Pcm:
         """Return the sound, float32[n] in [-1, 1], of at least a second."""
@@ -109,17 +113,16 @@ class Passage:
 
 def _drive(rng: np.random.Generator, seed: int) -> Scene:
     """Draw a vehicle that drives towards the microphone and ends at it."""
-    names = [(tone.profile, tone.siren) for tone in sirens.TONES.values() if tone.siren != "airhorn"]
-    profile, siren = names[seed % len(names)]
+    profile, siren = sirens.CALLING[seed % len(sirens.CALLING)]
     return Scene(
         siren=siren, profile=profile, start_m=500.0, after_m=20.0, speed_kmh=float(rng.uniform(30, 70)),
         in_sight_m=float(rng.choice([100, 200, 400])), seed=seed,
     )  # fmt: skip
 
 
-def plan(corpus: Corpus, folds: Folds, kind_seed: int = 5) -> list[Passage]:
+def plan(corpus: Corpus, folds: Folds) -> list[Passage]:
     """Return all passages, those of a fold from its own sources."""
-    rng = np.random.default_rng(kind_seed)
+    rng = np.random.default_rng(_SEED)
     streets = {fold: _runs(corpus, _left_out(folds, fold, Kind.OTHER, folds.streets)) for fold in _numbers(folds)}
     out: list[Passage] = []
     for fold in _numbers(folds):
@@ -128,7 +131,7 @@ def plan(corpus: Corpus, folds: Folds, kind_seed: int = 5) -> list[Passage]:
         out += [Passage("other", _label(corpus, run), fold, run) for run in others]
         civil = _runs(corpus, _left_out(folds, fold, Kind.CIVIL_SIREN))
         out += [Passage("civil", _label(corpus, run), fold, run) for run in civil]
-        beds = [run for run in streets[fold] if sum(corpus.clips[clip].seconds for clip in run) >= 3.0]  # noqa: PLR2004
+        beds = [run for run in streets[fold] if sum(corpus.clips[clip].seconds for clip in run) >= LEAST_BED_S]
         out += _sirens(corpus, rng, fold, _runs(corpus, _left_out(folds, fold, Kind.EMERGENCY)), beds)
         out += _synthetic(rng, fold, beds, len(folds.sets))
     return out
@@ -198,15 +201,14 @@ def _sirens(
 def _synthetic(rng: np.random.Generator, fold: int, beds: Sequence[tuple[int, ...]], folds: int) -> list[Passage]:
     """Return the fold's share of synthetic sirens and of what is taken for one, in its streets."""
     out = [Passage("drive", str(seed), fold, seed=seed) for seed in range(fold, DRIVES, folds)]
-    for number, tone in enumerate(sirens.TONES.values()):
-        if tone.siren == "airhorn" or number % folds != fold:
+    for number, (profile, siren) in enumerate(sirens.TONES):
+        if siren == sirens.HORN or number % folds != fold:
             continue
-        for seed in range(4):
-            street = _bed(rng, beds)
-            name = f"{tone.profile} {tone.siren}"
+        for seed in range(TONE_SEEDS):
+            street, name = _bed(rng, beds), f"{profile} {siren}"
             out += [Passage("tone", name, fold, (), street, snr_db, 100 + seed) for snr_db in TONE_SNRS_DB]
     for number, kind in enumerate(sorted(lookalikes.kinds())):
-        for seed in range(12):
+        for seed in range(CONFUSER_SEEDS):
             if (number + seed) % folds == fold:
                 snr_db = float(rng.uniform(-10, 20))
                 out.append(Passage("confuser", kind, fold, (), _bed(rng, beds), snr_db, 10_000 + seed))

@@ -21,6 +21,11 @@ EMERGENCY = (316, 317, 318, 319, 390)
 """Emergency vehicle, police car, ambulance, fire engine (sirens), siren; civil defence sirens (391) are not asked."""
 
 
+def ends_s(frames: int) -> np.ndarray:
+    """Return when the first so many frames end, s, float64[frames]."""
+    return (np.arange(frames) * HOP + FRAME) / SAMPLE_RATE_HZ
+
+
 class Peer:
     """Scores of the published network, on one thread."""
 
@@ -46,7 +51,7 @@ class Peer:
             left = left[len(starts) * HOP :]
         if not scored:
             scored.append(self._score(np.concatenate((left, np.zeros(FRAME - len(left), dtype=np.float32)))))
-        return (np.arange(len(scored)) * HOP + FRAME) / SAMPLE_RATE_HZ, np.array(scored)
+        return ends_s(len(scored)), np.array(scored)
 
     def _score(self, frame: Pcm) -> float:
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(frame))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.training.specs import PupilSpec
-
-log = logging.getLogger(__name__)
 
 _KEEP_STEPS = 1000
 _VEHICLES_COUNT = 8.0
@@ -86,7 +83,6 @@ def fit(mel: np.ndarray, wanted: np.ndarray, ends: Sequence[int], spec: PupilSpe
         return keras.ops.mean(weight * keras.ops.square((given - said) / spread))
 
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss=loss)
-    model.optimizer.build(model.trainable_variables)
     identity = json.dumps([asdict(spec), mel.shape, hashlib.sha256(np.ascontiguousarray(wanted[::7]).data).hexdigest()])
     done = checkpoint.resume(model, folder, identity)
     losses: list[float] = []
@@ -98,9 +94,7 @@ def fit(mel: np.ndarray, wanted: np.ndarray, ends: Sequence[int], spec: PupilSpe
         losses.append(float(model.train_on_batch(seen.astype(np.float32), wanted[episode, patch].astype(np.float32))))
         model.reset_metrics()
         if (step + 1) % _KEEP_STEPS == 0 or step + 1 == spec.steps:
-            checkpoint.keep(model, folder, step + 1, identity)
-            with (folder / "log.jsonl").open("a") as stream:
-                stream.write(json.dumps({"step": step + 1, "loss": round(float(np.mean(losses)), 4)}) + "\n")
+            checkpoint.keep(model, folder, step + 1, identity, losses)
             losses.clear()
     return model
 

@@ -115,7 +115,7 @@ def tone(rng: np.random.Generator, sound: Voice) -> Tone:
     kind = str(rng.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
     if kind in ("table", "free"):
         drawn = sirens.random_tone(rng, free=float(kind == "free"))
-        while drawn.siren == "airhorn":  # sounds in a jam, and on every lorry: no reason to stop traffic
+        while drawn.siren == sirens.HORN:
             drawn = sirens.random_tone(rng, free=float(kind == "free"))
         return drawn if chance(rng, 0.7) else replace(drawn, voice=sound)
     if kind in _RATES_CPM:

@@ -14,7 +14,7 @@ import soundfile
 from scipy import signal
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
-from sirend.simulate.sirens import random_tone, synthesise
+from sirend.simulate.sirens import HORN, random_tone, synthesise
 from sirend.training import confusers
 from sirend.training.corpus import Kind
 
@@ -94,7 +94,7 @@ class Scenes:
     def _positive(self, rng: np.random.Generator) -> Scene:
         if rng.random() < self._spec.synthetic or not self._sirens:
             tone = random_tone(rng)
-            while tone.siren == "airhorn":  # sounds in a jam, and on every lorry: no reason to stop traffic
+            while tone.siren == HORN:
                 tone = random_tone(rng)
             siren = synthesise(tone, self._window, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0, tone.motion.cycle_s))
             kind, sets = f"synthetic {tone.siren}", frozenset[str]()

@@ -75,7 +75,7 @@ class Stretch:
 def plan(hours: float, seed: int, streets: Sequence[int] = (), recorded: Sequence[int] = ()) -> list[Stretch]:
     """Return stretches for at least ``hours``; a siren in half of the slots, every other recorded if any are."""
     rng = np.random.default_rng((seed, 11))
-    named = sorted(key for key in sirens.TONES if key[1] != "airhorn")
+    named = sorted(sirens.CALLING)
     kinds = sorted(confusers.kinds())
     out = []
     count = 0

@@ -138,8 +138,12 @@ def fused(model: keras.Model, said: np.ndarray, share: float) -> np.ndarray:
         [keras.ops.convert_to_numpy(model(said[at : at + 64].astype(np.float32))) for at in range(0, len(said), 64)]
     )
     first = said.shape[2] - len(backbone.CLASSES)
-    vehicles = said[:, :, first : first + backbone.VEHICLES].max(axis=2).astype(np.float64)
-    return np.asarray((1.0 - share) * head + share * vehicles)
+    return added(head, said[:, :, first : first + backbone.VEHICLES], share)
+
+
+def added(head: np.ndarray, vehicles: np.ndarray, share: float) -> np.ndarray:
+    """Return the head's logits float64[...] with the largest of ``vehicles`` float[..., n], which has a ``share``."""
+    return np.asarray((1.0 - share) * head + share * vehicles.max(axis=-1).astype(np.float64))
 
 
 def write(

@@ -16,7 +16,7 @@ from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.classifier import Classifier
 from sirend.simulate.levels import mix
 from sirend.simulate.scene import Scene, render
-from sirend.simulate.sirens import TONES
+from sirend.simulate.sirens import CALLING
 from sirend.training import confusers, decision, measures, work
 from sirend.training.hearing import hear
 from sirend.training.peer import Peer
@@ -102,7 +102,7 @@ def plan(streets: Sequence[int], rounds: int, seed: int) -> list[Stress]:
     """Return ``rounds`` drive-bys of each siren at each SNR, and as many times ten confusers of each kind."""
     rng = np.random.default_rng((seed, 5))
     out = []
-    sirens = sorted(key for key in TONES if key[1] != "airhorn")
+    sirens = sorted(CALLING)
     near, far = [(snr, 150.0) for snr in NEAR_SNRS_DB], [(snr, 600.0) for snr in FAR_SNRS_DB]
     for number in range(rounds):
         for snr_db, start_m in near + far:

@@ -33,6 +33,8 @@ DILATIONS = (1, 2, 4)
 PLACES = 15
 """Patches that the head looks back on: what three convolutions of three taps reach with these dilations."""
 SPACING_S = 0.5
+EACH = round(SPACING_S / LABEL_S)
+"""Of the patches a quarter of a second apart, every so manieth is the head's own."""
 _UNDECIDED = -1.0
 _SMOOTHING = 0.02
 
@@ -104,13 +106,12 @@ def quarters(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     between them takes the newest place for once.
     """
     project, shipped = keras.Model(model.input, model.get_layer("project").output), judge(model)
-    each = round(SPACING_S / LABEL_S)
 
     def logits(said: np.ndarray) -> np.ndarray:
         numbers = keras.ops.convert_to_numpy(project(said[np.newaxis]))[0]
         history = np.zeros((len(numbers), PLACES, numbers.shape[1] + 1), np.float32)
         for number in range(len(numbers)):
-            before = range(number - (number % each or each), -1, -each)
+            before = range(number - (number % EACH or EACH), -1, -EACH)
             taken = [number, *before][:PLACES][::-1]
             history[number, PLACES - len(taken) :, :-1] = numbers[taken]
             history[number, PLACES - len(taken) :, -1] = 1.0
@@ -137,7 +138,6 @@ def fit(said: np.ndarray, label: np.ndarray, spec: TemporalSpec, folder: Path) -
     )
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss=_loss)
     identity = _identity(said, label, spec)
-    model.optimizer.build(model.trainable_variables)
     wanted = np.nan_to_num(label, nan=_UNDECIDED).astype(np.float32)
     for epoch in range(checkpoint.resume(model, folder, identity), spec.epochs):
         order = np.random.default_rng((spec.seed, epoch)).permutation(len(said))
@@ -146,9 +146,7 @@ def fit(said: np.ndarray, label: np.ndarray, spec: TemporalSpec, folder: Path) -
             drawn = np.sort(order[step * spec.batch : (step + 1) * spec.batch])
             losses.append(float(model.train_on_batch(said[drawn].astype(np.float32), wanted[drawn])))
             model.reset_metrics()
-        checkpoint.keep(model, folder, epoch + 1, identity)
-        with (folder / "log.jsonl").open("a") as stream:
-            stream.write(json.dumps({"step": epoch + 1, "loss": round(float(np.mean(losses)), 4)}) + "\n")
+        checkpoint.keep(model, folder, epoch + 1, identity, losses)
     return model
 
 

@@ -17,7 +17,7 @@ from sirend.call.state import CallState
 from sirend.detect.classifier import Classifier
 from sirend.detect.tone import Tone
 from sirend.simulate.scene import Scene, render
-from sirend.simulate.sirens import TONES
+from sirend.simulate.sirens import HORN, TONES
 from sirend.training import work
 from sirend.training.corpus import Kind
 from sirend.training.hearing import events
@@ -34,7 +34,7 @@ SPEED_KMH, START_M, SIGHT_M, AFTER_M = 50.0, 180.0, 130.0, 60.0
 NOT_SAID = "not said"
 """Tone of a recording of which nobody wrote one down."""
 _NAMED = {
-    "yelp": Tone.YELP, "rumbler": Tone.YELP, "phaser": Tone.PHASER, "airhorn": Tone.HORN, "mechanical": Tone.WAIL,
+    "yelp": Tone.YELP, "rumbler": Tone.YELP, "phaser": Tone.PHASER, HORN: Tone.HORN, "mechanical": Tone.WAIL,
     "wail": Tone.WAIL, "wail-msc": Tone.WAIL,
 }  # fmt: skip
 

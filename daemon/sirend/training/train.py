@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.errors import InputError, UsageError
+from sirend.evidence.street_set import TABLE
 from sirend.training import corpus, pool, recipe
 from sirend.training.specs import PLACES
 
@@ -62,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
         )
     if plan.teacher is not None and args.teacher is None:
         raise UsageError(f"the recipe has a teacher: give --teacher DIR; it is published as {plan.teacher.published}")
-    clips = list(filter(plan.allows, corpus.read_clips(args.data / "clips.csv")))
+    clips = list(filter(plan.allows, corpus.read_clips(args.data / TABLE)))
     if not clips:
         raise InputError(f"{args.data / 'clips.csv'}: no clip has a licence that the recipe allows")
     recordings = corpus.load(clips, args.data)

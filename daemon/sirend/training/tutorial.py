@@ -22,6 +22,7 @@ from scipy import signal
 
 from sirend.config import yamlfile
 from sirend.errors import ConfigError
+from sirend.evidence.street_set import TABLE
 from sirend.training import corpus as corpora
 from sirend.training import measures
 from sirend.training.peer import Peer
@@ -218,7 +219,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="where finished results are kept")
     parser.add_argument("--peer", type=Path, metavar="FILE", help="yamnet.tflite, on the same chunks")
     args = parser.parse_args()
-    clips = [clip for clip in corpora.read_clips(args.data / "clips.csv") if chosen(clip)]
+    clips = [clip for clip in corpora.read_clips(args.data / TABLE) if chosen(clip)]
     data = chunks(corpora.load(clips, args.data))
     present = ["", *(name for name in SETS if (data.set == name).any())]
     args.work.mkdir(parents=True, exist_ok=True)

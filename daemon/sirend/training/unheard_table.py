@@ -1,0 +1,108 @@
+"""Figures of what networks and their peer call in passages that they have not heard, and the table of them.
+
+Detectors are compared at thresholds at which each calls as often in the streets left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sirend.training import decision, passages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sirend.call.machine import OperatingPoint, Rules
+    from sirend.training.decision import Series
+    from sirend.training.passages import Passage
+
+FALSE_CALLS = (1, 3, 6)
+"""Numbers of calls in the streets left out at which detectors are compared."""
+SUREST = 40
+"""Of the sounds that are called falsely, so many are listed, the surest first."""
+_LATE_DB = 0.0
+_RATIOS = (("siren", passages.SNRS_DB), ("tone", passages.TONE_SNRS_DB))
+
+
+def lines(
+    planned: Sequence[Passage], seconds: Sequence[float], series: Sequence[Series], point: OperatingPoint
+) -> dict[str, Any]:
+    """Return a row of figures for each number of false calls in the streets."""
+    streets = [one for one, passage in zip(series, planned, strict=True) if passage.kind == "street"]
+    hours = sum(each for each, passage in zip(seconds, planned, strict=True) if passage.kind == "street") / 3600
+    out: dict[str, Any] = {}
+    for most in FALSE_CALLS:
+        enter = decision.matched(streets, point, most)
+        out[str(most)] = {"enter": round(enter, 4), **row(planned, seconds, series, decision.rules(point, enter))}
+    return {"street_hours": round(hours, 2), "at_false_calls": out}
+
+
+def row(planned: Sequence[Passage], seconds: Sequence[float], series: Sequence[Series], by: Rules) -> dict[str, Any]:
+    """Return what is called at one threshold, by kind."""
+    called: dict[str, list[bool]] = {}
+    latency: dict[str, list[float]] = {}
+    false: dict[str, int] = {}
+    length: dict[str, float] = {}
+    surest: list[tuple[float, str]] = []
+    for passage, one, length_s in zip(planned, series, seconds, strict=True):
+        call_s = decision.calls(one, by)
+        if passage.kind in ("siren", "recorded", "tone", "drive"):
+            key = passage.kind + ("" if np.isnan(passage.snr_db) else f" {passage.snr_db:+.0f}")
+            in_time = call_s[call_s > passage.begin_s]
+            called.setdefault(key, []).append(len(in_time) > 0)
+            if len(in_time):
+                latency.setdefault(key, []).append(float(in_time[0]) - passage.begin_s)
+            if passage.kind == "tone":
+                called.setdefault(f"tone {passage.label}", []).append(len(in_time) > 0)
+            continue
+        keys = [passage.kind] if passage.kind != "other" else [f"other {passage.label.partition('/')[0]}"]
+        if passage.kind == "confuser":
+            keys.append(f"confuser {passage.label}")
+        for key in keys:
+            false[key] = false.get(key, 0) + len(call_s)
+            length[key] = length.get(key, 0.0) + length_s
+            called.setdefault(key, []).append(len(call_s) > 0)
+        if len(call_s):
+            surest.append((float(one[1].max()), f"{passage.kind}: {passage.label}"))
+    return {
+        "called": {key: [sum(each), len(each)] for key, each in called.items()},
+        "false_calls": {key: [each, round(length[key] / 3600, 3)] for key, each in false.items()},
+        "latency_s": {
+            key: [round(float(q), 2) for q in np.quantile(each, [0.5, 0.95])] for key, each in latency.items()
+        },
+        "surest": [f"{score:.3f} {label}" for score, label in sorted(surest, reverse=True)[:SUREST]],
+    }
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Return the report as a Markdown table."""
+    sirens, tones = ([f"{kind} {snr:+.0f}" for snr in of] for kind, of in _RATIOS)
+    at_db = [" ".join(f"{snr:+.0f}" for snr in of) for _, of in _RATIOS]
+    head = [
+        "", "false calls", "enter", f"recall at {at_db[0]} dB", "as recorded", f"latency p50, p95 at {_LATE_DB:g} dB",
+        f"tones at {at_db[1]} dB", "drives", "civil", "confusers", "us8k false", "esc50 false",
+    ]  # fmt: skip
+    rows = [head, ["---"] * len(head)]
+    for name, figures in report.items():
+        for most, line in figures["at_false_calls"].items():
+            late_s = ", ".join(f"{each:g}" for each in line["latency_s"].get(f"siren {_LATE_DB:+.0f}", []))
+            cells = [name, most, f"{line['enter']:.3f}", " ".join(_share(line, key) for key in sirens)]
+            cells += [
+                _share(line, "recorded"),
+                f"{late_s} s" if late_s else "",
+                " ".join(_share(line, key) for key in tones),
+            ]
+            cells += ["{} of {}".format(*line["called"].get(key, (0, 0))) for key in ("drive", "civil", "confuser")]
+            cells += [
+                "{} in {} h".format(*line["false_calls"].get(f"other {key}", (0, 0))) for key in ("us8k", "esc50")
+            ]
+            rows.append(cells)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def _share(line: Mapping[str, Any], key: str) -> str:
+    """Return the share that is called of one kind, in two places; a dash where there was none."""
+    called, of = line["called"].get(key, (0, 0))
+    return f"{called / of:.2f}" if of else "-"

@@ -4,6 +4,7 @@ import fcntl
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -98,8 +99,11 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_told(log: 
     os.close(reading)
     written = b"".join(taken).decode().splitlines()
     assert written[-1] == "the last"
-    assert f"({dropped} lines were lost here, nobody took them)" in written
-    assert len(written) == 20_000 - dropped + 2
+    told = [
+        found for line in written if (found := re.fullmatch(r"\((\d+) lines were lost here, nobody took them\)", line))
+    ]
+    assert sum(int(found[1]) for found in told) == dropped  # in one place, or where a busy machine lost some before
+    assert len(written) == 20_000 - dropped + len(told) + 1
 
 
 def test_a_reader_that_has_left_is_told_once(log: logging.Logger) -> None:

@@ -34,10 +34,7 @@ if TYPE_CHECKING:
 
     from sirend.call.event import Event
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),  # paho's, after a failed handshake
-]
+pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 KEY = b"0123456789abcdef"

@@ -458,7 +458,6 @@ def _certificates(folder: Path) -> None:
     openssl("ec", "-in", "client.key", "-aes128", "-passout", "pass:x", "-out", "locked.key")
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")  # paho's, after a failed handshake
 @pytest.mark.usefixtures("collected")
 def test_tls_with_client_certificates(make_broker: Callable[..., Broker], tmp_path: Path) -> None:
     _certificates(tmp_path)

@@ -42,7 +42,6 @@ QUICK = Backoff(first_s=0.02, cap_s=0.1)
 PATIENCE_S = 60.0
 KEY = b"0123456789abcdef"
 TOPICS = Topics("sirend", "s")
-OF_PAHO = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")  # after a failed handshake
 BOTH = ("daemon", "consumer")
 
 
@@ -89,7 +88,6 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(kind: str, how: str, capl
     assert "connected with MQTT 3.1.1, for it refuses MQTT 5: messages do not expire in it" in caplog.text
 
 
-@OF_PAHO
 @pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("kind", BOTH)
 def test_tls_with_a_certificate_that_nobody_vouches_for_is_refused(
@@ -229,7 +227,6 @@ def test_one_that_drips_its_answer_is_given_up(
         assert not is_up(party)
 
 
-@OF_PAHO
 @pytest.mark.usefixtures("collected")
 def test_one_that_drips_a_handshake_does_not_hold_up_the_pipeline() -> None:
     with (

@@ -17,6 +17,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
     from collections.abc import Callable
 
 LARGEST_PACKET = 65_536
@@ -73,7 +75,7 @@ def _number(data: bytes | bytearray, at: int) -> tuple[int, int]:
 class BoundedClient(Client):
     """paho's client, reading in bounds.
 
-    It overrides two of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
+    It overrides three of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
     """
 
     excess: str | None = None
@@ -110,6 +112,19 @@ class BoundedClient(Client):
         self._position = at
         if rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._loop_rc_handle(rc)
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """Shake hands, and close the socket when that fails: paho leaves it open until it is collected."""
+        if self._ssl_context is None:
+            raise ValueError("no certificates are set")
+        wrapped = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self._host, do_handshake_on_connect=False)
+        try:
+            wrapped.settimeout(self.connect_timeout)
+            wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
 
     def _sock_recv(self, bufsize: int) -> bytes:
         """Read many packets with one call of the system, and none that is too large."""

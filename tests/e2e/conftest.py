@@ -89,7 +89,7 @@ def drive_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def loud_drive_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the same, louder: the siren is heard until the nothing begins, wherever in the sound the windows lie."""
-    return _drive_by(tmp_path_factory.mktemp("loud-drive-by") / "drive-by.wav", 20.0)
+    return _drive_by(tmp_path_factory.mktemp("loud-drive-by") / "drive-by.wav", 30.0)
 
 
 def _drive_by(path: Path, snr_db: float) -> Path:

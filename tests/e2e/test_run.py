@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import numpy as np
 import pytest
+import soundfile
 
 from sirend.call import schemas
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     Run: TypeAlias = Callable[[str, Mapping[str, str]], Daemon]
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-HOP = 4_000
 ROOT = "sirend/main-5th"
 
 
@@ -37,11 +38,12 @@ def payloads(received: list[Received], topic: str) -> list[dict[str, Any]]:
     return [json.loads(message.payload) for message in received if message.topic == topic and message.payload]
 
 
-def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(
-    sirend: Command, run: Run, pulse: PulseAudio, broker: Broker, loud_drive_by: Path
+def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(  # noqa: PLR0913, PLR0917  all that is real
+    sirend: Command, run: Run, pulse: PulseAudio, broker: Broker, loud_drive_by: Path, tmp_path: Path
 ) -> None:
-    replayed = [json.loads(line) for line in sirend("replay", loud_drive_by).stdout.splitlines()]
-    assert [event["state"] for event in replayed] == ["approaching", "clear"]
+    placed = _placed(loud_drive_by, tmp_path)
+    replayed = [json.loads(line) for line in sirend("replay", *placed).stdout.splitlines()]
+    assert [event["state"] for event in replayed] == ["approaching", "clear"] * len(placed)
     with broker.subscribe() as subscriber:
         daemon = run(configuration(broker.port), pulse.environment)
         opening = subscriber.until(f"{ROOT}/main/emergency")
@@ -56,8 +58,8 @@ def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(
     live = payloads(received, f"{ROOT}/main/event")
     assert [event["state"] for event in live] == ["approaching", "clear"]
     assert live[1]["reason"] in ("quiet", "departed")
-    offsets = [heard["sample"] - said["sample"] for heard, said in zip(live, replayed, strict=True)]
-    assert max(offsets) - min(offsets) <= HOP
+    lasted = {end["sample"] - begin["sample"] for begin, end in zip(replayed[::2], replayed[1::2], strict=True)}
+    assert live[1]["sample"] - live[0]["sample"] in lasted
     for event in live:
         jsonschema.validate(event, schemas.event_schema())
         assert event["mode"] == "live"
@@ -70,6 +72,21 @@ def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(
     assert "ok" in {report["state"] for report in health}
     assert (health[-1]["state"], health[-1]["reasons"]) == ("failed", ["stopped"])
     assert [json.loads(line) for line in (sirend.folder / "journal.jsonl").read_text().splitlines()] == live
+
+
+def _placed(recording: Path, folder: Path) -> list[Path]:
+    """Return ``recording`` after 3 s of a quiet room and a part of the half second from which the network counts.
+
+    Patches end at multiples of that, counted from the stream's first sample: where a sound lies between them decides by
+    up to a hop or two when it is called. Nobody knows where the live one lies.
+    """
+    pcm, rate_hz = soundfile.read(recording, dtype="float32")
+    out = []
+    for part in range(8):
+        room = 3e-4 * np.random.default_rng(part).standard_normal(3 * rate_hz + part * rate_hz // 16)
+        out.append(folder / f"placed-{part}.wav")
+        soundfile.write(out[-1], np.concatenate((room.astype(np.float32), pcm)), rate_hz, subtype="FLOAT")
+    return out
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

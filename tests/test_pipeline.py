@@ -17,13 +17,17 @@ from hypothesis import strategies as st
 from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
+from sirend.call.state import CallState
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig, Inhibit
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.detect.motion import MEMORY_S, Motion, judge
 from sirend.detect.pitch import PitchTracker
+from sirend.detect.tone import Tone
+from sirend.detect.tone import judge as tone_of
 from sirend.errors import InputError
 from sirend.pipeline import Stages, detect, schedule
+from sirend.simulate import sirens
 from sirend.simulate.scene import Scene, render
 
 if TYPE_CHECKING:
@@ -324,3 +328,19 @@ def test_motion_is_that_of_a_pitch_followed_all_the_time_though_none_is_before_a
         if window.end <= quiet.size or window.end > len(pcm) - to_samples(1.0):
             assert made.pitch.remembered == 0
     assert followed > 5
+
+
+def test_events_name_the_tone_of_their_own_window_though_it_is_judged_only_for_them() -> None:
+    siren = sirens.synthesise(sirens.tone("de", "hilo"), to_samples(16.0), 16_000, np.random.default_rng(2))
+    pcm = (0.2 * siren).astype(np.float32)[:, np.newaxis]
+    made, always, judged, named = stages(Config()), PitchTracker(MEMORY_S), 0, set()
+    for window in made.windows.push(Block(Samples(0), pcm)):
+        pitch = always.update(window)
+        for _, track, transition in made.observe(window):
+            judged += made.watches["main"].named[0] == track.onset < track.end
+            if transition is not None and transition.state is CallState.APPROACHING:
+                since = track.onset - window.pcm.shape[1]
+                assert transition.tone is track.tone is tone_of(pitch, 0, since, window.pcm[0])
+                named.add(transition.tone)
+    assert judged > 20
+    assert Tone.HILO in named

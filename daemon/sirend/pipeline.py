@@ -172,7 +172,10 @@ class Stages:
         pitch = self.pitch.follow(heard_by, is_wanted=any(track.is_suspected for _, track in tracks))
         rows = [min(row, len(heard_by.pcm) - 1) for row in range(len(tracks))]
         moving = _Judged(pitch, heard_by)
-        heard = [(score, moving.of(track, row)) for row, (score, track) in zip(rows, tracks, strict=True)]
+        heard = [
+            (score, moving.of(track, row, self.watches[track.approach]))
+            for row, (score, track) in zip(rows, tracks, strict=True)
+        ]
         heard, legs = self._placed(heard, window, pitch)
         levels_db = [tone_db(pitch, row) for row in range(len(heard_by.pcm))]
         loud = [(track, levels_db[row]) for row, (_, track) in zip(rows, heard, strict=True)]
@@ -231,20 +234,26 @@ class _Judged:
     def __init__(self, pitch: Pitch, window: Window) -> None:
         """Judge by ``pitch``, whose rows are those of ``window``."""
         self._pitch, self._window = pitch, window
-        self._known: dict[tuple[int, Samples], tuple[Motion, Tone]] = {}
+        self._motions: dict[tuple[int, Samples], Motion] = {}
+        self._tones: dict[tuple[int, Samples], Tone] = {}
 
-    def of(self, track: Track, row: int) -> Track:
-        """Return ``track`` of ``row`` with its motion and tone, where a siren is heard."""
+    def of(self, track: Track, row: int, watch: Watch) -> Track:
+        """Return ``track`` of ``row`` with its motion and tone, where a siren is heard.
+
+        The tone is judged where ``watch`` may tell of it; between, it is what it was for the same siren.
+        """
         if track.onset == track.end:
             return track
-        if (row, track.onset) not in self._known:
-            since = track.onset - self._window.pcm.shape[1]
-            self._known[row, track.onset] = (
-                judge(self._pitch, row, since),
-                tone_of(self._pitch, row, since, self._window.pcm[row]),
-            )
-        motion, tone = self._known[row, track.onset]
-        return replace(track, motion=motion, tone=tone)
+        at, since = (row, track.onset), track.onset - self._window.pcm.shape[1]
+        if at not in self._motions:
+            self._motions[at] = judge(self._pitch, row, since)
+        track = replace(track, motion=self._motions[at])
+        if watch.may_tell(track):
+            if at not in self._tones:
+                self._tones[at] = tone_of(self._pitch, row, since, self._window.pcm[row])
+            watch.named = track.onset, self._tones[at]
+        onset, tone = watch.named
+        return replace(track, tone=tone) if onset == track.onset else track
 
 
 def tone_db(pitch: Pitch, row: int) -> float:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.audio.stream import Gap, GapReason, Samples, to_samples
-from sirend.call.machine import Input, Rules, State, Stop, Transition, step
+from sirend.call.machine import Input, Rules, State, Stop, Transition, may_tell, step
 from sirend.call.state import CallState, Reason
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint
@@ -80,6 +80,20 @@ def test_only_a_siren_of_a_configured_kind_calls_and_the_call_says_which() -> No
     assert {each.tone for each in _run([*unsure[:20], *twotone[20:]])} == {Tone.UNKNOWN, Tone.HILO}
     (_, cleared) = (each for each in _run([*wail, *_tracks([0.0] * 40, start=40 * HOP)], rules) if not each.refresh)
     assert (cleared.state, cleared.tone) == (CallState.CLEAR, None)
+
+
+def test_every_siren_that_is_told_of_was_foreseen() -> None:
+    state, told, foreseen = State(), 0, 0
+    tracks = [*_tracks([0.0] * 4 + [0.9] * 60 + [0.0] * 30 + [0.5] * 4 + [0.9] * 30)]
+    for track in tracks:
+        may = may_tell(RULES, state, track)
+        state, transition = step(RULES, state, track)
+        if transition is not None and transition.state is CallState.APPROACHING:
+            assert may
+            told += 1
+        foreseen += may
+    assert told <= foreseen < 1.2 * told
+    assert told > 20
 
 
 def test_the_call_tells_of_the_siren() -> None:

@@ -177,6 +177,17 @@ def step(
     return _clear(rules, state, item.at, Reason.SHUTDOWN if isinstance(item, Stop) else Reason.INPUT_LOST)
 
 
+def may_tell(rules: Rules, state: State, track: Track) -> bool:
+    """Return whether ``step`` may publish a siren at the end of ``track``, or asks for its tone."""
+    if state.call is CallState.CLEAR:
+        return _is_confirmed(rules, track)
+    return track.end - state.refreshed >= _REFRESH
+
+
+def _is_confirmed(rules: Rules, track: Track) -> bool:
+    return track.evidence >= rules.enter and track.end - track.onset >= rules.confirm
+
+
 def _heard(rules: Rules, state: State, track: Track, *, inhibited: bool, held: bool) -> tuple[State, Transition | None]:
     """Take a track: bring the memory up to date, then decide."""
     now = track.end
@@ -245,8 +256,7 @@ def _may_call(rules: Rules, state: State, now: Samples) -> bool:
 
 def _is_due(rules: Rules, state: State, track: Track, *, inhibited: bool) -> bool:
     """Return whether a siren is confirmed, and neither the state nor the schedule forbids a call."""
-    confirmed = track.evidence >= rules.enter and track.end - track.onset >= rules.confirm
-    confirmed = confirmed and (rules.tones is None or track.tone in rules.tones)
+    confirmed = _is_confirmed(rules, track) and (rules.tones is None or track.tone in rules.tones)
     rearmed = state.armed and (not state.is_leaving or track.motion is Motion.APPROACHING)
     return state.call is CallState.CLEAR and confirmed and rearmed and not inhibited
 

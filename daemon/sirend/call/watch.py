@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from sirend.audio.stream import Gap, Samples, to_samples
 from sirend.call.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
-from sirend.call.machine import Rules, State, Stop, step, would_call
+from sirend.call.machine import Rules, State, Stop, may_tell, step, would_call
 from sirend.call.state import CallState
+from sirend.detect.tone import Tone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -35,6 +36,12 @@ class Watch:
 
     priority: int = 1
     """1 is served first."""
+    named: tuple[Samples, Tone] = (Samples(-1), Tone.UNKNOWN)
+    """Onset of the siren whose tone was judged last, and that tone."""
+
+    def may_tell(self, track: Track) -> bool:
+        """Return whether an event may go out at the end of ``track``, which then tells of the siren's tone."""
+        return may_tell(self.rules, self.state, track)
 
     def bid(
         self, track: Track, level_db: float, ahead: int = 0, *, is_stale: bool = False, onset: Samples | None = None

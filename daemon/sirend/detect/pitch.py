@@ -41,7 +41,11 @@ _SUBHARMONIC = 0.4
 """A half or third is the pitch when its amplitude is such a share of the strongest partial's, and it is a peak."""
 _PEAK = 2.5
 """A peak is so much stronger than what lies just outside its main lobe."""
-_PARTIALS = (1, 2, 3)
+_PARTIALS = np.array((1, 2, 3))
+_PARTS = np.array((2, 3), np.float32)
+_ABOUT = np.array((-1, 0, 1, -8, -7, 7, 8))
+"""Bins of a peak, and after these the bins just outside its main lobe."""
+_ABOUT_PARTIAL = np.arange(-_LOBE, _LOBE + 1)
 _SILENT = 1e-12
 
 Floats = npt.NDArray[np.float32]
@@ -127,33 +131,39 @@ def measure(pcm: Pcm) -> Floats:
     Frames of ``FRAME`` samples begin every ``STEP`` from the first.
     """
     grid = _grid()
-    framed = np.lib.stride_tricks.sliding_window_view(pcm, FRAME, axis=-1)[:, ::STEP]
-    spectrum = fft.rfft(framed * grid.hann, _FFT, axis=-1)[..., : grid.top]
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    tilted = (power * grid.tilt).reshape(-1, grid.top)  # power x Hz: near white for a street
+    pcm = np.ascontiguousarray(pcm, np.float32)
+    shape = (len(pcm), 1 + (pcm.shape[1] - FRAME) // STEP, FRAME)
+    framed = np.ndarray(shape, np.float32, pcm, 0, (pcm.strides[0], STEP * pcm.itemsize, pcm.itemsize))
+    spectrum = fft.rfft(framed * grid.hann, _FFT, axis=-1, overwrite_x=True)[..., : grid.top]
+    tilted = np.square(spectrum.real)
+    tilted += np.square(spectrum.imag)
+    tilted *= grid.tilt  # power x Hz: near white for a street
+    tilted = tilted.reshape(-1, grid.top)
     row = np.arange(len(tilted))
-    strongest = grid.low + np.argmax(tilted[:, grid.low : grid.high], axis=1)
-    centre, harmonic = strongest.copy(), np.ones_like(strongest)
+    strongest = grid.low + tilted[:, grid.low : grid.high].argmax(axis=1)
     peak = tilted[row, strongest]
-    for part in (2, 3):  # the tilt takes ``part`` from the power of a tone there
-        bins = np.rint(strongest / part).astype(np.int64)
-        near = tilted[row[:, np.newaxis], bins[:, np.newaxis] + np.array((-1, 0, 1))].max(axis=1)
-        beside = tilted[row[:, np.newaxis], bins[:, np.newaxis] + np.array((-8, -7, 7, 8))].max(axis=1)
-        is_there = (bins >= grid.low) & (near * part > _SUBHARMONIC**2 * peak) & (near > _PEAK**2 * beside)
-        centre, harmonic = np.where(is_there, bins, centre), np.where(is_there, part, harmonic)
+    # A half and a third, int64[frames, 2]: the tilt takes 2 or 3 from the power of a tone there.
+    bins = np.rint(strongest[:, np.newaxis] / _PARTS).astype(np.int64)
+    about = tilted[row[:, np.newaxis, np.newaxis], bins[..., np.newaxis] + _ABOUT]
+    near, beside = about[..., :3].max(axis=2), about[..., 3:].max(axis=2)
+    is_loud = near * _PARTS > _SUBHARMONIC**2 * peak[:, np.newaxis]
+    is_there = (bins >= grid.low) & is_loud & (near > _PEAK**2 * beside)
+    harmonic = np.where(is_there[:, 1], 3, np.where(is_there[:, 0], 2, 1))
     hz = (strongest + _offset(tilted, row, strongest)) * (SAMPLE_RATE_HZ / _FFT) / harmonic
     # Every partial's main lobe: bins int64[frames, partials, lobe]. Partials beyond the top count as nothing.
     middle = np.rint(np.outer(hz, _PARTIALS) * (_FFT / SAMPLE_RATE_HZ)).astype(np.int64)
     is_below = middle < grid.top - _LOBE
-    lobe = np.where(is_below, middle, _LOBE)[..., np.newaxis] + np.arange(-_LOBE, _LOBE + 1)
-    partials = tilted[row[:, np.newaxis, np.newaxis], lobe].sum(axis=2, dtype=np.float64) * is_below
+    middle = np.where(is_below, middle, _LOBE)
+    lobe = tilted[row[:, np.newaxis, np.newaxis], middle[..., np.newaxis] + _ABOUT_PARTIAL]
+    partials = lobe.sum(axis=2, dtype=np.float64) * is_below
     everything = tilted[:, grid.low // 2 :].sum(axis=1, dtype=np.float64)
-    strength = np.where(
-        everything > _SILENT, np.minimum(partials.sum(axis=1) / np.maximum(everything, _SILENT), 1.0), 0.0
-    )
-    of_partials = (partials / grid.tilt[np.where(is_below, middle, _LOBE)]).sum(axis=1)
-    level = 10.0 * np.log10(np.maximum(of_partials * grid.to_power, _SILENT))
-    return np.stack((hz, strength, level)).astype(np.float32).reshape(3, *framed.shape[:2])
+    share = np.minimum(partials.sum(axis=1) / np.maximum(everything, _SILENT), 1.0)
+    of_partials = (partials / grid.tilt[middle]).sum(axis=1)
+    found = np.empty((3, len(tilted)), np.float32)
+    found[0] = hz
+    found[1] = np.where(everything > _SILENT, share, 0.0)
+    found[2] = 10.0 * np.log10(np.maximum(of_partials * grid.to_power, _SILENT))
+    return found.reshape(3, *shape[:2])
 
 
 @dataclass(frozen=True)
@@ -190,6 +200,6 @@ def _grid() -> _Grid:
 
 def _offset(power: Floats, row: npt.NDArray[np.int64], centre: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return where the parabola through the log of three bins peaks, -0.5..0.5 bins off the middle one."""
-    left, here, right = (np.log(power[row, centre + step] + _SILENT, dtype=np.float64) for step in (-1, 0, 1))
+    left, here, right = np.log(power[row, centre + _ABOUT[:3, np.newaxis]] + _SILENT, dtype=np.float64)
     bend = left - 2.0 * here + right
     return np.clip(np.where(bend < -_SILENT, 0.5 * (left - right) / np.minimum(bend, -_SILENT), 0.0), -0.5, 0.5)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from sirend.host.log import MOST_LINES, Lines, LogHandler, unblock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LATEST_S = 60.0
 
@@ -115,6 +115,30 @@ def test_a_reader_that_has_left_is_told_once(log: logging.Logger) -> None:
         log.info("one")
         log.info("two")
     assert ends == [True]
+
+
+def test_a_line_is_not_lost_while_a_library_begins_with_the_standard_error_turned_to_nowhere(tmp_path: Path) -> None:
+    """What sounddevice does while PortAudio begins, and we do while a network is loaded."""
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        stream = os.fdopen(os.dup(file.fileno()), "w")
+    with stream, Lines(stream, "log") as lines, open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        kept = os.dup(stream.fileno())
+        os.dup2(nowhere.fileno(), stream.fileno())
+        lines.put("there is no broker")
+        assert lines._background.settle(LATEST_S)  # noqa: SLF001
+        os.dup2(kept, stream.fileno())
+        os.close(kept)
+        lines.put("listening")
+    assert log.read_text().splitlines() == ["there is no broker", "listening"]
+
+
+def test_the_descriptor_of_the_lines_is_closed_with_them(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with (tmp_path / "log").open("w") as stream, Lines(stream, "log") as lines:
+            lines.put("x")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_the_interpreter_ends_although_its_standard_error_is_full(tmp_path: Path) -> None:

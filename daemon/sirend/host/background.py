@@ -50,6 +50,11 @@ class Background(Generic[T]):
         """How long ago the item at work was handed over, s; 0 where there is none."""
         return 0.0 if (oldest := self._oldest) is None else time.monotonic() - oldest
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its thread is not there, so that nothing is at work."""
+        return not self._thread.is_alive()
+
     def put(self, item: T) -> bool:
         """Hand over ``item``, from any thread; return whether there was room for it."""
         if self._queue.qsize() >= self._most:

@@ -1,7 +1,9 @@
 """The log on a stream that may block or repeat itself: nothing that is logged holds anybody up.
 
 Lines wait in a bounded queue for a thread that writes them. What repeats itself within a minute is written once and
-then counted.
+then counted. They go through a descriptor of their own: libraries that cannot be told to be quiet (PortAudio, the
+networks' runtime) are begun with the process's standard error turned to nowhere, and a line of that moment must not
+go there with theirs.
 """
 
 from __future__ import annotations
@@ -44,8 +46,8 @@ class Lines:
         self._is_over = False
         self._told = 0
         try:
-            self._descriptor: int | None = stream.fileno()
-        except (AttributeError, io.UnsupportedOperation, ValueError):
+            self._descriptor: int | None = os.dup(stream.fileno())
+        except (AttributeError, io.UnsupportedOperation, ValueError, OSError):
             self._descriptor = None
         self._background: Background[str] = Background(name, self._write, MOST_LINES, close_s=CLOSE_S)
 
@@ -62,6 +64,8 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         """Write what waits; where nobody takes it within 1 s, it is lost."""
         self._background.__exit__()
+        if self._descriptor is not None and self._background.is_done:  # else a write to it is still under way
+            os.close(self._descriptor)
 
     def put(self, line: str) -> None:
         """Hand over a line, without its end."""

@@ -48,6 +48,20 @@ def confirmed(output: Output, approach: str) -> bool | None:
     return report.confirmed
 
 
+def break_in_a_call(bench: Bench, output: Output) -> None:
+    """Let all be on, and what is done for north fail from then on.
+
+    A test that a busy machine holds up for ``BEAT_S`` is a listener that hangs, and all is clear until it goes on: what
+    is broken in that moment stays off. Only what is on when nothing can change it any more was broken in a call.
+    """
+    while True:
+        wait(lambda: all(map(bench.is_on, APPROACHES)), output)
+        bench.fail("north", yes=True)
+        if bench.is_on("north"):
+            return
+        bench.fail("north", yes=False)
+
+
 def test_a_call_comes_is_confirmed_and_goes(bench: Bench) -> None:
     with bench.make() as output:
         begin(output)
@@ -88,10 +102,12 @@ def test_what_fails_is_tried_again_until_it_works(bench: Bench, state: str) -> N
     is_on = state == "approaching"
     with bench.make() as output:
         begin(output)
-        if not is_on:
-            output.act(call("north"))
-            wait(lambda: bench.is_on("north") and confirmed(output, "north") is True, output)
-        bench.fail("north", yes=True)
+        if is_on:
+            bench.fail("north", yes=True)
+        else:
+            for approach in APPROACHES:
+                output.act(call(approach))
+            break_in_a_call(bench, output)
         output.act(call("north", state))
         wait(lambda: confirmed(output, "north") is False, output)
         report = output.report("north")
@@ -141,8 +157,7 @@ def test_leaving_clears_what_comes_back_while_it_is_left(bench: Bench) -> None:
         begin(output)
         for approach in APPROACHES:
             output.act(call(approach))
-        wait(lambda: all(map(bench.is_on, APPROACHES)), output)
-        bench.fail("north", yes=True)
+        break_in_a_call(bench, output)
         output.clear()
         wait(lambda: not bench.is_on("east"))
         assert bench.is_on("north")

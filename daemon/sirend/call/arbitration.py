@@ -86,6 +86,9 @@ def arbitrate(
     """Return the state after the window that ends at ``now``, and the approaches that may start a call in it."""
     if rules.is_parallel:
         return state, frozenset(bid.approach for bid in bids)
+    if not any(bid.hears or bid.calls for bid in bids):
+        heard_before = state.waiting or state.echoes
+        return replace(state, waiting=(), echoes=()) if heard_before else state, frozenset()
     if any(bid.calls for bid in bids):
         echoes = tuple((bid.approach, bid.onset) for bid in bids if bid.hears and not bid.calls)
         caller = next((bid.approach, bid.onset) for bid in bids if bid.calls)

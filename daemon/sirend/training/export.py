@@ -31,13 +31,16 @@ BACKBONE_FILE = "backbone.tflite"
 
 
 def to_tflite(model: keras.Model, stored: Stored = "float32") -> bytes:
-    """Return a network of one output as a TFLite flatbuffer; its first dimension is 1 unless resized."""
+    """Return a network of one output as a TFLite flatbuffer; its first dimension is 1 unless resized.
+
+    What shall be ``int8`` is float16 until ``rounding`` has heard what it is for.
+    """
     import tensorflow as tf  # noqa: PLC0415  only its converter is needed, and it takes seconds to import
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if stored != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if stored == "float16":
+    if stored in ("float16", "int8"):
         converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
 

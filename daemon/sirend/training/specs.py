@@ -13,8 +13,9 @@ PLACES = (0, 50, 100)
 """Where patches begin in a window, frames: half a second apart, so that at any hop that divides half a second a window
 has but one patch that no window before it had."""
 
-Stored: TypeAlias = Literal["float32", "float16", "dynamic"]
-"""How weights lie in a TFLite file: ``dynamic`` is int8 with activations quantised as they come."""
+Stored: TypeAlias = Literal["float32", "float16", "dynamic", "int8"]
+"""How weights lie in a TFLite file: ``dynamic`` is int8 with activations quantised as they come, ``int8`` the same for
+the backbone's convolutions over single places alone, with weights rounded by what they hear (``rounding``)."""
 
 
 @dataclass(frozen=True)

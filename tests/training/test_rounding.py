@@ -15,6 +15,7 @@ from sirend.detect.bundle import OperatingPoint
 from sirend.errors import ConfigError
 from sirend.training import rounding, streaming, temporal
 from sirend.training.backbone import CLASSES
+from sirend.training.corpus import Corpus
 from sirend.training.episodes import EpisodeSpec
 from sirend.training.export import to_tflite
 from sirend.training.listening import OUTPUTS

@@ -91,7 +91,7 @@ def test_a_bundle_is_rounded_whole(speaking: keras.Model, tmp_path: Path, monkey
     streaming.write(out, RECIPE, temporal.listener(head, speaking), temporal.judge(head), (1.0, 0.0), {})
     before = bundles.load(out)
     monkeypatch.setattr(rounding, "sounds", lambda *_: (heard(20, 1), heard(20, 2)))
-    change = rounding.convert(out, RECIPE, Corpus((), np.zeros(0, np.int16), ()))
+    change = rounding.convert(out, RECIPE, Corpus((), ()))
     after = bundles.load(out)
     assert 0.0 < change < 0.05
     assert after.digest == before.digest

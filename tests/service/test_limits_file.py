@@ -72,6 +72,7 @@ def test_time_passes_by_the_hosts_own_clock_whatever_the_wall_says(
         assert len(remembered(path).calls) == calls
 
 
+NOW = {"schema": SCHEMA, "boot": limits_file._boot()}  # noqa: SLF001
 GOOD = {"ages_s": [1.0], "spent_s": 0.0, "armed": False, "is_leaving": False}
 
 
@@ -87,6 +88,8 @@ GOOD = {"ages_s": [1.0], "spent_s": 0.0, "armed": False, "is_leaving": False}
         json.dumps({"schema": "sirend/limits/0", "approaches": {"main": GOOD}}).encode(),
         json.dumps({"schema": SCHEMA, "uptime_s": "1", "approaches": {"main": GOOD}}).encode(),
         json.dumps({"schema": SCHEMA, "uptime_s": 1.0, "approaches": {"main": {}}}).encode(),
+        json.dumps({**NOW, "uptime_s": 10**400, "approaches": {"main": GOOD}}).encode(),
+        json.dumps({"schema": SCHEMA, "uptime_s": 1.0, "approaches": {"main": {**GOOD, "spent_s": 10**400}}}).encode(),
         json.dumps({"schema": SCHEMA, "uptime_s": 1.0, "approaches": {"main": GOOD}}).encode()[:-3],
     ],
 )

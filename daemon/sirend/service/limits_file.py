@@ -99,7 +99,7 @@ class LimitsFile:
             return _decoded(content)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, ArithmeticError, RecursionError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or error
             _log.warning("%s: the limits of the run before are not known, they begin anew: %s", self._path, why)
             return {}

@@ -48,8 +48,15 @@ class Hostile:
 
     limits: dict[str, int] = field(default_factory=dict)
     """Properties of its CONNACK, such as ``ReceiveMaximum``."""
+    properties: bytes | None = None
+    """Those of its CONNACK as they are sent, where ``limits`` cannot say them."""
     subscribing: int | None = 0
     """Reason code in SUBACK; None never answers."""
+    refused: bytes = b"nothing"
+    """Topics that have this in them are refused (0x87) whatever ``subscribing`` says."""
+    says_less: bool = False
+    """Leave the last reason code out of SUBACK."""
+    answers_pings: bool = True
     acknowledges: bool = True
     refuses_5: bool = False
     is_silent_to_5: bool = False
@@ -63,6 +70,9 @@ class Hostile:
     """Monotonic time, s, of each CONNECT."""
     heard: list[Heard] = field(default_factory=list)
     subscribed: list[bytes] = field(default_factory=list)
+    pings: int = 0
+    largest: int = 0
+    """Bytes of the largest packet behind CONNECT; one larger than ``limits`` allow ends the connection."""
     most_under_way: int = 0
     port: int = 0
     max_packet: int | None = None
@@ -113,6 +123,11 @@ class Hostile:
         is_5 = True
         while True:
             kind, body = _read(stream)
+            if kind & 0xF0 != 0x10:
+                size = len(packet(kind, body))
+                self.largest = max(self.largest, size)
+                if size > self.limits.get("MaximumPacketSize", size):
+                    return
             if kind & 0xF0 == 0x10:
                 is_5 = body[6] == 5
                 self.connects.append(time.monotonic())
@@ -124,7 +139,9 @@ class Hostile:
                 self.subscribed.append(body)
                 self._answer(sock, body, is_5=is_5)
             elif kind & 0xF0 == 0xC0:
-                sock.sendall(packet(0xD0, b""))
+                self.pings += 1
+                if self.answers_pings:
+                    sock.sendall(packet(0xD0, b""))
 
     def _greets(self, sock: socket.socket, body: bytes, *, is_5: bool) -> bool:
         if is_5:
@@ -141,7 +158,8 @@ class Hostile:
         properties = Properties(PacketTypes.CONNACK)  # type: ignore[no-untyped-call]
         for name, value in self.limits.items():
             setattr(properties, name, value)
-        answer = packet(0x20, b"\0\0" + (properties.pack() if is_5 else b""))  # type: ignore[no-untyped-call]
+        packed = properties.pack() if self.properties is None else self.properties  # type: ignore[no-untyped-call]
+        answer = packet(0x20, b"\0\0" + (packed if is_5 else b""))
         for place in range(len(answer)) if self.drips_s else ():
             sock.sendall(answer[place : place + 1])
             time.sleep(self.drips_s)
@@ -174,11 +192,13 @@ class Hostile:
     def _answer(self, sock: socket.socket, body: bytes, *, is_5: bool) -> None:
         if self.subscribing is None:
             return
-        at, count = 2 + (1 + body[2] if is_5 else 0), 0
+        at, codes = 2 + (1 + body[2] if is_5 else 0), []
         while at < len(body):
-            at += 2 + int.from_bytes(body[at : at + 2], "big") + 1
-            count += 1
-        sock.sendall(packet(0x90, body[:2] + (b"\0" if is_5 else b"") + bytes([self.subscribing]) * count))
+            end = at + 2 + int.from_bytes(body[at : at + 2], "big")
+            codes.append(0x87 if self.refused in body[at:end] else self.subscribing)
+            at = end + 1
+        said = codes[:-1] if self.says_less else codes
+        sock.sendall(packet(0x90, body[:2] + (b"\0" if is_5 else b"") + bytes(said)))
         if self.greeting:
             sock.sendall(self.greeting)
 

@@ -30,6 +30,13 @@ _CONTINUED = 0x80
 """A byte of a variable-length number that is not its last has this bit (MQTT 5.0, 1.5.5)."""
 _MOST_BESIDE = 2_048
 """Bytes of properties that are read: a stamp has 200, and what fills a packet with them takes milliseconds to read."""
+_MAXIMUM_PACKET_SIZE = 0x27
+_SIZES = {0x11: 4, 0x13: 2, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1, _MAXIMUM_PACKET_SIZE: 4, 0x28: 1, 0x29: 1, 0x2A: 1}
+"""Bytes of the properties of a CONNACK that are numbers; the others begin with their length (MQTT 5.0, 2.2.2.2)."""
+_PAIR = 0x26
+"""The user property: two texts."""
+_LARGEST_THERE_IS = 268_435_455
+"""Bytes: more have no place in a packet's length, and paho takes a broker that allows more for a broken one."""
 _OFTEN = 64
 """Packets between two looks at the clock."""
 
@@ -72,10 +79,26 @@ def _number(data: bytes | bytearray, at: int) -> tuple[int, int]:
     raise MalformedPacket
 
 
+def _within_reason(connack: bytes) -> bytes:
+    """Return ``connack`` with a Maximum Packet Size that paho takes; as it came where that is so, or it is broken."""
+    try:
+        length, at = _number(connack, 2)
+        end = at + length
+        while at < end:
+            kind, at = _number(connack, at)
+            if kind == _MAXIMUM_PACKET_SIZE and int.from_bytes(connack[at : at + 4], "big") > _LARGEST_THERE_IS:
+                return connack[:at] + _LARGEST_THERE_IS.to_bytes(4, "big") + connack[at + 4 :]
+            for _ in range(2 if kind == _PAIR else 1):
+                at += _SIZES[kind] if kind in _SIZES else 2 + int.from_bytes(connack[at : at + 2], "big")
+    except (IndexError, MalformedPacket):
+        pass
+    return connack
+
+
 class BoundedClient(Client):
     """paho's client, reading in bounds.
 
-    It overrides three of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
+    It overrides four of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
     """
 
     excess: str | None = None
@@ -89,6 +112,14 @@ class BoundedClient(Client):
     def has_read_ahead(self) -> bool:
         """Whether bytes are here that no packet was made of yet."""
         return self._position < len(self._ahead)
+
+    def keep_alive(self, most_s: int) -> None:
+        """Ask the broker whether it lives at least every ``most_s``, whatever it said in CONNACK.
+
+        A broker may ask for it more often. One that wants it less often, or never (Server Keep Alive 0), would leave
+        us on a dead line for as long, and who only listens would not notice.
+        """
+        self._keepalive = most_s if self._keepalive == 0 else min(self._keepalive, most_s)
 
     def take_ahead(self, until: float) -> None:
         """Take the whole messages with QoS 0 at the front of what was read ahead, till the monotonic time ``until``."""
@@ -136,6 +167,12 @@ class BoundedClient(Client):
         taken = self._ahead[self._position : self._position + bufsize]
         self._position += len(taken)
         return taken
+
+    def _handle_connack(self) -> MQTTErrorCode:
+        """Take the broker's answer; HiveMQ allows packets of 268,435,460 bytes if nobody tells it otherwise."""
+        if self.protocol is MQTTProtocolVersion.MQTTv5:
+            self._in_packet["packet"] = bytearray(_within_reason(bytes(self._in_packet["packet"])))
+        return super()._handle_connack()
 
     def _handle_publish(self) -> MQTTErrorCode:
         """Take a message apart that paho has read."""

@@ -39,6 +39,10 @@ _READ_S = 0.05
 """How long one turn reads at most, so that a flood does not keep us from speaking."""
 _MID_AND_LENGTHS = 1 + 4 + 2 + 2
 """Bytes of a PUBLISH besides topic, properties and payload: header, remaining length, topic's length, identifier."""
+_SUBSCRIBE = 1 + 4 + 2 + 1
+"""Bytes of a SUBSCRIBE besides its topics: header, remaining length, identifier, properties."""
+_TOPIC = 2 + 1
+"""Bytes of a topic in it besides the topic: its length, its options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +140,12 @@ class Connection:
         self.acknowledgements: list[tuple[Message, ReasonCode]] = []
         """What the broker said to messages, to be taken away by the owner."""
         self.granted: list[ReasonCode] | None = None
-        """What the broker said to the last SUBSCRIBE; None until it did."""
-        self._subscribing: int | None = None
+        """What the broker said to each topic asked for last, in their order; None until it said everything."""
+        self._subscribing: dict[int, tuple[int, list[ReasonCode] | None]] = {}
         self._sent: dict[int, tuple[Message, float]] = {}
         self._client = client
         self._wakened = wakened
+        self._keepalive_s = 0
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -178,11 +183,13 @@ class Connection:
         if self.is_5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = LARGEST_PACKET
+        self._keepalive_s = keepalive_s
         self._client.connect(host, port, keepalive_s, properties=properties)
 
     def _on_connect(self, _c: Client, _u: object, _f: ConnectFlags, code: ReasonCode, said: Properties | None) -> None:
         self.answer = code
         self.limits = Limits.of(said)
+        self._client.keep_alive(self._keepalive_s)
 
     def _on_disconnect(
         self, _c: Client, _u: object, flags: DisconnectFlags, code: ReasonCode, _p: Properties | None
@@ -195,8 +202,14 @@ class Connection:
             self.acknowledgements.append((self._sent.pop(mid)[0], code))
 
     def _on_subscribe(self, _c: Client, _u: object, mid: int, codes: list[ReasonCode], _p: Properties | None) -> None:
-        if mid == self._subscribing:
-            self.granted = codes
+        if mid not in self._subscribing:
+            return
+        count = self._subscribing[mid][0]
+        missing = [ReasonCode(PacketTypes.SUBACK, "Unspecified error")] * (count - len(codes))
+        self._subscribing[mid] = (count, [*codes[:count], *missing])
+        answers = [answer for _, answer in self._subscribing.values()]
+        if all(answer is not None for answer in answers):
+            self.granted = [code for answer in answers if answer is not None for code in answer]
 
     def turn(self, timeout_s: float) -> None:
         """Wait for the broker or for something to send, at most ``timeout_s``; read and write what is due."""
@@ -226,13 +239,18 @@ class Connection:
                 client.loop_read()
 
     def subscribe(self, topics: Sequence[tuple[str, int]]) -> None:
-        """Ask for topics, each with its QoS; the answer comes as ``granted``."""
+        """Ask for topics, each with its QoS, in packets that the broker takes; the answer comes as ``granted``."""
         self.granted = None
-        self._subscribing = self._client.subscribe(list(topics))[1]
+        self._subscribing = {}
+        for part in _parts(topics, self.limits.largest - _SUBSCRIBE):
+            mid = self._client.subscribe(part)[1]
+            if mid is not None:
+                self._subscribing[mid] = (len(part), None)
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
         """Ask for topics no longer."""
-        self._client.unsubscribe(list(topics))
+        for part in _parts([(topic, 0) for topic in topics], self.limits.largest - _SUBSCRIBE):
+            self._client.unsubscribe([topic for topic, _ in part])
 
     def send(self, message: Message, now: float) -> bool:
         """Hand a message to the broker; return False when it is larger than the broker takes."""
@@ -270,3 +288,17 @@ class Connection:
     def leave(self) -> None:
         """Say goodbye, so that the broker forgets the will."""
         self._client.disconnect()
+
+
+def _parts(topics: Sequence[tuple[str, int]], room: float) -> list[list[tuple[str, int]]]:
+    """Return ``topics`` in parts of at most ``room`` bytes each; one that is larger by itself is a part alone."""
+    parts: list[list[tuple[str, int]]] = []
+    left = 0.0
+    for topic, qos in topics:
+        size = len(topic.encode()) + _TOPIC
+        if not parts or size > left:
+            parts.append([])
+            left = room
+        parts[-1].append((topic, qos))
+        left -= size
+    return parts

@@ -155,6 +155,23 @@ def test_a_truncated_wav_is_played_with_a_warning(tmp_path: Path, caplog: pytest
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "form", "promise"),
+    [
+        ("a.au", "AU", "128000 bytes and 80000 are there"),
+        ("a.wav", "RF64", "64000 frames and 40000 are there"),
+    ],
+)
+def test_what_else_is_truncated_is_played_with_a_warning_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, form: str, promise: str
+) -> None:
+    path = tmp_path / name
+    soundfile.write(path, noise(64_000), 16_000, subtype="PCM_16", format=form)
+    path.write_bytes(path.read_bytes()[: -2 * 24_000])
+    assert len(read(path)) == 40_000
+    assert caplog.messages == [f"{path}: it is cut short: its header promises {promise}; what is there is played"]
+
+
 @pytest.mark.parametrize("block_s", [0.05, 5.0])
 def test_a_damaged_flac_is_played_up_to_the_damage(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, block_s: float

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PCM = noise(64_000)
 WHOLE = np.round(PCM * 32_768.0).astype("<i2").tobytes()
 PROMISED = "its header promises {} bytes of sound and {} are there; they are played"
+TWO = "its header gives no length of the sound, or two; 128000 bytes are played"
 
 
 def chunk(name: bytes, content: bytes, size: int | None = None, *, is_padded: bool = True) -> bytes:
@@ -33,9 +34,11 @@ def wav(*chunks: bytes, kind: bytes = b"RIFF", size: int | None = None) -> bytes
     return kind + struct.pack("<I", len(content) if size is None else size) + content
 
 
-def rf64(promised: int) -> bytes:
-    sizes = chunk(b"ds64", struct.pack("<QQQI", promised + 80, promised, promised // 2, 0))
-    return wav(sizes, FORM, chunk(b"data", WHOLE, 0xFFFFFFFF), kind=b"RF64", size=0xFFFFFFFF)
+def rf64(promised: int | None, size: int = 0xFFFFFFFF) -> bytes:
+    sizes = b""
+    if promised is not None:
+        sizes = chunk(b"ds64", struct.pack("<QQQI", min(promised + 80, 2**64 - 1), promised, promised // 2, 0))
+    return wav(sizes, FORM, chunk(b"data", WHOLE, size), kind=b"RF64", size=0xFFFFFFFF)
 
 
 MENDED = {
@@ -49,6 +52,9 @@ MENDED = {
     ),
     "rf64": (rf64(3_200), PROMISED.format(3_200, 128_000)),
     "rf64-empty": (rf64(0), PROMISED.format(0, 128_000)),
+    "rf64-two-lengths": (rf64(0, 128_000), TWO),
+    "rf64-absurd": (rf64(2**64 - 1), TWO),
+    "rf64-no-length": (rf64(None), TWO),
     "odd-chunk": (
         wav(FORM, chunk(b"note", b"three", is_padded=False), chunk(b"data", WHOLE)),
         "a chunk of odd length lacks its last byte; the sound behind it is played",

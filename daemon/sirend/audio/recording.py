@@ -228,7 +228,12 @@ def _shortfall(parser_log: str) -> str:
 
     libsndfile silently corrects the length, and says so only there: ``data : 576000 (should be 287978)``.
     """
-    for promised, there in re.findall(r"(?m)^\s*(?:data|SSND|riff)\s*: (\d+) \(should be (\d+)\)", parser_log):
+    for promised, there in re.findall(
+        r"(?m)^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", parser_log
+    ):
         if int(there) < int(promised) < UNKNOWN_BYTES:
             return f"its header promises {promised} bytes and {there} are there"
+    for there, promised in re.findall(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)", parser_log):
+        if int(there) < int(promised) < UNKNOWN_FRAMES:
+            return f"its header promises {promised} frames and {there} are there"
     return "its last page is missing" if "lacks an end-of-stream bit" in parser_log else ""

@@ -28,6 +28,9 @@ LEAST_LEFT_S = 0.01
 """Less than this behind what the header promises is no sound worth a word."""
 TAGS = (b"TAG", b"APETAGEX", b"ID3")
 """What programs for music append without a chunk around it."""
+LONG = (b"RF64", b"BW64")
+LONGEST_BYTES = 1 << 48
+"""More than that no disk holds."""
 KINDS = {b"RIFF": "<", b"RF64": "<", b"BW64": "<", b"RIFX": ">"}
 
 
@@ -113,7 +116,7 @@ def repaired(file: File, size: int) -> tuple[io.BufferedReader, str | None] | No
     sound = _sound(file, size, order)
     if sound is None:
         return None
-    form, promised, start, is_odd = sound
+    form, promised, start, is_odd, is_clear = sound
     there = size - start
     bytes_a_s = struct.unpack(order + "I", form[8:12])[0]
     what = None
@@ -121,6 +124,8 @@ def repaired(file: File, size: int) -> tuple[io.BufferedReader, str | None] | No
         what = f"its header promises {promised} bytes of sound and {there} are there; they are played"
     elif is_odd:
         what, there = "a chunk of odd length lacks its last byte; the sound behind it is played", min(there, promised)
+    elif not is_clear:
+        what = f"its header gives no length of the sound, or two; {min(there, promised)} bytes are played"
     if what is None:
         if head[:4] != b"BW64":  # which libsndfile does not know by this name
             return None
@@ -131,12 +136,14 @@ def repaired(file: File, size: int) -> tuple[io.BufferedReader, str | None] | No
     return io.BufferedReader(Reheaded(header, file, start, start + there)), what
 
 
-def _sound(file: File, size: int, order: str) -> tuple[bytes, int, int, bool] | None:
-    """Return the format, how many bytes of sound are promised, where they begin, and whether an odd chunk came before.
+def _sound(file: File, size: int, order: str) -> tuple[bytes, int, int, bool, bool] | None:
+    """Return the format, the bytes of sound promised, their start, and whether a bare odd chunk came, and all is clear.
 
-    None where there is no sound, or nobody knows what it is.
+    A chunk of odd length is bare where its filling byte is missing. All is clear where libsndfile finds the same
+    length: of a long file it reads ``ds64`` alone, and fails where that is absurd. None where there is no sound, or
+    nobody knows what it is.
     """
-    form, promised_64 = b"", ALL_BYTES
+    form, promised_64, is_long = b"", None, _head(file) in LONG
     for chunk, is_odd in _chunks(file, 12, size, order):
         file.seek(chunk.start)
         if chunk.name == b"fmt ":
@@ -146,8 +153,15 @@ def _sound(file: File, size: int, order: str) -> tuple[bytes, int, int, bool] | 
         elif chunk.name == b"data":
             if len(form) < SHORTEST_FORM:
                 return None
-            return form, promised_64 if chunk.size == ALL_BYTES else chunk.size, chunk.start, is_odd
+            promised = chunk.size if chunk.size != ALL_BYTES or promised_64 is None else promised_64
+            is_clear = not is_long or (promised == promised_64 and promised <= LONGEST_BYTES)
+            return form, promised, chunk.start, is_odd, is_clear
     return None
+
+
+def _head(file: File) -> bytes:
+    file.seek(0)
+    return file.read(4)
 
 
 def _chunks(file: File, start: int, size: int, order: str) -> Iterator[tuple[Chunk, bool]]:

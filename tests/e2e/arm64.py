@@ -20,8 +20,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 ROOTS = Path(os.environ.get("SIREND_ARM64_ROOTS", ROOT / "build")).absolute()
 EXTRAS = "completion,gpio,metrics,monitor,ntcip,pki,plot,web"
-TOLERANCE = 1e-4
-"""Largest difference of a score between the processors; 0 to the six decimals of the scores file was measured."""
+TOLERANCE = 3e-2
+"""Largest difference of a score between the processors: int8 networks round what each adds in its own order. With
+weights in float 0 to the six decimals of the scores file was measured."""
 
 
 def emulated(machine: Path, core: str, *words: str) -> None:
@@ -69,7 +70,7 @@ def test_a_siren_gives_the_events_and_scores_that_it_gives_here(
     (events, rows), (events_there, rows_there) = replayed(tmp_path), replayed(machine)
     assert [event["state"] for event in events] == ["approaching", "clear"]
     for here, there in zip(events, events_there, strict=True):
-        assert there.pop("confidence") == pytest.approx(here.pop("confidence"), abs=0.0011)  # it has three decimals
+        assert there.pop("confidence") == pytest.approx(here.pop("confidence"), abs=TOLERANCE)
         assert there.pop("level_dbfs") == pytest.approx(here.pop("level_dbfs"), abs=0.11)  # and this has one
         assert there == here
     assert len(rows_there) == len(rows) > 20

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 FEATURES_TOLERANCE = 1e-3
 """Largest difference of a log-mel value between this machine and the one that trained."""
-SCORE_TOLERANCE = 1e-2
-"""Largest difference of a score: processors add in different orders, and an int8 network rounds what they add."""
+SCORE_TOLERANCE = 3e-2
+"""Largest difference of a score: processors add in different orders, and an int8 network rounds what they add.
+
+Features that are off by 1e-6 move a score of siren-2.0.0 by up to .018, another runtime's kernels by .016."""
 ADVISORY = (
     "ADVISORY ONLY: every call is information, no controller acts on it; when what was called in weeks was right, set "
     "call.advisory: false"

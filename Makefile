@@ -65,9 +65,9 @@ chaos:           ## broker, daemon and consumer under faults of all kinds: make 
 	.ci/venv $(VENV) plot,test
 	$(BIN)/python -m tests.chaos.campaign --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-bench:           ## speed and memory beside YAMNet's, in one run
+bench:           ## speed and memory beside YAMNet's, in one run, with one thread as the service has it
 	.ci/venv $(VENV) plot
-	$(BIN)/python -m tests.bench.bench
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.bench
 
 soak:            ## hours of audio through the daemon, and what grows: make soak [HOURS=24] [SOAK="--realtime --channels 4"]
 	.ci/system-packages mosquitto libportaudio2

@@ -232,7 +232,10 @@ def test_a_reader_that_goes_away_ends_nothing_but_its_own_lines(sirend: Command,
     assert len((sirend.folder / "s.csv").read_text().splitlines()) == 98
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM, signal.SIGXCPU, signal.SIGRTMIN],
+)
 def test_a_termination_leaves_no_unfinished_file(sirend: Command, drive_by: Path, number: signal.Signals) -> None:
     words = [*sirend.words, "replay", "--speed", "realtime", "--scores", "s.csv", str(drive_by)]
     with subprocess.Popen(words, cwd=sirend.folder, env=sirend.variables) as process:

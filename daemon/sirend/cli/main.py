@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sirend.cli.arguments import parser
 from sirend.errors import ConfigError, DeviceError, SirendError
+from sirend.host import signals
 from sirend.host.log import Lines, LogHandler
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 BUG = 70
 INTERRUPTED = 130
-ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""What a person, a terminal or a service manager ends a command with; Ctrl-C is an exception of Python's."""
+ENDING = (signals.ENDING | {signal.SIGHUP}) - {signal.SIGINT}
+"""Every signal that ends a command and can be caught; Ctrl-C is an exception of Python's."""
 BY_SIGNAL = 128
 """More than this is the number of the signal that ended the command, as a shell tells it."""
 

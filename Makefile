@@ -24,7 +24,7 @@ ifneq ($(origin EXTRAS),undefined)
 export EXTRAS
 endif
 
-.PHONY: help demo test test-arm64 test-system test-homeassistant test-cluster venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives identity evaluate clean
+.PHONY: help demo test test-arm64 test-system test-homeassistant test-cluster venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives legs identity evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
@@ -118,6 +118,10 @@ test-cluster:    ## conf/broker/cluster in three nodes of RabbitMQ (as root, ins
 
 drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
 	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/detect/test_tone.py tests/simulate/test_junction.py tests/test_pipeline_array.py
+
+legs:            ## an array beside four microphones over DRIVES (default 200) drives, 15 minutes; goes on where it stopped
+	.ci/venv $(VENV) plot
+	$(BIN)/python -m tests.bench.legs --drives $(or $(DRIVES),200)
 
 identity:        ## whether this checkout makes the same of twenty drive-bys as another, byte for byte: make identity OLD=DIR
 	.ci/venv $(VENV) plot

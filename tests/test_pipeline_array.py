@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from sirend.detect.pitch import Pitch
     from sirend.pipeline import Scorer
 
-DRIVES = int(os.environ.get("SIREND_DRIVES", "4"))
+DRIVES = int(os.environ.get("SIREND_DRIVES", "8"))
 SIRENS = [("us", "wail"), ("de", "hilo"), ("us", "yelp"), ("it", "hilo"), ("fr", "samu"), ("uk", "hilo")]
+NO_LEG = Leg()
 LEGS = {"north": 0.0, "east": 90.0, "south": 180.0, "west": 270.0}
 ARRAY = KNOWN["respeaker-4"]
 
@@ -102,6 +103,28 @@ def test_the_leg_by_which_it_comes_is_called_once_with_its_bearing(from_the_east
     assert first.bearing_sd_deg < 20.0
     assert made.ear is not None
     assert made.ear.problem is None
+
+
+class BelievesLate:
+    """A classifier that hears no siren in the windows before the one of that number."""
+
+    def __init__(self, first: int) -> None:
+        self._left = first
+
+    def score(self, _spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
+        self._left -= 1
+        return np.array([0.01 if self._left >= 0 else 0.99], np.float32)
+
+
+@pytest.mark.parametrize("late_s", [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
+@pytest.mark.parametrize("deg", [65.0, 165.0, 280.0])
+def test_a_siren_that_is_believed_only_as_it_passes_is_called_on_no_wrong_leg(deg: float, late_s: float) -> None:
+    rendered = render(DRIVE, ARRAY, bearing_deg=deg)
+    leg = next(name for name, at in LEGS.items() if abs(float(apart(at, deg))) < 45.0)
+    late = BelievesLate(round(4 * (rendered.truth["closest_s"] + late_s - 2.0)))
+    made = stages(site(), late)
+    called = calls(list(detect([Block(Samples(0), rendered.pcm)], made)))
+    assert {event.approach for event in called} <= {leg, "main"}
 
 
 def test_the_network_hears_one_row_a_window(from_the_east: npt.NDArray[np.float32]) -> None:
@@ -165,7 +188,7 @@ def test_sectors_hold_a_bearing_with_a_sigma_to_spare() -> None:
     assert sectors.of_bearing(replace(at, deg=134.0)) is None  # between east and south
     assert sectors.of_bearing(replace(at, sd_deg=60.0)) is None
     assert sectors.of_bearing(None) is None
-    assert sectors.of_bearing(Bearing(Samples(0), 40.0, 5.0, turning_deg_s=-50.0)) == "east"  # it is passing
+    assert sectors.of_bearing(replace(at, deg=70.0, sd_deg=30.0)) is None
 
 
 @given(st.lists(st.none() | st.floats(0.0, 359.9), max_size=30))
@@ -180,23 +203,72 @@ def test_a_leg_that_is_known_stays_while_the_siren_is_heard(seen: list[float | N
     assert len(before) <= 1
 
 
-def test_a_leg_needs_two_windows_and_a_siren_that_leaves_keeps_its_own() -> None:
+def test_a_leg_needs_three_windows_and_a_siren_that_leaves_keeps_its_own() -> None:
     legs = Legs(Sectors.of(site("main")))
     heard = [Track(Samples(80_000), "main", 0.9, Samples(0), -30.0)]
     seen = [
-        legs.observe(heard, None if deg is None else Bearing(Samples(0), deg, 2.0))[1] for deg in (200.0, None, 2.0)
+        legs.observe(heard, None if deg is None else Bearing(Samples(0), deg, 2.0))[1]
+        for deg in (200.0, 200.0, None, 2.0, 2.0)
     ]
-    assert seen == [{"main"}] * 3
+    assert seen == [{"main"}] * 5
     assert [legs.observe(heard, Bearing(Samples(0), deg, 2.0))[1] for deg in (5.0, 60.0, 180.0)] == [{"north"}] * 3
     assert legs.reset() == {"main"}
     assert legs.observe(heard, Bearing(Samples(0), 180.0, 2.0))[1] == {"main"}
+
+
+def followed(bearings: list[Bearing], leg: Leg = NO_LEG, motion: Motion = Motion.UNKNOWN, *, believed: bool) -> Leg:
+    sectors = Sectors.of(site("hold"))
+    for bearing in bearings:
+        leg = follow(sectors, leg, bearing, motion=motion, is_believed=believed)
+    return leg
+
+
+def bearings(deg: float, count: int, start_s: float = 0.0, turning_deg_s: float = 0.0) -> list[Bearing]:
+    ends = [Samples(round(16_000 * (start_s + 0.25 * number))) for number in range(count)]
+    return [Bearing(end, deg, 3.0, turning_deg_s, 2.0) for end in ends]
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 359.9), st.floats(23.0, 180.0), st.booleans()), max_size=20))
+def test_no_leg_opens_while_the_bearing_turns_nor_shortly_after(seen: list[tuple[float, float, bool]]) -> None:
+    passing = [
+        Bearing(Samples(4_000 * number), deg, 3.0, -turning if is_left else turning, 2.0)
+        for number, (deg, turning, is_left) in enumerate(seen)
+    ]
+    leg = followed(passing, believed=True)
+    assert not leg.is_known
+    if passing:
+        assert not followed(bearings(270.0, 20, 5.0), leg, believed=True).is_known
+
+
+def test_a_leg_seen_before_the_siren_was_believed_is_the_one_by_which_it_came() -> None:
+    leg = followed(bearings(90.0, 3), believed=False)
+    assert leg.is_known
+    passing = bearings(180.0, 3, 1.0, 120.0)
+    leg = followed(passing, leg, believed=False)
+    assert followed(bearings(270.0, 20, 2.0), leg, believed=True).approach == "east"
+
+
+def test_a_bearing_that_jumps_to_another_leg_leaves_none() -> None:
+    leg = followed(bearings(90.0, 3), believed=False)
+    leg = followed(bearings(270.0, 20, 2.0), leg, believed=False)  # it passed between two looks, or is another
+    assert not leg.is_known
+    assert followed(bearings(270.0, 3, 13.0), leg, believed=True).approach == "west"  # long after
+
+
+def test_what_fades_or_drives_away_opens_no_leg_and_what_comes_nearer_does() -> None:
+    faded = [replace(each, below_db=3.0) for each in bearings(270.0, 20)]
+    assert not followed(faded, believed=True).is_known
+    assert not followed(bearings(270.0, 20), motion=Motion.DEPARTING, believed=True).is_known
+    after_a_pass = Leg(passed=Samples(0))
+    assert not followed(bearings(270.0, 20), after_a_pass, believed=True).is_known
+    assert followed(bearings(270.0, 20), after_a_pass, Motion.APPROACHING, believed=True).approach == "west"
 
 
 def test_a_siren_waits_for_its_leg_before_anybody_is_called_without_one() -> None:
     sectors = Sectors.of(site("main"))
     assert allowed(sectors, Leg(), 31_999) == frozenset()
     assert allowed(sectors, Leg(), 32_000) == {"main"}
-    assert allowed(sectors, Leg("north", 2), 4_000) == {"north"}
+    assert allowed(sectors, Leg("north", 3), 4_000) == {"north"}
 
 
 def test_a_siren_behind_the_array_has_passed() -> None:
@@ -248,5 +320,6 @@ def test_the_right_leg_is_called_by_the_network_that_ships() -> None:
     sys.stdout.write(f"\nleg called over {DRIVES} drive-bys with an array, SNR 0 to 30 dB: {dict(found)}\n")
     figures.tell(array_drives=DRIVES, array_legs=dict(found), array_known_s=round(float(np.median(known_s)), 2))
     assert found["wrong"] == 0
-    assert found["right"] >= 0.75 * DRIVES
+    # .75 of four drives until a passing siren opened no leg; what is believed only then has none, and is called on main.
+    assert found["right"] >= 0.6 * DRIVES
     assert found["another later"] <= 0.1 * DRIVES

@@ -189,10 +189,14 @@ class Stages:
         """Return ``heard`` with the bearing of what an array hears, and the legs that may call for it."""
         if self.ear is None or self.legs is None:
             return heard, None
-        if all(track.onset == track.end for _, track in heard):
+        if not pitch.at.size:
             self.ear.reset()  # nothing is asked in silence, and nothing of an earlier siren counts
             return heard, self.legs.reset()
-        tracks, legs = self.legs.observe([track for _, track in heard], self.ear.bearing(window, pitch))
+        # Asked as soon as there may be a siren: one that is believed only as it passes came from where it was before.
+        is_believed = any(track.onset < track.end for _, track in heard)
+        bearing = self.ear.bearing(window, pitch, is_believed=is_believed)
+        self.legs.recall(self.ear.past)
+        tracks, legs = self.legs.observe([track for _, track in heard], bearing)
         return [(score, track) for (score, _), track in zip(heard, tracks, strict=True)], legs
 
     def interrupt(self, item: Gap | Stop) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, to_samples
 from sirend.audio.windows import Windows
 from sirend.config.geometry import KNOWN, SOUND_M_S
-from sirend.detect.bearing import Bearing, Compass, Look, agree, apart
+from sirend.detect.bearing import Bearing, Compass, Look, agree, apart, latest
 from sirend.detect.pitch import PitchTracker
 
 QUAD = KNOWN["respeaker-4"]
@@ -44,7 +44,7 @@ def test_a_plane_wave_is_found_where_it_comes_from(deg: float, heading_deg: floa
     last = bearings(plane_wave(deg, 4.0, noise=0.02), heading_deg=heading_deg)[-1]
     assert last is not None
     assert abs(float(apart(last.deg, deg + heading_deg))) < 3.0
-    assert last.sd_deg <= 3.0
+    assert last.sd_deg <= 4.0
 
 
 def test_any_cutting_into_blocks_gives_the_same_bearings() -> None:
@@ -69,7 +69,7 @@ def test_looks_that_disagree_are_left_out() -> None:
     steady[3] = replace(steady[3], deg=200.0)  # a wall
     found = agree(steady, Samples(6 * 4000))
     assert found is not None
-    assert found[0] == pytest.approx(40.5, abs=1.5)
+    assert found.deg == pytest.approx(40.5, abs=1.5)
     scattered = [Look(Samples(n * 4000), 97.0 * n % 360.0, 0.9) for n in range(6)]
     assert agree(scattered, Samples(6 * 4000)) is None
 
@@ -78,8 +78,8 @@ def test_a_bearing_that_turns_is_told_as_of_now() -> None:
     turning = [Look(Samples(n * 4000), (350.0 + 15.0 * n) % 360.0, 0.9) for n in range(6)]
     found = agree(turning, Samples(6 * 4000))
     assert found is not None
-    assert found[0] == pytest.approx(80.0, abs=0.5)
-    assert found[2] == pytest.approx(60.0, abs=0.5)
+    assert found.deg == pytest.approx(80.0, abs=0.5)
+    assert found.turning_deg_s == pytest.approx(60.0, abs=0.5)
 
 
 def test_the_memory_is_bounded_by_time() -> None:
@@ -89,3 +89,32 @@ def test_the_memory_is_bounded_by_time() -> None:
     ends = [each.end for each in found if each is not None]
     assert all(later > earlier for earlier, later in pairwise(ends))
     assert max(ends) == to_samples(8.0)
+
+
+def test_the_first_window_tells_where_the_siren_was_and_later_ones_do_not() -> None:
+    pcm = plane_wave(250.0, 3.0, noise=0.02)
+    pitch, compass, past = PitchTracker(), Compass(QUAD), []
+    for window in Windows(window=32_000, hop=4_000, channels=range(4)).push(Block(Samples(0), pcm)):
+        compass.update(window, pitch.update(replace(window, pcm=window.pcm[:1])))
+        past.append(compass.past)
+    assert len(past[0]) >= 3
+    assert all(abs(float(apart(each.deg, 250.0))) < 3.0 for each in past[0])
+    assert [each.end for each in past[0]] == sorted({each.end for each in past[0]})
+    assert past[0][-1].end < 32_000
+    assert past[1:] == [()] * (len(past) - 1)
+
+
+def test_the_uncertainty_grows_with_the_turning() -> None:
+    def sd_deg(deg_a_look: float) -> float:
+        found = agree([Look(Samples(n * 2000), (deg_a_look * n) % 360.0, 0.9) for n in range(8)], Samples(8 * 2000))
+        assert found is not None
+        return found.sd_deg
+
+    assert sd_deg(0.0) < sd_deg(5.0) < sd_deg(15.0)
+
+
+def test_a_bearing_that_turns_ever_faster_is_off_by_no_more_than_it_states() -> None:
+    bent = [Look(Samples(n * 2000), 0.0 if n < 6 else 14.0 * (n - 5), 0.9) for n in range(12)]
+    found = latest(bent, Samples(12 * 2000))
+    assert found is not None
+    assert abs(float(apart(found.deg, 98.0))) <= found.sd_deg

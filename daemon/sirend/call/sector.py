@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from sirend.detect.bearing import Bearing
     from sirend.detect.tracker import Track
 
-SURE = 2
-"""Windows that make a leg: one may be a reflection's."""
+SURE = 3
+"""Windows that make a leg: one may be a reflection's, and every second bearing is the one before carried on."""
 LOOKED_S = 1.0
-"""A bearing takes three looks, a leg two bearings."""
+"""A bearing takes half a second of looks, a leg two bearings."""
 PASSED_DEG = 90.0
 """A siren further round than that from its leg's bearing is beyond the array."""
+PASSES_DEG_S = 20.0
+"""A bearing that turns faster is of a vehicle that passes: 5 m aside with 50 km/h it does within 14 m of the array."""
+FADED_DB = 2.5
+"""A siren so far under its loudest may have passed: 3 s after that it loses as much in a second."""
+PASSED = to_samples(10.0)
+"""For so long after a vehicle has passed a siren is held to be that one leaving, unless it comes nearer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,8 @@ class Sector:
     """To either side of it, over 0..180."""
 
     def holds(self, bearing: Bearing) -> bool:
-        """Return whether a siren at ``bearing`` came from it, with one sigma to spare."""
-        return apart_deg(bearing.came_from_deg, self.bearing_deg) + bearing.sd_deg <= self.half_deg
+        """Return whether a siren at ``bearing`` is in it, with one sigma to spare."""
+        return apart_deg(bearing.deg, self.bearing_deg) + bearing.sd_deg <= self.half_deg
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +75,18 @@ class Sectors:
 
     def placed(self, track: Track, bearing: Bearing | None) -> Track:
         """Return ``track`` with ``bearing``; one that lies behind the leg's side is of a vehicle that has passed."""
-        if bearing is None:
+        if bearing is None or track.onset == track.end:
             return track
         own = [leg for leg in self.legs if leg.approach == track.approach]
         has_passed = bool(own) and apart_deg(bearing.deg, own[0].bearing_deg) - bearing.sd_deg > PASSED_DEG
         return replace(track, bearing=bearing, motion=Motion.DEPARTING if has_passed else track.motion)
 
     def of_bearing(self, bearing: Bearing | None) -> str | None:
-        """Return the leg from whose sector a siren at ``bearing`` came, the nearest if there are two; None for none."""
+        """Return the leg in whose sector a siren at ``bearing`` is, the nearest if there are two; None for none."""
         inside = [] if bearing is None else [leg for leg in self.legs if leg.holds(bearing)]
         if not inside or bearing is None:
             return None
-        return min(inside, key=lambda leg: apart_deg(bearing.came_from_deg, leg.bearing_deg)).approach
+        return min(inside, key=lambda leg: apart_deg(bearing.deg, leg.bearing_deg)).approach
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +97,37 @@ class Leg:
     """None while it is not known."""
     windows: int = 0
     """How many windows saw it there, none between them saw it elsewhere; it is believed from ``SURE`` on."""
+    passed: Samples | None = None
+    """When a vehicle was seen to pass, by which leg is not known: what is heard then drives away."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is believed."""
+        return self.windows >= SURE
 
 
-def follow(sectors: Sectors, leg: Leg, bearing: Bearing | None) -> Leg:
-    """Return what is known of the leg after a window with a siren from ``bearing``.
+def follow(
+    sectors: Sectors, leg: Leg, bearing: Bearing | None, *, motion: Motion = Motion.UNKNOWN, is_believed: bool = True
+) -> Leg:
+    """Return what is known of the leg after a window with what is heard from ``bearing``, a siren if ``is_believed``.
 
     It is the first that the siren was seen on for ``SURE`` windows, and stays so while the siren is heard: one that was
-    heard late is seen to leave by another leg, for which nobody must stop.
+    heard late is seen to leave by another leg, for which nobody must stop. So no bearing counts that turns as one does
+    that passes, or of a siren that has faded, and none after these; nor does ``motion`` away from the array. A wrong
+    leg is worse than none.
     """
-    if leg.windows >= SURE:
+    if bearing is None or (leg.is_known and is_believed):
+        return leg
+    comes = motion is Motion.APPROACHING
+    if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S or motion is Motion.DEPARTING:
+        return leg if leg.is_known else Leg(passed=bearing.end)
+    if leg.passed is not None and bearing.end - leg.passed < PASSED and not comes:
         return leg
     seen = sectors.of_bearing(bearing)
-    if seen is None:
+    if seen is None or (bearing.below_db > FADED_DB and not comes):
         return leg
+    if leg.is_known and seen != leg.approach:  # it passed unseen, or there is another; which, nobody can tell yet
+        return Leg(passed=bearing.end)
     return Leg(seen, leg.windows + 1 if seen == leg.approach else 1)
 
 
@@ -112,7 +136,7 @@ def allowed(sectors: Sectors, leg: Leg, heard: int) -> frozenset[str]:
 
     While its leg may still show nobody calls; then those do that may without one.
     """
-    if leg.approach is not None and leg.windows >= SURE:
+    if leg.approach is not None and leg.is_known:
         return frozenset((leg.approach,))
     return sectors.unknown if heard >= sectors.patience else frozenset()
 
@@ -130,9 +154,15 @@ class Legs:
         self._leg = Leg()
         return self._sectors.unknown
 
+    def recall(self, past: Sequence[Bearing]) -> None:
+        """Take where the siren was, oldest first, before it was suspected: by then it may be passing."""
+        for bearing in past:
+            self._leg = follow(self._sectors, self._leg, bearing, is_believed=False)
+
     def observe(self, tracks: Sequence[Track], bearing: Bearing | None) -> tuple[list[Track], frozenset[str]]:
         """Return ``tracks`` with the ``bearing`` of what they hear, and the approaches that may call for it."""
-        self._leg = follow(self._sectors, self._leg, bearing)
-        placed = [self._sectors.placed(track, bearing) for track in tracks]
         heard = max((track.end - track.onset for track in tracks), default=0)
+        motion = next((track.motion for track in tracks if track.onset < track.end), Motion.UNKNOWN)
+        self._leg = follow(self._sectors, self._leg, bearing, motion=motion, is_believed=heard > 0)
+        placed = [self._sectors.placed(track, bearing) for track in tracks]
         return placed, allowed(self._sectors, self._leg, heard)

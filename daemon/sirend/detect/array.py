@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.level import levels_dbfs
+from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
 from sirend.detect.bearing import Compass
+from sirend.detect.pitch import STEP
 
 if TYPE_CHECKING:
     from sirend.audio.stream import Window
@@ -22,6 +24,8 @@ DEAD_DB = 20.0
 ASKED = 16
 """Windows with a tone of a siren, 4 s at the usual hop, after which it is told when hardly one had a direction."""
 HARDLY = 0.25
+LOUDEST_S = 8.0
+"""A siren is compared with itself over so long."""
 
 
 class ArrayEar:
@@ -31,6 +35,7 @@ class ArrayEar:
         """Hear with ``geometry``, whose front looks to the compass bearing ``heading_deg``."""
         self._compass = Compass(geometry, heading_deg)
         self._channels = geometry.channels
+        self._past: tuple[Bearing, ...] = ()
         self._row = 0
         self._dead: tuple[int, ...] = ()
         self._found: deque[bool] = deque(maxlen=ASKED)
@@ -50,6 +55,7 @@ class ArrayEar:
     def reset(self) -> None:
         """Forget what was heard."""
         self._compass.reset()
+        self._past = ()
 
     def pick(self, window: Window) -> Window:
         """Return the one row of ``window`` that the network hears: one microphone, another only when it is dead."""
@@ -61,12 +67,42 @@ class ArrayEar:
             self._row = int(np.argmin(np.abs(levels - middle)))
         return replace(window, pcm=window.pcm[self._row : self._row + 1])
 
-    def bearing(self, window: Window, pitch: Pitch) -> Bearing | None:
-        """Return where the siren is that ``window`` is full of; None while that is not known."""
+    @property
+    def past(self) -> tuple[Bearing, ...]:
+        """Where the siren was before the end of the first window in which its bearing was asked; else nothing.
+
+        How far it has faded is that of the window's end: what fades within it leaves.
+        """
+        return self._past
+
+    def bearing(self, window: Window, pitch: Pitch, *, is_believed: bool) -> Bearing | None:
+        """Return where the siren is that ``window`` is full of, or may be; None while that is not known.
+
+        ``is_believed``: it is a siren, so a bearing is due.
+        """
         if self._dead:
-            self._compass.reset()
+            self.reset()
             return None
         found = self._compass.update(window, pitch)
-        if self._compass.has_tone:
+        if self._compass.has_tone and is_believed:
             self._found.append(found is not None)
-        return found
+        if found is None and not self._compass.past:
+            self._past = ()
+            return None
+        faded_db = below_db(pitch)
+        self._past = tuple(replace(each, below_db=faded_db) for each in self._compass.past)
+        return None if found is None else replace(found, below_db=faded_db)
+
+
+def below_db(pitch: Pitch) -> float:
+    """Return how far the tone of the last second lies under its loudest second of the last ``LOUDEST_S``, dB."""
+    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(LOUDEST_S))) if pitch.at.size else 0
+    weight = np.square(pitch.strength[0, begin:].astype(np.float64))
+    power = weight * 10.0 ** (pitch.level_dbfs[0, begin:] / 10.0)
+    frames = SAMPLE_RATE_HZ // STEP
+    if weight.size <= frames:
+        return 0.0
+    of_second = np.convolve(power, np.ones(frames), "valid") / np.maximum(
+        np.convolve(weight, np.ones(frames), "valid"), 1e-9
+    )
+    return float(10.0 * np.log10(max(of_second.max(), 1e-20) / max(of_second[-1], 1e-20)))

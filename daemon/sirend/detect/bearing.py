@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy import fft
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples, to_samples
 from sirend.config.geometry import SOUND_M_S
-from sirend.detect.pitch import FRAME, TONAL
+from sirend.detect.pitch import FRAME, STEP, TONAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,30 +29,46 @@ if TYPE_CHECKING:
     from sirend.config.geometry import Geometry
     from sirend.detect.pitch import Pitch
 
-_FFT = 1024
 _LOW_HZ, _TOP_HZ = 300.0, 3800.0
 _PARTIALS = 6
 _LOBE = 1
 """Bins to either side of a partial that are summed with it: a sweep smears it."""
+_EVERY = 2
+"""Every second frame is looked at: its neighbours share half of their samples with it."""
+LOOK = to_samples(0.125)
+"""Frames of so long make one look: at 50 km/h a vehicle 10 m away turns by 10 degrees meanwhile."""
 _FITS_RAD = 0.8
 """A phase further from the fitted direction is the street's."""
 _LONG, _SHORT = 1.4, 0.6
 """The slope of the phases over the array is 1 for a wave along its plane and the cosine of its height for others."""
-_MEMORY_S = 1.5
-"""Looks that are older say nothing of now: at 50 km/h a vehicle 30 m away has turned by 40 degrees meanwhile."""
+_MEMORIES_S = (1.5, 0.75)
+"""Looks that are older say nothing of now: at 50 km/h a vehicle 30 m away has turned by 40 degrees meanwhile. The
+shorter memory counts once the latest looks leave the line of the longer: a vehicle that passes turns ever faster."""
+_LEAVES_DEG = 5.0
+"""Median of the last looks' distance from that line from which they have left it."""
+_LATEST = 3
 _AGREES_DEG = 10.0
 """A look this far from the rest is a reflection's, or another siren's."""
-_LEAST_LOOKS = 3
+_LEAST_LOOKS = 4
 _LEAST_AGREEING = 0.6
 _EXPLAINED = 0.5
 """Share of the phases that a direction must explain to be one. A true array's wave has .8 and more in a quiet street
 and .5 at 0 dB, one with two neighbours swapped .1 to .5."""
 _MOST_DEG_S = 180.0
 """A vehicle that passes at 5 m with 50 km/h turns as fast as that."""
-_FLOOR_DEG = 2.0
-"""No bearing is stated better than that: the array's own heading is set by hand."""
+_FLOOR_DEG = 3.0
+"""No bearing is better than that: the phases of cheap capsules differ by some degrees, always the same way."""
+_BENDS_S = 0.15
+"""A bearing that turns is not stated better than what it turns by meanwhile: its line is a curve."""
+_TOLD_DEG = 25.0
+"""One that is less sure is none."""
+_PAUSE = to_samples(0.5)
+_PAST_S = 0.25
+_STEADY_DEG_S = 8.0
+"""A bearing that turns no faster is looked for so often, and carried on between: half the CPU."""
 
 Complex = npt.NDArray[np.complex64]
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +84,20 @@ class Bearing:
     turning_deg_s: float = 0.0
     """How fast it turns, clockwise over 0, degrees a second."""
 
+    turning_sd_deg_s: float = 0.0
+    """The uncertainty of that, one sigma."""
+    below_db: float = 0.0
+    """How far the siren lies under the loudest that it was of late, dB: one that has passed soon lies far under it."""
+
     @property
-    def came_from_deg(self) -> float:
-        """Where it was a second ago, 0..360: a vehicle that is heard late is passing already."""
-        return (self.deg - self.turning_deg_s) % 360.0
+    def is_steady(self) -> bool:
+        """Whether it hardly turns."""
+        return abs(self.turning_deg_s) <= _STEADY_DEG_S
+
+    def at(self, end: Samples) -> Bearing:
+        """Return what it will be at ``end`` if it turns on as it does."""
+        deg = self.deg + self.turning_deg_s * (end - self.end) / SAMPLE_RATE_HZ
+        return replace(self, end=end, deg=deg % 360.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,73 +120,119 @@ class Compass:
         places = np.array(geometry.places_m)
         self._first, self._second = np.triu_indices(len(places), 1)
         self._between = places[self._first] - places[self._second]  # float64[pairs, 2]
+        along, ahead = self._between.T
+        self._squares = np.stack((along * along, along * ahead, ahead * ahead))  # float64[3, pairs]
         longest = float(np.max(np.hypot(*self._between.T)))
         self._top_hz = min(_TOP_HZ, 0.45 * SOUND_M_S / longest)  # half a wave between two: their phase turns once
         self.has_tone = False
         """Whether there was a tone to look for in the last window."""
+        self.past: tuple[Bearing, ...] = ()
+        """Where the siren was within the first window that it was looked for in, oldest first; empty after that."""
         self._hann = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         self._looks: deque[Look] = deque()
+        self._end: int | None = None
+        self._last: Bearing | None = None
+        self.past = ()
         self.has_tone = False
 
     def update(self, window: Window, pitch: Pitch) -> Bearing | None:
         """Return the bearing at the end of ``window``, whose rows are the microphones; None while it is not known.
 
         ``pitch`` holds the frames of one or more channels up to the same end; the first says where the partials are.
+        The first window after a reset is looked at as a whole, later ones as far as they are fresh.
         """
-        self.has_tone = False
-        look = self._look(window, pitch)
-        if look is not None:
-            self._looks.append(look)
-        while self._looks and window.end - self._looks[0].at > to_samples(_MEMORY_S):
+        if self._last is not None and self._last.is_steady and 0 < window.end - self._last.end < _PAUSE:
+            self.past = ()
+            return self._last.at(window.end)
+        is_first = self._end is None
+        self._looks.extend(self._look(window, pitch))
+        self._end = window.end
+        self.past = self._earlier(window) if is_first else ()
+        while self._looks and window.end - self._looks[0].at > to_samples(_MEMORIES_S[0]):
             self._looks.popleft()
-        agreed = agree(self._looks, window.end)
-        if agreed is None:
-            return None
-        deg, sd_deg, turning_deg_s = agreed
-        return Bearing(window.end, (deg + self._heading_deg) % 360.0, sd_deg, turning_deg_s)
+        self._last = self._at(window.end, self._looks)
+        return self._last
 
-    def _look(self, window: Window, pitch: Pitch) -> Look | None:
-        """Return what the frames say that end in the fresh samples of ``window``; None without a tone there."""
+    def _earlier(self, window: Window) -> tuple[Bearing, ...]:
+        """Return the bearings within ``window``, which is the first that is looked at, before its end."""
         start = window.end - window.pcm.shape[1]
-        begin = int(np.searchsorted(pitch.at, max(window.end - window.fresh, start + FRAME) - FRAME // 2, side="right"))
-        tonal = begin + np.flatnonzero(pitch.strength[0, begin:] >= TONAL)
-        if tonal.size == 0:
+        ends = range(start + to_samples(_MEMORIES_S[1]), window.end, to_samples(_PAST_S))
+        found = (self._at(Samples(end), [look for look in self._looks if look.at < end]) for end in ends)
+        return tuple(bearing for bearing in found if bearing is not None)
+
+    def _at(self, end: Samples, looks: Sequence[Look]) -> Bearing | None:
+        """Return the bearing at ``end`` by ``looks`` before it."""
+        agreed = latest(looks, end)
+        if agreed is None or agreed.sd_deg > _TOLD_DEG:
             return None
+        deg = (agreed.deg + self._heading_deg) % 360.0
+        return Bearing(end, deg, agreed.sd_deg, agreed.turning_deg_s, agreed.turning_sd_deg_s)
+
+    def _look(self, window: Window, pitch: Pitch) -> list[Look]:
+        """Return what the frames say that end in the samples of ``window`` that were not looked at."""
+        self.has_tone = False
+        start = window.end - window.pcm.shape[1]
+        since = max(start + FRAME, start if self._end is None else self._end)
+        begin = int(np.searchsorted(pitch.at, since - FRAME // 2, side="right"))
+        tonal = begin + np.flatnonzero(pitch.strength[0, begin:] >= TONAL)
+        tonal = tonal[pitch.at[tonal] // STEP % _EVERY == 0]
+        if tonal.size == 0:
+            return []
         self.has_tone = True
         firsts = pitch.at[tonal] - FRAME // 2 - start
-        framed = window.pcm[:, firsts[:, np.newaxis] + np.arange(FRAME)] * self._hann
-        spectra = fft.rfft(framed, _FFT, axis=-1)  # complex64[microphones, frames, bins]
         bins, frames = partials(pitch.hz[0, tonal], self._top_hz)
         if bins.size == 0:
-            return None
+            return []
+        framed = window.pcm[:, firsts[:, np.newaxis] + np.arange(FRAME)] * self._hann
+        spectra = fft.rfft(framed, axis=-1, overwrite_x=True)  # complex64[microphones, frames, bins]
         lobe = bins[:, np.newaxis] + np.arange(-_LOBE, _LOBE + 1)
         picked = spectra[:, frames[:, np.newaxis], lobe]  # [microphones, partials, bins of the lobe]
         cross = np.sum(picked[self._first] * np.conj(picked[self._second]), axis=2)
-        wave = bins.astype(np.float64) * (2.0 * np.pi * SAMPLE_RATE_HZ / _FFT / SOUND_M_S)
-        return self._fit(Samples(int(pitch.at[tonal].mean())), cross, wave)
+        wave = bins.astype(np.float64) * (2.0 * np.pi * SAMPLE_RATE_HZ / FRAME / SOUND_M_S)
+        groups = pitch.at[tonal[frames]] // LOOK
+        return self._fit(pitch.at[tonal[frames]], groups, cross, wave)
 
-    def _fit(self, at: Samples, cross: Complex, wave: npt.NDArray[np.float64]) -> Look | None:
-        """Return the direction that fits ``cross`` complex[pairs, n] at wave numbers ``wave`` float64[n], 1/m."""
-        loud = np.sqrt(np.abs(cross).mean(axis=0))  # between power and phase alone: loud partials lead
-        weight = np.broadcast_to(loud / max(float(loud.max()), 1e-20), cross.shape)
-        towards, left = np.zeros(2), np.angle(cross)
-        turned = float(np.sum(loud * (1.0 - np.cos(left))))
+    def _fit(
+        self, at: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], cross: Complex, wave: Doubles
+    ) -> list[Look]:
+        """Return the direction that fits each of ``groups`` int64[n], ascending, of partials at ``at`` int64[n].
+
+        ``cross`` complex[pairs, n] are their phases between microphones, ``wave`` float64[n] their wave numbers, 1/m.
+        """
+        first = np.flatnonzero(np.diff(groups, prepend=-1))
+        sizes = np.diff(first, append=at.size)
+        number = np.repeat(np.arange(first.size), sizes)  # of its group, int64[n]
+        loud = np.sqrt(np.abs(cross).mean(axis=0)).astype(np.float64)  # between power and phase alone: loud ones lead
+        loud /= np.maximum(np.maximum.reduceat(loud, first), 1e-20)[number]
+        phase = np.angle(cross).astype(np.float64)
+        east, north, left = np.zeros(first.size), np.zeros(first.size), phase
+        turned = np.add.reduceat((loud * (1.0 - np.cos(left))).sum(axis=0), first)
+        weight = np.broadcast_to(loud, cross.shape)
         for _ in range(3):  # Gauss-Newton on what is left of the phases, without those that do not fit
             each = weight * wave
-            slopes = (each * wave).sum(axis=1)
-            normal = (self._between.T * slopes) @ self._between
-            towards = towards + np.linalg.solve(normal + 1e-12 * np.eye(2), self._between.T @ (each * left).sum(axis=1))
-            left = np.angle(cross * np.exp(-1j * np.outer(self._between @ towards, wave)))
-            weight = np.where(np.abs(left) < _FITS_RAD, loud / max(float(loud.max()), 1e-20), 1e-3)
-        explained = 1.0 - float(np.sum(loud * (1.0 - np.cos(left)))) / max(turned, 1e-20)
-        length = math.hypot(*towards)
-        if not _SHORT <= length <= _LONG or explained < _EXPLAINED:
-            return None
-        return Look(at, math.degrees(math.atan2(towards[0], towards[1])) % 360.0, explained)
+            slopes = np.add.reduceat(each * wave, first, axis=1)  # float64[pairs, groups]
+            pull = np.add.reduceat(each * left, first, axis=1)
+            xx, xy, yy = self._squares @ slopes  # the normal equations of each group, two by two
+            to_x, to_y = self._between.T @ pull
+            scale = 1.0 / np.maximum(xx * yy - xy * xy, 1e-20)
+            east += (yy * to_x - xy * to_y) * scale
+            north += (xx * to_y - xy * to_x) * scale
+            left = phase - (self._between @ np.stack((east, north)))[:, number] * wave
+            left -= 2.0 * np.pi * np.rint(left / (2.0 * np.pi))
+            weight = np.where(np.abs(left) < _FITS_RAD, loud, 1e-3)
+        remains = np.add.reduceat((loud * (1.0 - np.cos(left))).sum(axis=0), first)
+        explained = 1.0 - remains / np.maximum(turned, 1e-20)
+        length = np.hypot(east, north)
+        deg = np.rad2deg(np.arctan2(east, north)) % 360.0
+        when = np.add.reduceat(at, first) // sizes
+        return [
+            Look(Samples(int(when[each])), float(deg[each]), float(explained[each]))
+            for each in np.flatnonzero((length >= _SHORT) & (length <= _LONG) & (explained >= _EXPLAINED))
+        ]
 
 
 def partials(
@@ -168,11 +241,38 @@ def partials(
     """Return bins int64[n] and frames int64[n] of the partials up to ``top_hz`` of pitches ``hz`` float32[frames]."""
     every = np.outer(hz.astype(np.float64), np.arange(1, _PARTIALS + 1))
     frames, number = np.nonzero((every >= _LOW_HZ) & (every <= top_hz))
-    return np.rint(every[frames, number] * (_FFT / SAMPLE_RATE_HZ)).astype(np.int64), frames
+    return np.rint(every[frames, number] * (FRAME / SAMPLE_RATE_HZ)).astype(np.int64), frames
 
 
-def agree(looks: Sequence[Look], now: Samples) -> tuple[float, float, float] | None:
-    """Return the bearing at ``now`` that most of ``looks`` lead to, its sigma and its turning; None if too few agree.
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The line that most looks agree on, at its end."""
+
+    deg: float
+    """Where it ends, 0..360."""
+    sd_deg: float
+    """Its uncertainty, one sigma, degrees."""
+    turning_deg_s: float
+    """Its slope, degrees a second."""
+    turning_sd_deg_s: float
+    """The uncertainty of that, one sigma."""
+    leaves_deg: float
+    """Median distance of the latest looks from it, degrees: they leave it where the bearing turns ever faster."""
+
+
+def latest(looks: Sequence[Look], now: Samples) -> Course | None:
+    """Return what ``looks`` agree on at ``now``: over the longest memory that the latest do not contradict."""
+    agreed = None
+    for memory_s in _MEMORIES_S:
+        recent = [look for look in looks if now - look.at <= to_samples(memory_s)]
+        agreed = agree(recent, now)
+        if agreed is not None and agreed.leaves_deg <= _LEAVES_DEG:
+            return agreed
+    return agreed
+
+
+def agree(looks: Sequence[Look], now: Samples) -> Course | None:
+    """Return the bearing at ``now`` that most of ``looks`` lead to; None if too few agree.
 
     A line through those that agree: a vehicle that passes turns, and its bearing is the line's end.
     """
@@ -180,7 +280,7 @@ def agree(looks: Sequence[Look], now: Samples) -> tuple[float, float, float] | N
         return None
     deg = np.array([look.deg for look in looks])
     age_s = np.array([look.at - now for look in looks]) / SAMPLE_RATE_HZ
-    one, other = np.triu_indices(len(looks), 1)
+    one, other = _pairs(len(looks))
     turning = apart(deg[other], deg[one]) / np.maximum(age_s[other] - age_s[one], 1e-3)
     off = apart(deg, deg[one, np.newaxis] + turning[:, np.newaxis] * (age_s - age_s[one, np.newaxis]))
     fits = (np.abs(off) <= _AGREES_DEG) & (np.abs(turning) <= _MOST_DEG_S)[:, np.newaxis]
@@ -196,7 +296,18 @@ def agree(looks: Sequence[Look], now: Samples) -> tuple[float, float, float] | N
     left = float(np.sqrt(np.sum(np.square(place - mean - slope * (since - middle))) / max(1, count - 2)))
     # Looks of neighbouring windows share what disturbs them (a reflection lasts): a third of their number counts.
     sd_deg = left * math.sqrt(3.0 * (1.0 / count + middle**2 / max(spread_s, 1e-6)))
-    return float(origin + mean - slope * middle) % 360.0, max(_FLOOR_DEG, sd_deg), slope
+    now_deg = float(origin + mean - slope * middle) % 360.0
+    leaves = apart(deg[-_LATEST:], now_deg + slope * age_s[-_LATEST:])
+    sd_deg = math.hypot(sd_deg, _FLOOR_DEG, _BENDS_S * slope)
+    slope_sd = left * math.sqrt(3.0 / max(spread_s, 1e-6))
+    return Course(now_deg, sd_deg, slope, slope_sd, float(np.median(np.abs(leaves))))
+
+
+@cache
+def _pairs(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the numbers of two of ``count`` looks that are not neighbours, of which the slope would be noise."""
+    one, other = np.triu_indices(count, 2)
+    return one, other
 
 
 def apart(deg: npt.ArrayLike, other: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -19,7 +19,17 @@ import pytest
 from sirend.audio import devices as rig
 from sirend.audio.stream import Block, Gap, GapReason, Samples
 from sirend.call.clock import LiveClock
-from sirend.config.settings import Approach, CallConfig, Config, HomeAssistantConfig, Inhibit, MqttConfig
+from sirend.config.geometry import KNOWN
+from sirend.config.settings import (
+    Approach,
+    ArrayConfig,
+    AudioConfig,
+    CallConfig,
+    Config,
+    HomeAssistantConfig,
+    Inhibit,
+    MqttConfig,
+)
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.errors import ConfigError, DeviceError
@@ -28,6 +38,8 @@ from sirend.service import daemon as service
 from sirend.service import inputs
 from sirend.service.daemon import Service
 from sirend.service.rereading import Rereading
+from sirend.simulate import array as simulated
+from sirend.simulate.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +48,8 @@ if TYPE_CHECKING:
     from tests.conftest import Broker, Received
 
 ROOT = "sirend/main-5th"
+DEAD = -1
+"""A column of silence."""
 MODEL = Bundle(
     path=Path("models/siren-9.9.9"),
     name="siren-9.9.9@0123456789ab",
@@ -377,3 +391,54 @@ def test_a_key_that_cannot_be_read_stops_the_start(tmp_path: Path, monkeypatch: 
     mqtt = dataclasses.replace(MqttConfig(), sign_key_file=tmp_path / "key")
     with pytest.raises(ConfigError, match="the secret cannot be read: No such file or directory"):
         Service(Config(mqtt=mqtt), MODEL, threading.Event())
+
+
+class ArrayMicrophone(FakeMicrophone):
+    """An array that a siren passes, of which the test has ``broken`` something, for five seconds."""
+
+    def __init__(self, broken: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> None:
+        super().__init__([])
+        scene = Scene(siren="hilo", profile="de", start_m=120.0, speed_kmh=50.0, pass_m=4.0, snr_db=25.0, seed=2)
+        pcm = simulated.render(scene, KNOWN["respeaker-4"], bearing_deg=10.0).pcm[32_000:112_000]
+        self._pcm = broken(pcm)[:, :5]
+
+    def __iter__(self) -> Iterator[Block | Gap]:
+        for start in range(0, len(self._pcm), 8_000):
+            yield Block(Samples(start), np.ascontiguousarray(self._pcm[start : start + 8_000]))
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("columns", "said", "called"),
+    [
+        ([0, 1, 2, 3, 4, 5], None, "north"),
+        ([0, 1, 2, DEAD, 4, 5], "the microphone in column 3 is silent", "main"),
+        ([0, 2, 1, 3, 4, 5], "two channels swapped", "main"),
+        ([1, 1, 1, 1, 1, 1], "as of a mono device", "main"),
+    ],
+)
+def test_a_broken_array_is_named_within_five_seconds_of_a_siren_and_main_is_called(
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: list[int],
+    said: str | None,
+    called: str,
+) -> None:
+    install(monkeypatch, ArrayMicrophone(lambda pcm: np.pad(pcm, ((0, 0), (0, 1)))[:, columns]))
+    legs = tuple(
+        Approach(name, bearing_deg=deg, width_deg=90.0)
+        for name, deg in {"north": 0.0, "east": 90.0, "south": 180.0, "west": 270.0}.items()
+    )
+    config = Config(
+        mqtt=MqttConfig(port=broker.port),
+        audio=AudioConfig(channels=5),
+        approaches=(*legs, Approach("main")),
+        array=ArrayConfig(unknown_leg="main"),
+    )
+    with broker.subscribe() as subscriber:
+        Service(config, MODEL, threading.Event()).run()
+        received = subscriber.until(f"{ROOT}/availability", "offline")
+    reasons = [each for each in last_health(received)["reasons"] if each.startswith("array: ")]
+    assert [said in each for each in reasons] == [True] if said is not None else reasons == []
+    events = [json.loads(each.payload) for each in received if each.topic.endswith("/event")]
+    assert {event["approach"] for event in events if event["state"] == "approaching"} == {called}

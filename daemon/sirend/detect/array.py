@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.level import levels_dbfs
-from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
+from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
 from sirend.detect.bearing import Compass
 from sirend.detect.pitch import STEP
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 DEAD_DB = 20.0
 """A microphone so far below the middle one of its array is dead: capsules of one kind differ by a few dB."""
-ASKED = 16
-"""Windows with a tone of a siren, 4 s at the usual hop, after which it is told when hardly one had a direction."""
+ASKED = 10
+"""Windows with a tone of a siren, 2.5 s at the usual hop, after which it is told when hardly one had a direction."""
 HARDLY = 0.25
+SPARSE = 16
+"""Every so many samples are compared to tell a mono device: microphones of their own never agree in all of them."""
 LOUDEST_S = 8.0
 """A siren is compared with itself over so long."""
 
@@ -38,6 +40,7 @@ class ArrayEar:
         self._past: tuple[Bearing, ...] = ()
         self._row = 0
         self._dead: tuple[int, ...] = ()
+        self._is_mono = False
         self._found: deque[bool] = deque(maxlen=ASKED)
 
     @property
@@ -45,6 +48,11 @@ class ArrayEar:
         """What keeps the array from telling a direction, in words for the installer; None while nothing does."""
         if self._dead:
             return f"array: the microphone in column {self._dead[0]} is silent: no leg is told; check or replace it"
+        if self._is_mono:
+            return (
+                "array: all its channels carry the same sound, as of a mono device: no leg is told; "
+                "open the raw microphones"
+            )
         if len(self._found) == ASKED and sum(self._found) <= HARDLY * ASKED:
             return (
                 "array: a siren is heard, but its microphones do not agree on a direction: no leg is told; "
@@ -63,6 +71,7 @@ class ArrayEar:
         middle = float(np.median(levels))
         dead = np.flatnonzero(levels < middle - DEAD_DB)
         self._dead = tuple(self._channels[row] for row in dead)
+        self._is_mono = middle > SILENCE_DBFS and bool(np.all(window.pcm[:, ::SPARSE] == window.pcm[0, ::SPARSE]))
         if self._row in dead:
             self._row = int(np.argmin(np.abs(levels - middle)))
         return replace(window, pcm=window.pcm[self._row : self._row + 1])
@@ -80,7 +89,7 @@ class ArrayEar:
 
         ``is_believed``: it is a siren, so a bearing is due.
         """
-        if self._dead:
+        if self._dead or self._is_mono:
             self.reset()
             return None
         found = self._compass.update(window, pitch)

@@ -21,10 +21,9 @@ from sirend.call.state import CallState
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig, Inhibit
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram
-from sirend.detect.motion import MEMORY_S, Motion, judge
+from sirend.detect.motion import MEMORY_S, Motion, motion_of
 from sirend.detect.pitch import PitchTracker
-from sirend.detect.tone import Tone
-from sirend.detect.tone import judge as tone_of
+from sirend.detect.tone import Tone, tone_of
 from sirend.errors import InputError
 from sirend.pipeline import Stages, detect, schedule
 from sirend.simulate import sirens
@@ -323,7 +322,7 @@ def test_motion_is_that_of_a_pitch_followed_all_the_time_though_none_is_before_a
         pitch = always.update(window)
         for _, track, _ in made.observe(window):
             if track.onset < track.end:
-                assert track.motion is judge(pitch, 0, track.onset - window.pcm.shape[1])
+                assert track.motion is motion_of(pitch, 0, track.onset - window.pcm.shape[1])
                 followed += track.motion is not Motion.UNKNOWN
         if window.end <= quiet.size or window.end > len(pcm) - to_samples(1.0):
             assert made.pitch.remembered == 0

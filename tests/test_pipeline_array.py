@@ -25,7 +25,7 @@ from sirend.detect import bundle
 from sirend.detect.bearing import Bearing, apart
 from sirend.detect.classifier import Classifier
 from sirend.detect.motion import Motion
-from sirend.detect.tone import Tone, judge
+from sirend.detect.tone import Tone, tone_of
 from sirend.detect.tracker import Track
 from sirend.pipeline import Stages, detect
 from sirend.simulate.array import CANYON, OPEN, render
@@ -143,7 +143,7 @@ def test_what_an_array_hears_is_judged_once_a_window(
 
     def counted(pitch: Pitch, row: int, since: int, pcm: Pcm | None = None) -> Tone:
         ends.append(int(pitch.at[-1]))
-        return judge(pitch, row, since, pcm)
+        return tone_of(pitch, row, since, pcm)
 
     monkeypatch.setattr(pipeline, "tone_of", counted)
     heard(from_the_east, site())

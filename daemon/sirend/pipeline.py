@@ -16,13 +16,13 @@ from sirend.audio.windows import Windows
 from sirend.call.arbitration import ArbitrationRules
 from sirend.call.machine import Rules, Stop
 from sirend.call.sector import Legs, Sectors
-from sirend.call.watch import LATE, Arbitration, Watch
+from sirend.call.watch import LATE, ApproachWatch, Arbitration
 from sirend.config import geometry
 from sirend.detect.array import ArrayEar
 from sirend.detect.features import Extractor
-from sirend.detect.motion import MEMORY_S, judge
+from sirend.detect.motion import MEMORY_S, motion_of
 from sirend.detect.pitch import Pitch, PitchTracker
-from sirend.detect.tone import judge as tone_of
+from sirend.detect.tone import tone_of
 from sirend.detect.tracker import Track, Tracker
 from sirend.detect.windowed_tracker import WindowedTracker
 
@@ -67,7 +67,7 @@ class Stages:
     windows: Windows
     extractor: Extractor
     scorer: Scorer
-    watches: dict[str, Watch]
+    watches: dict[str, ApproachWatch]
     """By the approach's name, in the order of the windows' rows."""
     scribe: Scribe
     pitch: PitchTracker
@@ -112,7 +112,7 @@ class Stages:
             return Tracker(name, hop, enter=rules.enter, leave=rules.exit)
 
         watches = {
-            approach.name: Watch(tracker(approach.name), rules, is_inhibited, priority=approach.priority)
+            approach.name: ApproachWatch(tracker(approach.name), rules, is_inhibited, priority=approach.priority)
             for approach in config.approaches
         }
         return cls(
@@ -241,7 +241,7 @@ class _Judged:
         self._motions: dict[tuple[int, Samples], Motion] = {}
         self._tones: dict[tuple[int, Samples], Tone] = {}
 
-    def of(self, track: Track, row: int, watch: Watch) -> Track:
+    def of(self, track: Track, row: int, watch: ApproachWatch) -> Track:
         """Return ``track`` of ``row`` with its motion and tone, where a siren is heard.
 
         The tone is judged where ``watch`` may tell of it; between, it is what it was for the same siren.
@@ -250,7 +250,7 @@ class _Judged:
             return track
         at, since = (row, track.onset), track.onset - self._window.pcm.shape[1]
         if at not in self._motions:
-            self._motions[at] = judge(self._pitch, row, since)
+            self._motions[at] = motion_of(self._pitch, row, since)
         track = replace(track, motion=self._motions[at])
         if watch.may_tell(track):
             if at not in self._tones:

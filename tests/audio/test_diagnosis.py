@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend.audio.diagnosis import NO_SAMPLES, Diagnosis, Ear, Fault, Floor, Pace, Streak, faults_of, is_repeated
+from sirend.audio.diagnosis import NO_SAMPLES, Diagnosis, Ear, Floor, InputFault, Pace, Streak, faults_of, is_repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,18 +67,18 @@ def clipped(seconds: float) -> Pcm:
     return quantised(np.clip(noise(seconds, 6, dbfs=0.0), -1.0, 1.0))
 
 
-FAULTS: dict[Fault, Callable[[float], Pcm]] = {
-    Fault.SILENCE: lambda s: np.zeros(round(s * RATE), dtype=np.float32),
-    Fault.CONSTANT: lambda s: np.full(round(s * RATE), 0.013, dtype=np.float32),
-    Fault.REPEATED: repeated,
-    Fault.DC: lambda s: noise(s, 4) + np.float32(0.1),
-    Fault.CLIPPING: clipped,
-    Fault.QUIET: lambda s: quantised(noise(s, 3, dbfs=-80.0)),
+FAULTS: dict[InputFault, Callable[[float], Pcm]] = {
+    InputFault.SILENCE: lambda s: np.zeros(round(s * RATE), dtype=np.float32),
+    InputFault.CONSTANT: lambda s: np.full(round(s * RATE), 0.013, dtype=np.float32),
+    InputFault.REPEATED: repeated,
+    InputFault.DC: lambda s: noise(s, 4) + np.float32(0.1),
+    InputFault.CLIPPING: clipped,
+    InputFault.QUIET: lambda s: quantised(noise(s, 3, dbfs=-80.0)),
 }
 
 
-@pytest.mark.parametrize("fault", Fault)
-def test_each_fault_is_known_within_5_s_and_over_soon_after_it_ended(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", InputFault)
+def test_each_fault_is_known_within_5_s_and_over_soon_after_it_ended(fault: InputFault) -> None:
     listening = Listening()
     listening.feed(noise(62.3))
     assert listening.diagnosis == Diagnosis()
@@ -88,13 +88,13 @@ def test_each_fault_is_known_within_5_s_and_over_soon_after_it_ended(fault: Faul
     told = (f"main: {fault.value}",)
     assert listening.diagnosis == (Diagnosis(failed=told) if fault.is_deaf else Diagnosis(degraded=told))
     assert listening.ear.is_deaf is fault.is_deaf
-    assert listening.ear.stuck == ([0] if fault in (Fault.CONSTANT, Fault.REPEATED) else [])
+    assert listening.ear.stuck == ([0] if fault in (InputFault.CONSTANT, InputFault.REPEATED) else [])
     listening.feed(noise(5.0, 9))
     assert listening.diagnosis == Diagnosis()
 
 
-@pytest.mark.parametrize("fault", Fault)
-def test_what_lasts_for_a_moment_is_no_fault(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", InputFault)
+def test_what_lasts_for_a_moment_is_no_fault(fault: InputFault) -> None:
     listening = Listening()
     listening.feed(noise(61.0))
     assert listening.feed(FAULTS[fault](1.9)) is None
@@ -104,7 +104,7 @@ def test_what_lasts_for_a_moment_is_no_fault(fault: Fault) -> None:
 def test_a_dead_microphone_among_others_is_named_and_degrades() -> None:
     listening = Listening("north", "south")
     listening.feed(noise(6.0), np.zeros(6 * RATE, dtype=np.float32))
-    assert listening.diagnosis == Diagnosis(degraded=(f"south: {Fault.SILENCE.value}",))
+    assert listening.diagnosis == Diagnosis(degraded=(f"south: {InputFault.SILENCE.value}",))
     assert not listening.ear.is_deaf
 
 
@@ -222,8 +222,8 @@ def test_overflows_are_told_when_they_come_often() -> None:
     assert listening.diagnosis == Diagnosis()
 
 
-@given(st.lists(st.integers(1, 20_000), min_size=1, max_size=40), st.sampled_from(list(Fault)[:5]))
-def test_the_size_of_blocks_does_not_change_the_diagnosis(sizes: list[int], fault: Fault) -> None:
+@given(st.lists(st.integers(1, 20_000), min_size=1, max_size=40), st.sampled_from(list(InputFault)[:5]))
+def test_the_size_of_blocks_does_not_change_the_diagnosis(sizes: list[int], fault: InputFault) -> None:
     pcm = np.concatenate((noise(2.0), FAULTS[fault](6.0)))
     one, other = Ear({"main": 0}), Ear({"main": 0})
     for ear in (one, other):

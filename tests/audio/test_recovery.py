@@ -9,22 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sirend.audio import recovery
-from sirend.audio.recovery import Delivers, Failed, Heard, Nothing, Order, Phase, Rules, State, Step
+from sirend.audio.recovery import Arrived, Delivers, Failed, Nothing, Order, Phase, RecoveryRules, RecoveryState, Step
 from sirend.audio.stream import GapReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RULES = Rules()
+RULES = RecoveryRules()
 SILENCE = "digital silence"
-GOOD = Heard()
+GOOD = Arrived()
 GONE = Nothing("the device is gone")
 
 
 class Course:
     """An input whose time and events the test gives."""
 
-    def __init__(self, rules: Rules = RULES, *, chance: float = 0.5) -> None:
+    def __init__(self, rules: RecoveryRules = RULES, *, chance: float = 0.5) -> None:
         self.rules, self.chance, self.now_s = rules, chance, 1_000.0
         self.state = recovery.begin(rules, self.now_s)
         self.steps: list[Step] = []
@@ -50,11 +50,11 @@ class Course:
 def test_samples_are_passed_on() -> None:
     course = Course()
     assert course.take(GOOD, 0.02) == Step(Order.PASS)
-    assert course.state == State(heard_s=1_000.02, pause_bound_s=0.5, repair_bound_s=5.0)
+    assert course.state == RecoveryState(heard_s=1_000.02, pause_bound_s=0.5, repair_bound_s=5.0)
 
 
 def test_a_device_that_delivers_nothing_is_lost_after_stall_s() -> None:
-    course = Course(Rules(stall_s=2.0))
+    course = Course(RecoveryRules(stall_s=2.0))
     assert course.until(Order.CLOSE) == pytest.approx(2.05, abs=0.1)
     assert course.steps[-1] == Step(Order.CLOSE, GapReason.STALLED, "nothing arrived for 2 s; opening it again")
     assert (course.state.phase, course.state.is_lost) == (Phase.PAUSE, True)
@@ -73,7 +73,7 @@ def test_a_lost_device_is_tried_after_a_pause_and_believed_when_it_is_heard() ->
 def test_samples_that_are_no_numbers_mean_a_broken_device() -> None:
     course = Course()
     wanted = Step(Order.CLOSE, GapReason.DEVICE_LOST, "its samples are no numbers; opening it again")
-    assert course.take(Heard(is_broken=True)) == wanted
+    assert course.take(Arrived(is_broken=True)) == wanted
 
 
 def test_pauses_double_to_the_longest_while_a_device_cannot_be_opened_and_each_cause_is_reported_once() -> None:
@@ -113,7 +113,7 @@ def test_a_deaf_device_is_opened_anew_at_once_then_ever_more_rarely_and_reported
     course = Course(chance=0.0)
     repairs_s = []
     while course.now_s < 5_000.0:
-        if course.take(Heard(SILENCE), 0.1).order is Order.CLOSE:
+        if course.take(Arrived(SILENCE), 0.1).order is Order.CLOSE:
             repairs_s.append(course.now_s - 1_000.0)
             course.until(Order.TRY)
             course.take(Delivers())
@@ -122,24 +122,24 @@ def test_a_deaf_device_is_opened_anew_at_once_then_ever_more_rarely_and_reported
     assert course.reports == [f"{SILENCE}; opening it again"]
     course.take(GOOD)
     assert course.reports[1:] == ["opened again"]
-    assert course.take(Heard(SILENCE), 10.0).order is Order.CLOSE  # at once, as the first time
+    assert course.take(Arrived(SILENCE), 10.0).order is Order.CLOSE  # at once, as the first time
 
 
 def test_a_silent_device_is_heard_between_repairs_and_a_stuck_one_is_not() -> None:
     course = Course()
-    course.take(Heard("stuck", is_stuck=True))
+    course.take(Arrived("stuck", is_stuck=True))
     course.until(Order.TRY)
     course.take(Delivers())
-    assert course.take(Heard("stuck", is_stuck=True), 0.1) == recovery.IDLE
+    assert course.take(Arrived("stuck", is_stuck=True), 0.1) == recovery.IDLE
     assert course.state.is_lost
-    assert course.take(Heard(SILENCE), 0.1) == Step(Order.PASS, report=SILENCE)
-    assert course.take(Heard("stuck", is_stuck=True), 0.1) == Step(gap=GapReason.DEVICE_LOST, report="stuck")
+    assert course.take(Arrived(SILENCE), 0.1) == Step(Order.PASS, report=SILENCE)
+    assert course.take(Arrived("stuck", is_stuck=True), 0.1) == Step(gap=GapReason.DEVICE_LOST, report="stuck")
 
 
 EVENTS = st.one_of(
     st.just(GOOD),
-    st.builds(Heard, st.sampled_from([None, SILENCE, "stuck"]), is_broken=st.booleans()),
-    st.just(Heard("stuck", is_stuck=True)),
+    st.builds(Arrived, st.sampled_from([None, SILENCE, "stuck"]), is_broken=st.booleans()),
+    st.just(Arrived("stuck", is_stuck=True)),
     st.builds(Nothing, st.sampled_from([None, None, "the device is gone"])),
     st.just(Delivers()),
     st.builds(Failed, st.sampled_from(["busy", "there is none"])),
@@ -199,14 +199,14 @@ def test_nothing_that_repeats_or_is_no_number_is_passed_on_and_a_gap_stands_wher
         course.chance = chance
         step = course.take(event, after_s)
         if step.order is Order.PASS:
-            assert isinstance(event, Heard)
+            assert isinstance(event, Arrived)
             assert not event.is_broken
             assert not event.is_stuck
             assert not course.state.is_lost
             is_continuous = True
         elif step.gap is not None:
             is_continuous = False
-        elif isinstance(event, Heard):
+        elif isinstance(event, Arrived):
             assert not is_continuous  # what is not passed on lies after a gap
 
 
@@ -238,6 +238,6 @@ def test_repairs_of_a_deaf_device_are_rare(events: list[tuple[recovery.Input, fl
     began_s, repairs = course.now_s, 0
     while course.now_s - began_s < 1_200.0:
         on_trial = course.state.phase is Phase.TRIAL
-        event = Heard(SILENCE) if course.state.phase is Phase.LISTENING else Delivers() if on_trial else Nothing()
+        event = Arrived(SILENCE) if course.state.phase is Phase.LISTENING else Delivers() if on_trial else Nothing()
         repairs += course.take(event, 1.0).order is Order.CLOSE
     assert repairs <= math.ceil(math.log2(300.0 / 5.0)) + 1_200.0 / 150.0 + 1

@@ -365,7 +365,7 @@ def test_sound_that_the_network_kept_is_not_heard() -> None:
 
 
 def test_jumping_time_stamps_are_told_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rtsp.Connection, "_run", lambda _: None)
+    monkeypatch.setattr(rtsp.RtspConnection, "_run", lambda _: None)
     device = rtsp.NetworkCapture(AudioConfig(device="rtsp://127.0.0.1:1/"))
     device.seek()
     assert device.notice is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.call.test_machine import HOP, RULES, _changes, _run, _seconds, _tracks
 
 from sirend.audio.stream import Gap, GapReason, Samples, to_samples
-from sirend.call.limits import Limits
+from sirend.call.limits import CallLimits
 from sirend.call.machine import Input, State, step
 from sirend.call.state import CallState, Reason
 from sirend.detect.tracker import Track
@@ -90,8 +90,8 @@ def _states(draw: st.DrawFn) -> State:
 
 @given(_states(), st.floats(0.0, 4_000.0))
 def test_limits_are_the_same_after_a_restart_but_older(state: State, passed_s: float) -> None:
-    limits = Limits.of(state)
-    again = Limits.read(json.loads(json.dumps(limits.as_json())), passed_s)
+    limits = CallLimits.of(state)
+    again = CallLimits.read(json.loads(json.dumps(limits.as_json())), passed_s)
     assert (again.armed, again.is_leaving) == (limits.armed, limits.is_leaving)
     assert again.spent_s == pytest.approx(limits.spent_s, abs=1e-3)
     kept = [age + passed_s for age in limits.ages_s if age + passed_s < 3_599.999]
@@ -106,7 +106,7 @@ def test_a_call_that_stood_at_the_crash_counts_and_its_presence_too() -> None:
     state, rules = State(), replace(RULES, max_calls_per_hour=1)
     for track in _tracks([0.9] * 41):
         state, _ = step(rules, state, track)
-    limits = Limits.of(state)
+    limits = CallLimits.of(state)
     assert (limits.ages_s, limits.spent_s) == ((9.25,), 9.25)
     assert _run([*_tracks([0.9] * 400)], rules, limits.state(rules)) == []
     ends = _run([*_tracks([0.9] * 400)], RULES, limits.state(RULES))
@@ -114,8 +114,8 @@ def test_a_call_that_stood_at_the_crash_counts_and_its_presence_too() -> None:
 
 
 def test_a_presence_with_no_room_for_the_shortest_call_waits_for_a_gap() -> None:
-    assert not Limits(spent_s=56.0).state(RULES).armed
-    assert Limits(spent_s=55.0).state(RULES).armed
+    assert not CallLimits(spent_s=56.0).state(RULES).armed
+    assert CallLimits(spent_s=55.0).state(RULES).armed
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_a_presence_with_no_room_for_the_shortest_call_waits_for_a_gap() -> None
 )
 def test_what_is_no_limits_is_refused(decoded: object) -> None:
     with pytest.raises(ValueError, match=r"missing|must be|is no time"):
-        Limits.read(decoded, 0.0)
+        CallLimits.read(decoded, 0.0)
 
 
 def test_the_hour_is_remembered_whole_whatever_is_in_the_file() -> None:
     decoded = {"ages_s": [3_601.0, 5.0, 3.0] + [1.0] * 1_000, "spent_s": 0, "armed": True, "is_leaving": False}
-    assert len(Limits.read(decoded, 0.0).ages_s) == 720
+    assert len(CallLimits.read(decoded, 0.0).ages_s) == 720
 
 
 def test_a_quiet_start_without_a_file_is_as_before() -> None:
-    assert _run(_seconds((0.9, 5.0)), RULES, Limits().state(RULES)) == _run(_seconds((0.9, 5.0)))
+    assert _run(_seconds((0.9, 5.0)), RULES, CallLimits().state(RULES)) == _run(_seconds((0.9, 5.0)))

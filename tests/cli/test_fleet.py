@@ -16,7 +16,7 @@ from tests.conftest import PATIENCE_S, free_port
 
 from sirend.call.clock import utc_text
 from sirend.cli import fleet as command
-from sirend.cli.fleet import Look, ago, sums, table, watch
+from sirend.cli.fleet import ListView, ago, sums, table, watch
 from sirend.cli.main import main
 from sirend.config.settings import MqttConfig
 
@@ -93,7 +93,7 @@ def test_a_thousand_sites_come_without_lag(
         return ""
 
     monkeypatch.setattr(command, "sums", count)
-    watch(MqttConfig(port=broker.port), stop, Look(follows=True))
+    watch(MqttConfig(port=broker.port), stop, ListView(follows=True))
     assert capsys.readouterr().out.count(command.CLEAR) == 2
 
 

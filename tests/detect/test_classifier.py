@@ -13,11 +13,10 @@ from tests.detect.networks import mean
 from sirend.audio.stream import Block, Samples, Window
 from sirend.audio.windows import Windows
 from sirend.detect import network as networks
-from sirend.detect.bundle import Backbone as Described
-from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
+from sirend.detect.bundle import Backbone, Bundle, Calibration, OperatingPoint
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Extractor, FeatureSpec, Spectrogram
-from sirend.detect.windowed import Backbone
+from sirend.detect.windowed import PatchListener
 from sirend.errors import ConfigError
 
 SPEC = FeatureSpec()
@@ -62,9 +61,9 @@ def test_extreme_logits_stay_probabilities() -> None:
     assert scored.tolist() == pytest.approx([0.0, 1.0], abs=1e-30)
 
 
-def backbone(places: tuple[int, ...] = (0, 50, 100), approaches: int = 1) -> Backbone:
-    described = Described(network(frames=96), patch_frames=96, places=places, outputs=1)
-    return Backbone(bundle(network()), described, approaches)
+def backbone(places: tuple[int, ...] = (0, 50, 100), approaches: int = 1) -> PatchListener:
+    described = Backbone(network(frames=96), patch_frames=96, places=places, outputs=1)
+    return PatchListener(bundle(network()), described, approaches)
 
 
 def windows(hop: int, channels: int = 1, seconds: int = 5, seed: int = 0) -> list[Window]:

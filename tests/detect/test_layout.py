@@ -12,7 +12,7 @@ from tests.detect.claps import claps
 from sirend.config.geometry import KNOWN, Geometry
 from sirend.detect.bearing import apart
 from sirend.detect.clap import Claps
-from sirend.detect.layout import Verdict, judge
+from sirend.detect.layout import LayoutReport, layout_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +32,12 @@ def ring(count: int, radius_m: float = 0.035) -> Geometry:
 ARRAYS = {**KNOWN, "three": ring(3), "eight": ring(8, 0.05)}
 
 
-def verdict(array: Geometry, pcm: Pcm, expected: Sequence[float] = ROUND, **more: float) -> Verdict:
+def verdict(array: Geometry, pcm: Pcm, expected: Sequence[float] = ROUND, **more: float) -> LayoutReport:
     found = Claps(array)
     heard = [clap for start in range(0, len(pcm), 1_600) for clap in found.push(pcm[start : start + 1_600])]
-    return judge(heard, array, more.get("heading_deg", 0.0), expected, is_clockwise=not more.get("is_other_way"))
+    return layout_report(
+        heard, array, more.get("heading_deg", 0.0), expected, is_clockwise=not more.get("is_other_way")
+    )
 
 
 def swapped(pcm: Pcm, one: int, other: int) -> Pcm:

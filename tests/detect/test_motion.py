@@ -14,13 +14,13 @@ from tests.bench import figures
 
 from sirend.audio.stream import Block, Pcm, Samples, to_samples
 from sirend.audio.windows import Windows
-from sirend.detect.motion import MEMORY_S, Course, Motion, decide, follow, judge
+from sirend.detect.motion import MEMORY_S, Course, Motion, decide, follow, motion_of
 from sirend.detect.pitch import STEP, PitchTracker
 from sirend.simulate import sirens
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import mix
 from sirend.simulate.scene import Scene, render
-from sirend.simulate.street import KMH, Geometry, drive_by
+from sirend.simulate.street import KMH, DriveBy, drive_by
 
 RATE_HZ = 16_000
 DRIVES = int(os.environ.get("SIREND_DRIVES", "10"))
@@ -48,7 +48,7 @@ def _motions(pcm: Pcm, since: int = 0) -> list[tuple[float, Motion]]:
     """Return the time of each window's end and the motion then, as the pipeline judges it."""
     windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
     pushed = windows.push(Block(Samples(0), pcm[:, np.newaxis]))
-    return [(window.end / RATE_HZ, judge(pitch.update(window), 0, since)) for window in pushed]
+    return [(window.end / RATE_HZ, motion_of(pitch.update(window), 0, since)) for window in pushed]
 
 
 def _scene(seed: int) -> Scene:
@@ -122,7 +122,7 @@ def test_most_windows_of_a_drive_at_the_levels_of_a_street_are_said_to_approach(
 def _parked(profile: str, siren: str, seconds: float = 24.0) -> Pcm:
     """Return a siren that stands 40 m from the microphone, at 15 dB over the street."""
     rng = np.random.default_rng(7)
-    geometry, samples = Geometry(39.0, 0.0, 8.0), to_samples(seconds)
+    geometry, samples = DriveBy(39.0, 0.0, 8.0), to_samples(seconds)
     source = sirens.synthesise(sirens.tone(profile, siren), geometry.source_samples(samples, RATE_HZ), RATE_HZ, rng)
     received, _ = drive_by(source, geometry, RATE_HZ, samples=samples)
     mixture = mix(received, synthetic_street(samples, rng), 15.0)[0]

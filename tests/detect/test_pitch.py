@@ -39,7 +39,7 @@ def test_a_steady_tone_is_measured_to_two_hertz_and_its_level_to_half_a_decibel(
     assert np.abs(level_dbfs - (level_db - 3.01)).max() < 0.5
 
 
-def _share_within(tone: sirens.Tone, snr_db: float | None, tolerance: float = 0.03) -> float:
+def _share_within(tone: sirens.SirenSound, snr_db: float | None, tolerance: float = 0.03) -> float:
     """Return the share of sounding frames whose pitch is right to ``tolerance``, over 8 s."""
     rng = np.random.default_rng(5)
     pcm = sirens.synthesise(tone, 8 * RATE_HZ, RATE_HZ, rng)

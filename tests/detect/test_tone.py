@@ -16,7 +16,7 @@ from sirend.audio.windows import Windows
 from sirend.config import settings
 from sirend.detect.motion import MEMORY_S
 from sirend.detect.pitch import STEP, PitchTracker, measure
-from sirend.detect.tone import Tone, judge, tell
+from sirend.detect.tone import Tone, tone_of, tone_of_pitch
 from sirend.simulate import sirens
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import RATE_HZ, mix
@@ -43,7 +43,7 @@ def _confusion() -> dict[Tone, Counter[Tone]]:
             end_s = window.end / RATE_HZ
             is_due = window.end % RATE_HZ == 0 and end_s >= audible_s + 3.0
             if is_due and snr_db[min(round(10 * end_s), len(snr_db) - 1)] > 0.0:
-                counts[judge(followed, 0, round(audible_s * RATE_HZ), window.pcm[0])] += 1
+                counts[tone_of(followed, 0, round(audible_s * RATE_HZ), window.pcm[0])] += 1
     return table
 
 
@@ -80,7 +80,7 @@ def _frames(profile: str, siren: str, seconds: float, snr_db: float = 15.0) -> t
     [("us", "wail"), ("jp", "fire"), ("de", "yelp"), ("de", "hilo"), ("it", "hilo"), ("ch", "hilo")],
 )
 def test_a_clear_siren_is_named(profile: str, siren: str) -> None:
-    assert tell(*_frames(profile, siren, 8.0)) is kind(profile, siren)
+    assert tone_of_pitch(*_frames(profile, siren, 8.0)) is kind(profile, siren)
 
 
 def test_a_phaser_is_named_by_its_flutter_and_nothing_else_flutters() -> None:
@@ -88,7 +88,7 @@ def test_a_phaser_is_named_by_its_flutter_and_nothing_else_flutters() -> None:
     for (profile, siren), tone in sorted(sirens.TONES.items()):
         mixed, _ = mix(sirens.synthesise(tone, 6 * RATE_HZ, RATE_HZ, rng), synthetic_street(6 * RATE_HZ, rng), 5.0)
         windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
-        told = [judge(pitch.update(each), 0, 0, each.pcm[0]) for each in windows.push(_block(mixed))]
+        told = [tone_of(pitch.update(each), 0, 0, each.pcm[0]) for each in windows.push(_block(mixed))]
         assert (Tone.PHASER in told) == (siren == "phaser"), (profile, siren)
         if siren == "phaser":
             assert told[-1] is Tone.PHASER
@@ -101,21 +101,21 @@ def _block(pcm: np.ndarray) -> Block:
 
 @pytest.mark.parametrize(("profile", "siren"), [("us", "phaser"), ("fr", "fire"), ("us", "airhorn")])
 def test_what_is_not_certain_is_not_named(profile: str, siren: str) -> None:
-    assert tell(*_frames(profile, siren, 2.5)) is Tone.UNKNOWN
-    assert tell(*_frames(profile, siren, 8.0, snr_db=-25.0)) is Tone.UNKNOWN
+    assert tone_of_pitch(*_frames(profile, siren, 2.5)) is Tone.UNKNOWN
+    assert tone_of_pitch(*_frames(profile, siren, 8.0, snr_db=-25.0)) is Tone.UNKNOWN
 
 
 def test_a_street_and_a_steady_tone_are_no_siren() -> None:
     street = measure(synthetic_street(8 * RATE_HZ, np.random.default_rng(1))[np.newaxis])[:, 0]
-    assert tell(street[0], street[1]) is Tone.UNKNOWN
+    assert tone_of_pitch(street[0], street[1]) is Tone.UNKNOWN
     steady = np.full(256, 900.0, np.float32)
-    assert tell(steady, np.ones(256, np.float32)) is Tone.UNKNOWN
+    assert tone_of_pitch(steady, np.ones(256, np.float32)) is Tone.UNKNOWN
 
 
 def test_a_keyed_tone_is_a_horn_where_it_is_low_and_pulsed_where_it_is_high() -> None:
     on = (np.arange(256) % 32 < 16).astype(np.float32)
-    assert tell(np.full(256, 1000.0, np.float32), on) is Tone.PULSED
-    assert tell(np.full(256, 370.0, np.float32), on) is Tone.HORN
+    assert tone_of_pitch(np.full(256, 1000.0, np.float32), on) is Tone.PULSED
+    assert tone_of_pitch(np.full(256, 370.0, np.float32), on) is Tone.HORN
 
 
 def test_a_siren_that_changes_is_mixed_for_a_while() -> None:
@@ -123,7 +123,7 @@ def test_a_siren_that_changes_is_mixed_for_a_while() -> None:
     parts = [sirens.synthesise(sirens.tone("us", name), 4 * RATE_HZ, RATE_HZ, rng) for name in ("wail", "yelp")]
     mixed, _ = mix(np.concatenate(parts), synthetic_street(8 * RATE_HZ, rng), 20.0)
     windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
-    said = [judge(pitch.update(each), 0, 0) for each in windows.push(Block(Samples(0), mixed[:, np.newaxis]))]
+    said = [tone_of(pitch.update(each), 0, 0) for each in windows.push(Block(Samples(0), mixed[:, np.newaxis]))]
     assert said[-1] is Tone.MIXED
     assert said[round((4.0 - 2.0) / 0.25)] is Tone.WAIL
     assert set(said) <= {Tone.UNKNOWN, Tone.WAIL, Tone.MIXED, Tone.YELP}

@@ -17,14 +17,14 @@ from sirend.call.state import CallState
 from sirend.detect.motion import Motion
 from sirend.evidence.clip import Hop, Take, Tape
 from sirend.observe.moment import told
-from sirend.observe.snapshot import Heard
+from sirend.observe.snapshot import HeardThere
 
 HOP = 4_000
 START, END = (replace(event, sample=Samples(40 * HOP + 20 * HOP * i)) for i, event in enumerate(events(2)))
 
 
 def hop(number: int, pcm: npt.NDArray[np.float32] | None = None) -> Hop:
-    heard = Heard("main", 0.5, 0.6, -30.0, Motion.UNKNOWN, CallState.CLEAR, None)
+    heard = HeardThere("main", 0.5, 0.6, -30.0, Motion.UNKNOWN, CallState.CLEAR, None)
     sound = np.full(HOP, number / 1_000.0, dtype=np.float32) if pcm is None else pcm
     return Hop(Samples(number * HOP), sound, heard)
 

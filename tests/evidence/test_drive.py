@@ -10,7 +10,7 @@ import pytest
 from tests.evidence.test_chart import event
 
 from sirend.call.state import CallState, Reason
-from sirend.evidence.chart_data import Call
+from sirend.evidence.chart_data import CallSpan
 from sirend.evidence.drive import Drive, Span, lead, read, told
 from sirend.simulate.scene import Scene, write
 
@@ -21,10 +21,10 @@ WITHIN = "it was within 5 dB of the street"
 DRIVE = Drive(None, stop_line_s=30.0, speed_m_s=10.0, first_audible_s=12.0, time_s=(0.0,), distance_m=(300.0,))
 
 
-def call(from_s: float, to_s: float | None, reason: Reason = Reason.QUIET, approach: str = "main") -> Call:
+def call(from_s: float, to_s: float | None, reason: Reason = Reason.QUIET, approach: str = "main") -> CallSpan:
     start = event(from_s, CallState.APPROACHING, approach)
     end = None if to_s is None else replace(event(to_s, CallState.CLEAR, approach), reason=reason)
-    return Call(from_s, 60.0 if to_s is None else to_s, start, end)
+    return CallSpan(from_s, 60.0 if to_s is None else to_s, start, end)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def call(from_s: float, to_s: float | None, reason: Reason = Reason.QUIET, appro
         ),
     ],
 )
-def test_the_call_that_stands_at_the_stop_line_counts(calls: list[Call], said: str) -> None:
+def test_the_call_that_stands_at_the_stop_line_counts(calls: list[CallSpan], said: str) -> None:
     assert told(lead(DRIVE, map(Span.of, calls))) == said
 
 

@@ -18,7 +18,7 @@ from sirend.evidence.clip import Hop
 from sirend.evidence.street import Chooser, Piece, Worth
 from sirend.evidence.street_recorder import StreetRecorder
 from sirend.evidence.street_set import COLUMNS, StreetSet
-from sirend.observe.snapshot import Heard, View
+from sirend.observe.snapshot import HeardThere, View
 from sirend.training.corpus import Kind, load, read_clips
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 def hop(at_s: float, score: float) -> Hop:
     end = Samples(round(at_s * SAMPLE_RATE_HZ))
-    heard = Heard("main", score, score, -40.0, Motion.UNKNOWN, CallState.CLEAR, end)
+    heard = HeardThere("main", score, score, -40.0, Motion.UNKNOWN, CallState.CLEAR, end)
     return Hop(end, np.full(HOP, at_s, dtype=np.float32), heard)
 
 

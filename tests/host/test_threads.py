@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from sirend.host.threads import Watcher
+from sirend.host.threads import ThreadWatcher
 
 if TYPE_CHECKING:
     import pytest
@@ -15,7 +15,7 @@ def test_a_thread_that_ends_by_a_bug_is_named_and_logged(caplog: pytest.LogCaptu
     def end(error: BaseException) -> None:
         raise error
 
-    with Watcher() as watcher:
+    with ThreadWatcher() as watcher:
         for name, error in (("sirend-clips", ZeroDivisionError()), ("sirend-web", SystemExit())):
             thread = threading.Thread(target=end, args=(error,), name=name)
             thread.start()

@@ -6,7 +6,7 @@ from tests.observe.test_snapshot import HOP, post
 
 from sirend.audio.stream import SILENCE_DBFS, Samples, Score, Window
 from sirend.call.machine import Rules
-from sirend.call.watch import Watch
+from sirend.call.watch import ApproachWatch
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.tracker import Track, Tracker
@@ -20,7 +20,7 @@ def mosaic(*devices: list[str]) -> tuple[View, Mosaic]:
     names = [name for device in devices for name in device]
     view = View(post(*names))
     rules = Rules.of(DetectConfig(), CallConfig(), POINT)
-    watches = {name: Watch(Tracker(name, Samples(HOP)), rules, lambda _: False) for name in names}
+    watches = {name: ApproachWatch(Tracker(name, Samples(HOP)), rules, lambda _: False) for name in names}
     return view, Mosaic(view, watches, devices)
 
 

@@ -31,7 +31,7 @@ from sirend.config.settings import WebConfig
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
 from sirend.errors import DeviceError
-from sirend.observe.monitor import METER, Monitor, Scene, picture
+from sirend.observe.monitor import METER, Monitor, Screen, picture
 from sirend.observe.snapshot import View
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def test_a_missing_extra_is_told(
     assert "sudo make install EXTRAS=monitor, or make venv EXTRAS=monitor" in capsys.readouterr().err
 
 
-def shown(scene: Scene, now: float = 0.0) -> str:
+def shown(scene: Screen, now: float = 0.0) -> str:
     console = Console(width=COLUMNS, height=ROWS, force_terminal=False)
     with console.capture() as capture:
         console.print(picture(scene, now))
@@ -146,7 +146,7 @@ def shown(scene: Scene, now: float = 0.0) -> str:
 
 
 def test_the_meter_has_level_peak_floor_and_clipping() -> None:
-    scene = Scene(problem="", about={"enter": 0.8, "exit": 0.4})
+    scene = Screen(problem="", about={"enter": 0.8, "exit": 0.4})
     heard = {
         "approach": "main", "score": 0.25, "evidence": 0.5, "level_dbfs": -50.0, "floor_dbfs": -75.0,
         "peak_dbfs": -25.0, "hop_dbfs": -50.0, "clipped": True, "motion": "unknown", "call": "clear",
@@ -161,7 +161,7 @@ def test_the_meter_has_level_peak_floor_and_clipping() -> None:
 
 
 def test_the_last_events_are_listed_newest_first() -> None:
-    scene = Scene(problem="")
+    scene = Screen(problem="")
     cleared = {"approach": "main", "state": "clear", "reason": "quiet", "confidence": 0.5}
     scene.take("events", [{"at": f"t{number}", **cleared} for number in range(7)])
     lines = [line for line in shown(scene).splitlines() if "cleared: quiet" in line]
@@ -169,7 +169,7 @@ def test_the_last_events_are_listed_newest_first() -> None:
 
 
 def test_silence_is_counted_from_the_last_score_and_not_before_the_first() -> None:
-    scene = Scene(problem="")
+    scene = Screen(problem="")
     assert "No sound has been scored" not in shown(scene, now=3_000.0)
     assert "no sound yet" in shown(scene, now=3_000.0)
     scene.take("moments", [{"seq": 1, "heard": []}])

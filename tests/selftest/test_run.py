@@ -14,7 +14,7 @@ import pytest
 from sirend.config.settings import Approach, AudioConfig, CallConfig, Config, DetectConfig, Inhibit
 from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram
-from sirend.selftest.result import Verdict
+from sirend.selftest.result import SelfTestResult
 from sirend.selftest.run import SCENE, main, selftest
 from sirend.simulate.scene import Rendered, render
 
@@ -80,13 +80,13 @@ def test_a_model_that_hears_the_siren_and_its_end_passes_whatever_the_schedule_f
 )
 def test_what_goes_wrong_is_named(scorer: Between, problem: str, rendered: Rendered) -> None:
     result = selftest(Config(call=CallConfig(min_duration_s=1.0)), MODEL, scorer, rendered)
-    assert result == Verdict(problem)
+    assert result == SelfTestResult(problem)
     assert result.payload("main-5th", MODEL.name)["passed"] is False
 
 
 def test_a_deaf_approach_is_named(rendered: Rendered) -> None:
     scorer = Between((60, 85), approaches=2, deaf=1)
-    assert selftest(TWO, MODEL, scorer, rendered) == Verdict("south: the built-in siren was not heard")
+    assert selftest(TWO, MODEL, scorer, rendered) == SelfTestResult("south: the built-in siren was not heard")
 
 
 def test_the_process_tells_its_parent_why_nothing_could_be_tested(

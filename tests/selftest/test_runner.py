@@ -15,7 +15,7 @@ from sirend.host.subprocess import Helper
 from sirend.observe.snapshot import View
 from sirend.selftest import runner as prover
 from sirend.selftest.runner import Prover
-from sirend.web.feed import Kept
+from sirend.web.feed import Archive
 from sirend.web.server import Web
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Bench(Helper):
         self.give(subprocess.SubprocessError("given up"))
 
 
-def serve(config: WebConfig, view: View, kept: Kept | None = None, bench: Bench | None = None) -> Web:
+def serve(config: WebConfig, view: View, kept: Archive | None = None, bench: Bench | None = None) -> Web:
     """Return a page whose self-test is the bench's."""
-    return Web(config, view, Prover(Config(), view, bench or Bench()), kept or Kept())
+    return Web(config, view, Prover(Config(), view, bench or Bench()), kept or Archive())
 
 
 def result_of(made: Prover) -> dict[str, Any]:

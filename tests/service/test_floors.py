@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from sirend.service.floors import Floor
+from sirend.service.floors import FloorTrend
 
 
-def fill(floor: Floor, minutes: range, dbfs: float) -> None:
+def fill(floor: FloorTrend, minutes: range, dbfs: float) -> None:
     for minute in minutes:
         for window in range(10):
             floor.hear(dbfs + window, 60.0 * minute + 6.0 * window)
 
 
 def test_the_floor_is_that_of_ten_minutes_and_its_drift_that_against_a_day() -> None:
-    floor = Floor(0.0)
+    floor = FloorTrend(0.0)
     assert (floor.dbfs, floor.drift_db) == (None, None)
     fill(floor, range(50), -60.0)
     assert (floor.dbfs, floor.drift_db) == (-59.0, None)

@@ -10,7 +10,7 @@ from sirend.audio.diagnosis import Diagnosis
 from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.call import schemas
 from sirend.call.machine import Rules, State
-from sirend.call.watch import Watch
+from sirend.call.watch import ApproachWatch
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.motion import Motion
@@ -22,9 +22,9 @@ from sirend.service.health import Health, Vitals
 COUNTS = Counts(connected=True, queued=0, published=3, dropped_expired=0, dropped_full=0, refused=0, reconnects=1)
 
 
-def watch(name: str) -> Watch:
+def watch(name: str) -> ApproachWatch:
     point = OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0)
-    return Watch(Tracker(name, Samples(4_000)), Rules.of(DetectConfig(), CallConfig(), point), lambda _: False)
+    return ApproachWatch(Tracker(name, Samples(4_000)), Rules.of(DetectConfig(), CallConfig(), point), lambda _: False)
 
 
 @dataclass
@@ -51,7 +51,9 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
 class Site:
     """A site with two approaches whose windows the test invents."""
 
-    watches: dict[str, Watch] = field(default_factory=lambda: {name: watch(name) for name in ("north", "south")})
+    watches: dict[str, ApproachWatch] = field(
+        default_factory=lambda: {name: watch(name) for name in ("north", "south")}
+    )
     end_s: float = 2.0
     inputs: dict[str, str] = field(default_factory=lambda: {"north": "a", "south": "a"})
 

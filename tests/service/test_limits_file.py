@@ -12,7 +12,7 @@ from tests.call.test_machine import RULES, _tracks
 
 from sirend.audio.stream import Samples
 from sirend.call.machine import State, step
-from sirend.call.watch import Watch
+from sirend.call.watch import ApproachWatch
 from sirend.config.settings import Config, JournalConfig
 from sirend.detect.tracker import Tracker
 from sirend.service import limits_file
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 LATEST_S = 60.0
 
 
-def watches() -> dict[str, Watch]:
-    return {"main": Watch(Tracker("main", Samples(4_000)), RULES, lambda _: False)}
+def watches() -> dict[str, ApproachWatch]:
+    return {"main": ApproachWatch(Tracker("main", Samples(4_000)), RULES, lambda _: False)}
 
 
-def hear(watch: Watch, seconds: float) -> None:
+def hear(watch: ApproachWatch, seconds: float) -> None:
     for track in _tracks([0.9] * round(seconds / 0.25)):
         watch.state, _ = step(RULES, watch.state, track)
 

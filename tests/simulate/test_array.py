@@ -11,7 +11,7 @@ from sirend.cli.main import main
 from sirend.config.geometry import KNOWN
 from sirend.simulate.array import render
 from sirend.simulate.scene import Scene
-from sirend.simulate.street import Air, Geometry, drive_by
+from sirend.simulate.street import Air, DriveBy, drive_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ SHORT = Scene(siren="hilo", profile="de", start_m=40.0, speed_kmh=50.0, snr_db=2
 
 def test_delays_between_microphones_are_exact_to_a_thousandth_of_a_sample() -> None:
     rate, hz = 16_000, 500.0
-    ways = [Geometry(60.0, 0.0, 8.0, ground_reflection=0.0), Geometry(60.0 - 0.0323, 0.0, 8.0, ground_reflection=0.0)]
+    ways = [DriveBy(60.0, 0.0, 8.0, ground_reflection=0.0), DriveBy(60.0 - 0.0323, 0.0, 8.0, ground_reflection=0.0)]
     since_s = float(ways[0].emission_s(np.zeros(1), Air())[0]) - 0.01
     source = np.sin(2 * np.pi * hz * np.arange(3 * rate) / rate).astype(np.float32)
     heard = [drive_by(source, way, rate, samples=2 * rate, since_s=since_s, absorbing=False)[0] for way in ways]

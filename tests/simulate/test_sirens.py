@@ -27,7 +27,7 @@ def strongest_hz(pcm: NDArray[np.float32], *, below_hz: float = 8000.0) -> float
     return float((peak + 0.5 * (left - right) / (left - 2 * here + right)) * bin_hz)
 
 
-def sounded(tone: sirens.Tone, seconds: float, *, start_s: float = 0.0) -> NDArray[np.float32]:
+def sounded(tone: sirens.SirenSound, seconds: float, *, start_s: float = 0.0) -> NDArray[np.float32]:
     return sirens.synthesise(tone, int(seconds * RATE_HZ), RATE_HZ, np.random.default_rng(7), start_s=start_s)
 
 
@@ -121,9 +121,9 @@ def test_the_third_harmonic_is_strong_and_the_second_weak() -> None:
 
 def test_nothing_aliases() -> None:
     # Every line of a steady tone is a harmonic of it; aliased ones would lie between.
-    steady = sirens.Motion((sirens.Segment(1.0, 1234.0, 1234.0),), (60.0, 60.0))
+    steady = sirens.Sweep((sirens.Segment(1.0, 1234.0, 1234.0),), (60.0, 60.0))
     voice = sirens.Voice(drive=8.0, drift=0.0, band_hz=(100.0, 7000.0))
-    pcm = sounded(sirens.Tone("any", "steady", steady, voice), 1.2)[3200:]
+    pcm = sounded(sirens.SirenSound("any", "steady", steady, voice), 1.2)[3200:]
     power = np.abs(np.fft.rfft(pcm * np.blackman(pcm.size))) ** 2
     off = np.abs(np.arange(power.size) - 1234.0 * np.round(np.arange(power.size) / 1234.0)) > 5
     assert 10 * np.log10(power[off].max() / power.max()) < -80.0

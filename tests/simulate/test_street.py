@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from sirend.simulate.street import Air, Geometry, drive_by
+from sirend.simulate.street import Air, DriveBy, drive_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,15 +72,15 @@ def test_sound_is_faster_in_warm_air() -> None:
 def test_doppler_shift_of_approach_and_departure(speed_kmh: float, hz: float) -> None:
     # So far away along the street that the angle to it does not matter: f c / (c -+ v).
     air, speed_m_s = Air(), speed_kmh / 3.6
-    coming, _ = drive_by(sine(hz, 1.1), Geometry(2000.0, speed_kmh, 5.0), RATE_HZ, samples=RATE_HZ)
-    going, _ = drive_by(sine(hz, 1.1), Geometry(-2000.0, speed_kmh, 5.0), RATE_HZ, samples=RATE_HZ)
+    coming, _ = drive_by(sine(hz, 1.1), DriveBy(2000.0, speed_kmh, 5.0), RATE_HZ, samples=RATE_HZ)
+    going, _ = drive_by(sine(hz, 1.1), DriveBy(-2000.0, speed_kmh, 5.0), RATE_HZ, samples=RATE_HZ)
     middle = slice(1000, 15_000)
     assert pitch_hz(coming[middle]) == pytest.approx(hz * air.sound_m_s / (air.sound_m_s - speed_m_s), rel=2e-4)
     assert pitch_hz(going[middle]) == pytest.approx(hz * air.sound_m_s / (air.sound_m_s + speed_m_s), rel=2e-4)
 
 
 def test_pitch_is_unshifted_at_the_moment_heard_from_abeam() -> None:
-    geometry = Geometry(60.0, 60.0, 20.0, ground_reflection=0.0)
+    geometry = DriveBy(60.0, 60.0, 20.0, ground_reflection=0.0)
     received, _ = drive_by(sine(1000.0, 8.0), geometry, RATE_HZ)
     abeam = int((geometry.closest_s + np.hypot(20.0, 3.0) / Air().sound_m_s) * RATE_HZ)
     assert pitch_hz(received[abeam - 800 : abeam + 800]) == pytest.approx(1000.0, rel=5e-4)
@@ -91,7 +91,7 @@ def test_pitch_is_unshifted_at_the_moment_heard_from_abeam() -> None:
 def test_emission_plus_travel_is_reception(
     start_m: float, speed_kmh: float, pass_m: float, mirrored: bool, heard_s: float
 ) -> None:
-    geometry, air = Geometry(start_m, speed_kmh, pass_m), Air()
+    geometry, air = DriveBy(start_m, speed_kmh, pass_m), Air()
     emitted_s = geometry.emission_s(np.array([heard_s]), air, mirrored=mirrored)
     travel_s = geometry.distance_m(emitted_s, mirrored=mirrored) / air.sound_m_s
     assert emitted_s[0] + travel_s[0] == pytest.approx(heard_s, abs=1e-8)
@@ -101,7 +101,7 @@ def test_emission_plus_travel_is_reception(
 def test_level_falls_six_decibels_a_doubling() -> None:
     levels = []
     for distance_m in (20.0, 40.0, 80.0, 160.0):
-        geometry = Geometry(distance_m, 0.0, 0.0, source_height_m=5.0, ground_reflection=0.0)
+        geometry = DriveBy(distance_m, 0.0, 0.0, source_height_m=5.0, ground_reflection=0.0)
         received, where_m = drive_by(sine(1000.0, 0.5), geometry, RATE_HZ, absorbing=False)
         assert where_m[0] == distance_m
         levels.append(20 * np.log10(rms(received[1000:7000])))
@@ -111,7 +111,7 @@ def test_level_falls_six_decibels_a_doubling() -> None:
 
 @pytest.mark.parametrize("hz", [1000.0, 4000.0])
 def test_air_takes_what_the_standard_says_over_a_distance(hz: float) -> None:
-    geometry = Geometry(300.0, 0.0, 0.0, source_height_m=5.0, ground_reflection=0.0)
+    geometry = DriveBy(300.0, 0.0, 0.0, source_height_m=5.0, ground_reflection=0.0)
     with_air, without = (
         rms(drive_by(sine(hz, 1.0), geometry, RATE_HZ, absorbing=on)[0][2000:14_000]) for on in (True, False)
     )
@@ -120,7 +120,7 @@ def test_air_takes_what_the_standard_says_over_a_distance(hz: float) -> None:
 
 
 def test_loudest_and_nearest_when_the_geometry_says() -> None:
-    geometry = Geometry(100.0, 72.0, 8.0)
+    geometry = DriveBy(100.0, 72.0, 8.0)
     received, distance_m = drive_by(sine(1000.0, 10.2), geometry, RATE_HZ, samples=10 * RATE_HZ)
     assert geometry.closest_s == 5.0
     assert int(np.argmin(distance_m)) == 5 * RATE_HZ
@@ -133,7 +133,7 @@ def test_loudest_and_nearest_when_the_geometry_says() -> None:
 def test_the_road_mirrors() -> None:
     # Standing 20 m off at the microphone's height: half a wavelength of detour cancels, a whole one adds.
     direct_m, mirrored_m = 20.0, np.hypot(20.0, 10.0)
-    geometry = Geometry(20.0, 0.0, 0.0, source_height_m=5.0, ground_reflection=1.0, ground_cutoff_hz=7200.0)
+    geometry = DriveBy(20.0, 0.0, 0.0, source_height_m=5.0, ground_reflection=1.0, ground_cutoff_hz=7200.0)
     detour_m = mirrored_m - direct_m
     levels = {}
     for halves in (1, 2):
@@ -145,7 +145,7 @@ def test_the_road_mirrors() -> None:
 
 @pytest.mark.parametrize(("hz", "noise_db"), [(1500.0, -88.0), (3000.0, -85.0), (6000.0, -70.0)])
 def test_the_delay_line_is_clean(hz: float, noise_db: float) -> None:
-    received, _ = drive_by(sine(hz, 1.1), Geometry(3000.0, 100.0, 5.0), RATE_HZ, absorbing=False, samples=RATE_HZ)
+    received, _ = drive_by(sine(hz, 1.1), DriveBy(3000.0, 100.0, 5.0), RATE_HZ, absorbing=False, samples=RATE_HZ)
     power = np.abs(np.fft.rfft(received * signal.windows.blackmanharris(received.size))) ** 2
     peak = int(np.argmax(power))
     power[peak - 6 : peak + 7], strongest = 0.0, power[peak]
@@ -153,7 +153,7 @@ def test_the_delay_line_is_clean(hz: float, noise_db: float) -> None:
 
 
 def test_the_first_sample_heard_is_the_first_of_the_source_and_the_last_still_sounds() -> None:
-    geometry = Geometry(300.0, 60.0, 8.0)
+    geometry = DriveBy(300.0, 60.0, 8.0)
     samples = 36 * RATE_HZ
     needed = geometry.source_samples(samples, RATE_HZ)
     assert samples < needed < samples + 2 * RATE_HZ
@@ -168,7 +168,7 @@ def test_the_first_sample_heard_is_the_first_of_the_source_and_the_last_still_so
 def test_an_impulse_response_adds_its_echo() -> None:
     echo = np.zeros(801, np.float32)
     echo[0], echo[800] = 1.0, 0.5
-    geometry = Geometry(50.0, 40.0, 8.0)
+    geometry = DriveBy(50.0, 40.0, 8.0)
     dry, _ = drive_by(sine(700.0, 0.5), geometry, RATE_HZ)
     wet, _ = drive_by(sine(700.0, 0.5), geometry, RATE_HZ, impulse_response=echo)
     assert wet.shape == dry.shape

@@ -29,9 +29,9 @@ def scores(from_s: float, *, seconds: float = 30.0) -> Series:
     return end_s, np.where(end_s >= from_s, 0.99, 0.01)
 
 
-def heard(ours_s: float, peer_s: float, *, first_s: float | None = 10.0) -> lead.Heard:
+def heard(ours_s: float, peer_s: float, *, first_s: float | None = 10.0) -> lead.HeardLead:
     drive = Drive(None, 29.0, 10.0, first_s, (0.0,), (290.0,))
-    return lead.Heard(scores(ours_s), scores(peer_s), drive, 30.0)
+    return lead.HeardLead(scores(ours_s), scores(peer_s), drive, 30.0)
 
 
 def test_three_rounds_drive_every_siren_at_every_speed_and_sight() -> None:
@@ -56,7 +56,7 @@ def test_recordings_drive_too_and_what_else_there_is_takes_the_confusers_place()
 
 
 def test_a_drive_ends_at_its_stop_line_and_is_hidden_until_it_is_in_sight() -> None:
-    pcm, drive = lead.sound(lead.Task("de", "hilo", 50.0, 100.0, 3), None, None)
+    pcm, drive = lead.sound(lead.LeadJob("de", "hilo", 50.0, 100.0, 3), None, None)
     assert drive is not None
     assert len(pcm) / 16_000 == pytest.approx(170.0 / (50.0 / 3.6), abs=1e-3)
     assert drive.stop_line_s == pytest.approx(160.0 / (50.0 / 3.6), abs=1e-3)
@@ -67,17 +67,17 @@ def test_a_drive_ends_at_its_stop_line_and_is_hidden_until_it_is_in_sight() -> N
 
 
 def test_what_else_there_is_has_the_level_of_the_street() -> None:
-    steady, none = lead.sound(lead.Task("", "steady", 0.0, 0.0, 2), None, None)
+    steady, none = lead.sound(lead.LeadJob("", "steady", 0.0, 0.0, 2), None, None)
     assert none is None
     street_dbfs = -26.0 + 68.0 - 94.0
     assert street_dbfs < 20.0 * np.log10(rms(in_band(steady))) < street_dbfs + 22.0
 
 
 def test_leads_are_counted_to_the_stop_line_and_what_is_missed_as_none() -> None:
-    tasks = [lead.Task("de", "hilo", 50.0, 200.0, 1), lead.Task("us", "wail", 50.0, 300.0, 1)]
-    quiet = lead.Heard(scores(99.0), scores(99.0), None, 30.0)
+    tasks = [lead.LeadJob("de", "hilo", 50.0, 200.0, 1), lead.LeadJob("us", "wail", 50.0, 300.0, 1)]
+    quiet = lead.HeardLead(scores(99.0), scores(99.0), None, 30.0)
     card = lead_table.measure(
-        [*tasks, lead.Task("", "bell", 0.0, 0.0, 1)], [heard(14.0, 99.0), heard(24.0, 14.0), quiet], POINT
+        [*tasks, lead.LeadJob("", "bell", 0.0, 0.0, 1)], [heard(14.0, 99.0), heard(24.0, 14.0), quiet], POINT
     )
     # Scores of .99 from 14 s on: three windows make a siren, .75 s later it is confirmed.
     assert card["all"]["sirend"] == {"drives": 1, "p10_s": 14.2, "p50_s": 14.2, "good": 1.0, "missed": 0}
@@ -92,10 +92,10 @@ def test_leads_are_counted_to_the_stop_line_and_what_is_missed_as_none() -> None
 
 
 def test_the_peer_gets_the_threshold_at_which_it_errs_as_often_as_we_do() -> None:
-    tasks = [lead.Task("de", "hilo", 50.0, 200.0, 1), lead.Task("de", "hilo", 50.0, 300.0, 1)]
-    other = [lead.Task("", "bell", 0.0, 0.0, seed) for seed in range(2)]
+    tasks = [lead.LeadJob("de", "hilo", 50.0, 200.0, 1), lead.LeadJob("de", "hilo", 50.0, 300.0, 1)]
+    other = [lead.LeadJob("", "bell", 0.0, 0.0, seed) for seed in range(2)]
     unsure = np.arange(2.0, 30.0, 0.25), np.full(112, 0.6)
-    strange = [lead.Heard(scores(99.0), unsure, None, 30.0), lead.Heard(scores(20.0), scores(20.0), None, 30.0)]
+    strange = [lead.HeardLead(scores(99.0), unsure, None, 30.0), lead.HeardLead(scores(20.0), scores(20.0), None, 30.0)]
     card = lead_table.measure([*tasks, *other], [heard(14.0, 14.0), heard(14.0, 14.0), *strange], POINT)
     assert card["false"]["sirend"]["count"] == card["false"]["yamnet"]["count"] == 1
     assert card["peer_threshold"] > 0.5
@@ -123,7 +123,7 @@ def test_recorded_sirens_are_chosen_by_kind_and_recording_in_turn() -> None:
 def test_a_recorded_siren_sounds_all_the_way_without_a_hole() -> None:
     tone = (9000 * np.sin(2 * np.pi * 900.0 * np.arange(32_000) / 16_000)).astype(np.int16)
     clips = Corpus((recorded("a.wav", "a"),), (tone,))
-    pcm, drive = lead.sound(lead.Task("", lead.RECORDED, 50.0, 100.0, 3, (0,), "town siren"), clips, None)
+    pcm, drive = lead.sound(lead.LeadJob("", lead.RECORDED, 50.0, 100.0, 3, (0,), "town siren"), clips, None)
     assert drive is not None
     near = pcm[round((drive.stop_line_s - 6.0) * 16_000) :][: 4 * 16_000].reshape(-1, 1600)
     levels_db = 20.0 * np.log10([rms(part) for part in near])
@@ -131,14 +131,14 @@ def test_a_recorded_siren_sounds_all_the_way_without_a_hole() -> None:
 
 
 def test_what_recordings_say_stands_beside_the_made_up_world() -> None:
-    made_up = [lead.Task("de", "hilo", 50.0, 200.0, 1), lead.Task("de", "hilo", 50.0, 300.0, 1)]
+    made_up = [lead.LeadJob("de", "hilo", 50.0, 200.0, 1), lead.LeadJob("de", "hilo", 50.0, 300.0, 1)]
     real = [
-        lead.Task("de", "hilo", 50.0, 200.0, 1, (3,)),
-        lead.Task("", lead.RECORDED, 50.0, 200.0, 2, (3, 4), "uk wail"),
-        lead.Task("", lead.RECORDED, 50.0, 300.0, 3, (3, 4), "uk wail"),
-        lead.Task("", "other", 0.0, 0.0, 1, (5,)),
+        lead.LeadJob("de", "hilo", 50.0, 200.0, 1, (3,)),
+        lead.LeadJob("", lead.RECORDED, 50.0, 200.0, 2, (3, 4), "uk wail"),
+        lead.LeadJob("", lead.RECORDED, 50.0, 300.0, 3, (3, 4), "uk wail"),
+        lead.LeadJob("", "other", 0.0, 0.0, 1, (5,)),
     ]
-    quiet = lead.Heard(scores(99.0), scores(99.0), None, 30.0)
+    quiet = lead.HeardLead(scores(99.0), scores(99.0), None, 30.0)
     card = lead_table.measure(made_up, [heard(14.0, 14.0)] * 2, POINT)
     card["recorded"] = lead_table.measure(real, [heard(14.0, 14.0), heard(19.0, 99.0), heard(25.0, 99.0), quiet], POINT)
     assert card["recorded"]["by_origin"]["recorded sirens"]["sirend"]["p50_s"] == 9.2

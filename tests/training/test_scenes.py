@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.training.corpus import Clip, Corpus, Kind
-from sirend.training.scenes import AUDIBLE_S, Scene, Scenes, SceneSpec, mix
+from sirend.training.scenes import AUDIBLE_S, Scenes, SceneSpec, TrainingScene, mix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,12 +35,12 @@ def _everything() -> Corpus:
 
 def _draw(
     corpus: Corpus, spec: SceneSpec, count: int, seed: int = 0, keep: Callable[[Clip], bool] = lambda _: True
-) -> list[Scene]:
+) -> list[TrainingScene]:
     scenes, rng = Scenes(corpus, spec, WINDOW, keep), np.random.default_rng(seed)
     return [scenes.draw(rng) for _ in range(count)]
 
 
-def _sets(scenes: Iterable[Scene]) -> set[str]:
+def _sets(scenes: Iterable[TrainingScene]) -> set[str]:
     return {name for scene in scenes for name in scene.sets}
 
 
@@ -49,7 +49,7 @@ def _rms(pcm: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[Scene]:
+def drawn() -> list[TrainingScene]:
     return _draw(_everything(), SceneSpec(), 400)
 
 
@@ -73,7 +73,7 @@ def test_mixing_with_silence_on_either_side_stays_finite() -> None:
     assert _rms(mix(tone, silence, 10.0)) < 1e-3, "nothing is louder than a street because there is no street"
 
 
-def test_windows_are_finite_and_within_full_scale(drawn: list[Scene]) -> None:
+def test_windows_are_finite_and_within_full_scale(drawn: list[TrainingScene]) -> None:
     for scene in drawn:
         assert scene.pcm.shape == (WINDOW,)
         assert scene.pcm.dtype == np.float32
@@ -82,12 +82,12 @@ def test_windows_are_finite_and_within_full_scale(drawn: list[Scene]) -> None:
         assert _rms(scene.pcm) > 1e-6
 
 
-def test_sirens_have_the_share_asked_for(drawn: list[Scene]) -> None:
+def test_sirens_have_the_share_asked_for(drawn: list[TrainingScene]) -> None:
     deviation = np.sqrt(len(drawn) * 0.45 * 0.55)
     assert sum(scene.siren for scene in drawn) == pytest.approx(0.45 * len(drawn), abs=4 * deviation)
 
 
-def test_a_window_tells_its_ratio_and_what_it_is_made_from(drawn: list[Scene]) -> None:
+def test_a_window_tells_its_ratio_and_what_it_is_made_from(drawn: list[TrainingScene]) -> None:
     for scene in drawn:
         if scene.siren:
             assert scene.snr_db == np.inf or -15.0 <= scene.snr_db <= 20.0
@@ -121,7 +121,7 @@ def test_a_recording_that_is_not_kept_is_never_touched() -> None:
         _draw(trapped, SceneSpec(), 300)
 
 
-def test_a_set_that_is_not_kept_is_never_in_a_window(drawn: list[Scene]) -> None:
+def test_a_set_that_is_not_kept_is_never_in_a_window(drawn: list[TrainingScene]) -> None:
     assert _sets(drawn) == {"set0", "set1", "set2"}
     assert _sets(_draw(_everything(), SceneSpec(), 300, keep=lambda clip: clip.set != "set1")) == {"set0", "set2"}
 

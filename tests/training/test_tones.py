@@ -13,7 +13,7 @@ from sirend.detect.tone import Tone
 from sirend.simulate.sirens import TONES
 from sirend.training import evaluate, tones
 from sirend.training.corpus import Clip, Corpus, Kind
-from sirend.training.tones import Task
+from sirend.training.tones import ToneJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def test_every_siren_of_the_table_has_a_kind() -> None:
 
 def test_what_is_told_becomes_a_matrix_with_the_share_named_and_wrong() -> None:
     known = corpus("hilo", "")
-    tasks = [Task("de", "hilo", 1), Task("us", "wail", 2), Task("", "", 0, 1), Task("", "", 0, 2)]
+    tasks = [ToneJob("de", "hilo", 1), ToneJob("us", "wail", 2), ToneJob("", "", 0, 1), ToneJob("", "", 0, 2)]
     told = [
         Counter({"hilo": 8, "unknown": 2}),
         Counter({"wail": 1, "mixed": 1}),
@@ -67,10 +67,10 @@ def test_what_is_told_becomes_a_matrix_with_the_share_named_and_wrong() -> None:
 
 
 def test_a_claim_that_nobody_can_check_is_not_called_right() -> None:
-    card = tones.measure([Task("", "", 0, 1)], [Counter({"yelp": 4})], corpus(""))
+    card = tones.measure([ToneJob("", "", 0, 1)], [Counter({"yelp": 4})], corpus(""))
     assert card["recordings"]["wrong"] is None
     assert "100.0 % named, nothing to compare (0 claims checked)" in tones.markdown(card)
-    assert "no statement" in tones.markdown(tones.measure([Task("de", "hilo", 1)], [Counter()]))
+    assert "no statement" in tones.markdown(tones.measure([ToneJob("de", "hilo", 1)], [Counter()]))
 
 
 def test_the_command_names_tones_and_goes_on_where_it_was(

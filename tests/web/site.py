@@ -32,7 +32,7 @@ from sirend.observe.snapshot import Post, View
 from sirend.pipeline import Stages, detect
 from sirend.publish.journal import Journal
 from sirend.simulate import array, junction, scene
-from sirend.web.feed import Kept
+from sirend.web.feed import Archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ class Site:
         self.view.health = HEALTH
         journal = folder / "events.jsonl"
         remember(journal, names)
-        self._web = serve(WebConfig(enabled=True, port=port), self.view, Kept(folder / "clips", journal))
+        self._web = serve(WebConfig(enabled=True, port=port), self.view, Archive(folder / "clips", journal))
         self._clips = Clips(ClipsConfig(enabled=True, path=folder / "clips", max_s=8.0), self.view, Helper())
         driven = scene.Scene(start_m=500.0, snr_db=snr_db, seed=3)
         if has_array:

@@ -18,7 +18,7 @@ from sirend.errors import ConfigError
 from sirend.evidence.clip import name_of
 from sirend.observe.snapshot import View
 from sirend.web.auth import is_loopback_host, is_of_this_page
-from sirend.web.feed import QUEUED, Kept, Viewer
+from sirend.web.feed import QUEUED, Archive, Viewer
 from sirend.web.server import MOST_VIEWERS, SCRIPTS
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def test_a_call_has_its_picture_once_it_is_drawn(tmp_path: Path) -> None:
     (event,) = events(1)
     view.tell(event)
     name = f"{name_of(event)}.png"
-    with serve(WebConfig(enabled=True, port=port), view, Kept(tmp_path)) as web, Reader(port) as reader:
+    with serve(WebConfig(enabled=True, port=port), view, Archive(tmp_path)) as web, Reader(port) as reader:
         assert web.problem is None
         assert reader.until("calls")[0]["kept"] == []
         assert ask(port, f"/clips/{name}").status == 404

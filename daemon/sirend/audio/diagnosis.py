@@ -52,7 +52,7 @@ MOST_TRIED = 512
 NO_SAMPLES = "no samples arrive"
 
 
-class Fault(StrEnum):
+class InputFault(StrEnum):
     """What may be wrong with a channel."""
 
     SILENCE = "digital silence, the microphone is dead or off"
@@ -65,7 +65,7 @@ class Fault(StrEnum):
     @property
     def is_deaf(self) -> bool:
         """Whether nothing can be heard any more."""
-        return self in (Fault.SILENCE, Fault.CONSTANT, Fault.REPEATED)
+        return self in (InputFault.SILENCE, InputFault.CONSTANT, InputFault.REPEATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +124,18 @@ def is_repeated(before: Pcm, now: Pcm) -> bool:
     return False
 
 
-def faults_of(second: Pcm, before: Pcm, floor: Floor) -> frozenset[Fault]:
+def faults_of(second: Pcm, before: Pcm, floor: Floor) -> frozenset[InputFault]:
     """Return what is wrong with ``second``, float32[n], given the one ``before``; ``floor`` learns from it."""
     low, high = float(second.min()), float(second.max())
     if high - low <= FLAT:
-        return frozenset({Fault.SILENCE if max(abs(low), abs(high)) <= FLAT else Fault.CONSTANT})
+        return frozenset({InputFault.SILENCE if max(abs(low), abs(high)) <= FLAT else InputFault.CONSTANT})
     if is_repeated(before, second):
-        return frozenset({Fault.REPEATED})
+        return frozenset({InputFault.REPEATED})
     mean = float(second.mean(dtype=np.float64))
     holds = {
-        Fault.DC: abs(mean) > DC_SHARE,
-        Fault.CLIPPING: float(np.mean(np.abs(second) >= CLIPPED)) > CLIPPED_SHARE,
-        Fault.QUIET: floor.is_far_above(level_dbfs(second - np.float32(mean))),
+        InputFault.DC: abs(mean) > DC_SHARE,
+        InputFault.CLIPPING: float(np.mean(np.abs(second) >= CLIPPED)) > CLIPPED_SHARE,
+        InputFault.QUIET: floor.is_far_above(level_dbfs(second - np.float32(mean))),
     }
     return frozenset(fault for fault, is_true in holds.items() if is_true)
 
@@ -145,12 +145,12 @@ class Channel:
 
     def __init__(self) -> None:
         """Know of no fault."""
-        self._streaks = dict.fromkeys(Fault, Streak())
+        self._streaks = dict.fromkeys(InputFault, Streak())
         self._floor = Floor()
         self._before: Pcm = np.zeros(0, dtype=np.float32)
 
     @property
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[InputFault]:
         """What is wrong."""
         return [fault for fault, streak in self._streaks.items() if streak.is_on]
 
@@ -238,7 +238,7 @@ class Ear:
         return [
             self._columns[name]
             for name, channel in self._channels.items()
-            if not {Fault.CONSTANT, Fault.REPEATED}.isdisjoint(channel.faults)
+            if not {InputFault.CONSTANT, InputFault.REPEATED}.isdisjoint(channel.faults)
         ]
 
     def begin(self, rate_hz: int, now_s: float) -> None:

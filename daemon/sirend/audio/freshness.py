@@ -23,7 +23,7 @@ HOLE_S = 0.005
 """Time stamps are rounded; less is no hole."""
 
 
-class Verdict(Enum):
+class Age(Enum):
     """What to do with a piece of sound."""
 
     FRESH = "fresh"
@@ -53,7 +53,7 @@ class Freshness:
     """Seconds thrown away."""
 
 
-def step(state: Freshness, at_s: float, length_s: float, now_s: float) -> tuple[Freshness, Verdict]:
+def step(state: Freshness, at_s: float, length_s: float, now_s: float) -> tuple[Freshness, Age]:
     """Return the state after a piece of ``length_s``, of time stamp ``at_s``, that came at ``now_s``; what to do."""
     hole_s = 0.0 if state.due_s is None else at_s - state.due_s
     if abs(hole_s) > JUMP_S:
@@ -70,10 +70,10 @@ def step(state: Freshness, at_s: float, length_s: float, now_s: float) -> tuple[
         is_new = lead_s > best_s or not math.isfinite(state.lead_s)
         state = replace(state, lead_s=lead_s if is_new else state.lead_s)
         if now_s - state.rose_s < SETTLE_S:
-            return replace(state, stale_s=state.stale_s + length_s, is_whole=False), Verdict.STALE
-        return replace(state, is_settled=True, lead_s=max(lead_s, state.lead_s), is_whole=True), Verdict.AFTER_HOLE
+            return replace(state, stale_s=state.stale_s + length_s, is_whole=False), Age.STALE
+        return replace(state, is_settled=True, lead_s=max(lead_s, state.lead_s), is_whole=True), Age.AFTER_HOLE
     state = replace(state, lead_s=max(lead_s, lead_before_s))
     if state.lead_s - lead_s > LATE_S:
-        return replace(state, stale_s=state.stale_s + length_s, is_whole=False), Verdict.STALE
+        return replace(state, stale_s=state.stale_s + length_s, is_whole=False), Age.STALE
     is_whole = state.is_whole and abs(hole_s) <= HOLE_S
-    return replace(state, is_whole=True), Verdict.FRESH if is_whole else Verdict.AFTER_HOLE
+    return replace(state, is_whole=True), Age.FRESH if is_whole else Age.AFTER_HOLE

@@ -19,7 +19,7 @@ from sirend.audio import recovery
 from sirend.audio.capture import Capture
 from sirend.audio.diagnosis import Ear
 from sirend.audio.portaudio import restart
-from sirend.audio.recovery import Delivers, Failed, Heard, Nothing, Order, Phase, Rules
+from sirend.audio.recovery import Arrived, Delivers, Failed, Nothing, Order, Phase, RecoveryRules
 from sirend.audio.resample import Resampler
 from sirend.audio.ring import Ring
 from sirend.audio.rtsp import NetworkCapture
@@ -41,7 +41,7 @@ POLL_S = 0.1
 """How long the worker waits for samples before it looks whether it is to stop: half of what a stop may take."""
 NETWORK_TRIAL_S = 8.0
 """A network microphone connects within 4 s or says why not, and then has to show that its sound is of now."""
-RULES = Rules()
+RULES = RecoveryRules()
 
 
 class Company(Protocol):
@@ -223,12 +223,12 @@ class Microphone:
         except (DeviceError, ConfigError) as error:
             yield from self._follow(Failed(str(error)))
 
-    def _observed(self, pcm: Pcm) -> Heard:
+    def _observed(self, pcm: Pcm) -> Arrived:
         """Return what is to be thought of float32[n, channels] that was just read."""
         if not np.isfinite(pcm).all():
-            return Heard(is_broken=True)
+            return Arrived(is_broken=True)
         self._ear.observe(pcm, time.monotonic())
-        return Heard(self._ear.deafness, is_stuck=bool(self._ear.stuck) and self._ear.is_deaf)
+        return Arrived(self._ear.deafness, is_stuck=bool(self._ear.stuck) and self._ear.is_deaf)
 
     def _follow(self, event: recovery.Input) -> Generator[Gap, None, Step]:
         """Do what ``recovery`` says after ``event``; yield the gap that it makes, before anything that takes time."""

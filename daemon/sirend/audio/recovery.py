@@ -16,7 +16,7 @@ from sirend.audio.stream import GapReason
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RecoveryRules:
     """The times, in seconds."""
 
     stall_s: float = 5.0
@@ -44,7 +44,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RecoveryState:
     """What is known of an input. All times are monotonic, in seconds."""
 
     phase: Phase = Phase.LISTENING
@@ -65,7 +65,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Arrived:
     """Samples arrived."""
 
     fault: str | None = None
@@ -96,7 +96,7 @@ class Failed:
     cause: str
 
 
-Input = Heard | Nothing | Delivers | Failed
+Input = Arrived | Nothing | Delivers | Failed
 
 
 class Order(StrEnum):
@@ -127,15 +127,17 @@ class Step:
 IDLE = Step()
 
 
-def begin(rules: Rules, now_s: float, *, is_on_trial: bool = False) -> State:
+def begin(rules: RecoveryRules, now_s: float, *, is_on_trial: bool = False) -> RecoveryState:
     """Return the state of an input that was opened at ``now_s``, or is being opened since."""
-    fresh = State(heard_s=now_s, pause_bound_s=rules.first_pause_s, repair_bound_s=rules.first_repair_s)
+    fresh = RecoveryState(heard_s=now_s, pause_bound_s=rules.first_pause_s, repair_bound_s=rules.first_repair_s)
     if is_on_trial:
         return replace(fresh, phase=Phase.TRIAL, is_lost=True, until_s=now_s + rules.trial_s)
     return fresh
 
 
-def step(rules: Rules, state: State, event: Input, now_s: float, chance: float) -> tuple[State, Step]:
+def step(
+    rules: RecoveryRules, state: RecoveryState, event: Input, now_s: float, chance: float
+) -> tuple[RecoveryState, Step]:
     """Return the state after ``event`` at ``now_s``, and what is to be done. ``chance`` is uniform in [0, 1)."""
     match state.phase:
         case Phase.LISTENING:
@@ -148,9 +150,11 @@ def step(rules: Rules, state: State, event: Input, now_s: float, chance: float) 
     return state, IDLE
 
 
-def _while_listening(rules: Rules, state: State, event: Input, now_s: float, chance: float) -> tuple[State, Step]:
+def _while_listening(
+    rules: RecoveryRules, state: RecoveryState, event: Input, now_s: float, chance: float
+) -> tuple[RecoveryState, Step]:
     match event:
-        case Heard():
+        case Arrived():
             return _heard(rules, state, event, now_s, chance)
         case Nothing(str(ended)):
             return _lose(rules, state, now_s, chance, cause=ended)
@@ -160,7 +164,9 @@ def _while_listening(rules: Rules, state: State, event: Input, now_s: float, cha
     return state, IDLE
 
 
-def _while_on_trial(rules: Rules, state: State, event: Input, now_s: float, chance: float) -> tuple[State, Step]:
+def _while_on_trial(
+    rules: RecoveryRules, state: RecoveryState, event: Input, now_s: float, chance: float
+) -> tuple[RecoveryState, Step]:
     match event:
         case Delivers():
             # What it delivers has yet to be examined: only then is the cause gone.
@@ -172,7 +178,9 @@ def _while_on_trial(rules: Rules, state: State, event: Input, now_s: float, chan
     return state, IDLE
 
 
-def _heard(rules: Rules, state: State, event: Heard, now_s: float, chance: float) -> tuple[State, Step]:
+def _heard(
+    rules: RecoveryRules, state: RecoveryState, event: Arrived, now_s: float, chance: float
+) -> tuple[RecoveryState, Step]:
     """Take samples of an open input."""
     state = replace(state, heard_s=now_s)
     if event.is_broken:
@@ -198,14 +206,14 @@ def _heard(rules: Rules, state: State, event: Heard, now_s: float, chance: float
 
 
 def _lose(  # noqa: PLR0913  what it depends on
-    rules: Rules,
-    state: State,
+    rules: RecoveryRules,
+    state: RecoveryState,
     now_s: float,
     chance: float,
     *,
     cause: str,
     reason: GapReason = GapReason.DEVICE_LOST,
-) -> tuple[State, Step]:
+) -> tuple[RecoveryState, Step]:
     """Close an open input."""
     if now_s - state.opened_s > rules.longest_pause_s:
         state = replace(state, pause_bound_s=rules.first_pause_s)
@@ -213,13 +221,15 @@ def _lose(  # noqa: PLR0913  what it depends on
     return _pause(rules, state, now_s, chance, cause), Step(Order.CLOSE, reason, report)
 
 
-def _fail(rules: Rules, state: State, now_s: float, chance: float, *, cause: str) -> tuple[State, Step]:
+def _fail(
+    rules: RecoveryRules, state: RecoveryState, now_s: float, chance: float, *, cause: str
+) -> tuple[RecoveryState, Step]:
     """End a trial."""
     report = None if state.cause == cause else f"still lost: {cause}"
     return _pause(rules, state, now_s, chance, cause), Step(Order.GIVE_UP, report=report)
 
 
-def _pause(rules: Rules, state: State, now_s: float, chance: float, cause: str) -> State:
+def _pause(rules: RecoveryRules, state: RecoveryState, now_s: float, chance: float, cause: str) -> RecoveryState:
     return replace(
         state,
         phase=Phase.PAUSE,

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 
 from sirend.audio import freshness
-from sirend.audio.freshness import Freshness, Verdict
+from sirend.audio.freshness import Age, Freshness
 from sirend.config.secrets import secret
 from sirend.errors import ConfigError, DeviceError
 
@@ -55,7 +55,7 @@ class Format:
         return f"{self.codec}, {self.rate_hz} Hz, {self.channels} channels, {1e3 * self.packet_s:.0f} ms a packet"
 
 
-class Connection:
+class RtspConnection:
     """One connection, on a thread of its own."""
 
     def __init__(self, audio: AudioConfig) -> None:
@@ -131,10 +131,10 @@ class Connection:
         self.freshness, verdict = freshness.step(self.freshness, at_s, length_s, now_s)
         if self.freshness.jumps > jumps:
             self.jumped_s = now_s
-        if verdict is Verdict.STALE:
+        if verdict is Age.STALE:
             return
         self.format = Format(codec, rate_hz, pcm.shape[1], length_s) if self.format is None else self.format
-        yield np.ascontiguousarray(pcm[:, : self._audio.channels]), verdict is Verdict.AFTER_HOLE
+        yield np.ascontiguousarray(pcm[:, : self._audio.channels]), verdict is Age.AFTER_HOLE
 
 
 class NetworkCapture:
@@ -145,7 +145,7 @@ class NetworkCapture:
     def __init__(self, audio: AudioConfig) -> None:
         """Prepare to connect as ``audio`` says."""
         self._audio = audio
-        self._connection: Connection | None = None
+        self._connection: RtspConnection | None = None
 
     @property
     def is_open(self) -> bool:
@@ -168,7 +168,7 @@ class NetworkCapture:
     def seek(self) -> None:
         """Begin to connect."""
         self.close()
-        self._connection = Connection(self._audio)
+        self._connection = RtspConnection(self._audio)
 
     def delivers(self) -> bool:
         """Return whether sound of now arrives; raise ``DeviceError`` when the connection has ended."""
@@ -219,7 +219,7 @@ def samples_of(frame: Any) -> Pcm:  # noqa: ANN401
 def measure(audio: AudioConfig, listen_s: float = 2.0) -> str:
     """Return in words what ``audio.device`` sends and how it arrives; raise ``DeviceError`` when nothing does."""
     began_s = time.monotonic()
-    connection = Connection(audio)
+    connection = RtspConnection(audio)
     arrivals: list[float] = []
     connection.deliver = lambda _pcm, _is_after_loss: arrivals.append(time.monotonic())
     try:

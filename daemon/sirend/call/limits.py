@@ -18,7 +18,7 @@ MOST_CALLS = 720
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallLimits:
     """What bounds the calls of one approach, as of a moment."""
 
     ages_s: tuple[float, ...] = ()

@@ -38,7 +38,7 @@ class Stop:
 Input: TypeAlias = Track | Gap | Stop
 
 
-class OperatingPoint(Protocol):
+class Recommended(Protocol):
     """What a model bundle recommends."""
 
     @property
@@ -78,7 +78,7 @@ class Rules:
     """Kinds of siren that may start a call; None: all."""
 
     @classmethod
-    def of(cls, detect: DetectConfig, call: CallConfig, point: OperatingPoint) -> Rules:
+    def of(cls, detect: DetectConfig, call: CallConfig, point: Recommended) -> Rules:
         """Return the configured rules, with the model's ``point`` where the configuration leaves it the choice.
 
         Raises ``ConfigError`` when the two together leave no hysteresis.

@@ -25,7 +25,7 @@ LATE = to_samples(1.0)
 
 
 @dataclass(slots=True)
-class Watch:
+class ApproachWatch:
     """Follows one approach: what is heard there, and whether a call stands."""
 
     tracker: Tracker | WindowedTracker
@@ -83,7 +83,7 @@ class Arbitration:
     """Decides between the approaches, window after window; those of other devices by what they heard last."""
 
     rules: ArbitrationRules
-    watches: Mapping[str, Watch]
+    watches: Mapping[str, ApproachWatch]
     """Of every approach of the site, in the order in which they are configured."""
     fresh: Samples
     """What an approach heard longer ago says nothing of now; its device is late or about to be lost."""

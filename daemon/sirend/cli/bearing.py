@@ -17,7 +17,7 @@ from sirend.config import geometry
 from sirend.config import load as config
 from sirend.detect.bearing import apart
 from sirend.detect.clap import GONE_S, Clap, Claps, place
-from sirend.detect.layout import judge
+from sirend.detect.layout import layout_report
 from sirend.errors import ConfigError, DeviceError, InputError
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ def main(args: argparse.Namespace) -> int:
         wanted = f"{len(expected)} were expected: clap once at each bearing" if expected else "clap louder and nearer"
         text = f"{len(heard)} claps were heard; {wanted}"
         raise DeviceError(text) if args.wav is None else InputError(f"{args.wav}: {text}")
-    verdict = judge(heard, layout, array.heading_deg, expected, is_clockwise=not args.counter_clockwise)
-    if verdict.is_dead:
-        raise DeviceError("; ".join(verdict.problems))
-    if verdict.problems:
-        raise ConfigError(str(args.config), list(verdict.problems))
+    report = layout_report(heard, layout, array.heading_deg, expected, is_clockwise=not args.counter_clockwise)
+    if report.is_dead:
+        raise DeviceError("; ".join(report.problems))
+    if report.problems:
+        raise ConfigError(str(args.config), list(report.problems))
     left = "" if expected else "; state where you clap with --expect to have the heading checked too"
     print(f"ok: {len(heard)} claps agree with the array as it is configured{left}")
     return 0

@@ -133,7 +133,7 @@ def check(args: argparse.Namespace) -> int:
 
 def doctor(args: argparse.Namespace) -> int:
     """Try what a site needs, and report what was found."""
-    from sirend.cli.doctor.finding import Finding, Verdict
+    from sirend.cli.doctor.finding import Finding, Grade
     from sirend.cli.doctor.report import examine, summary
 
     found: list[Finding] = []
@@ -141,7 +141,7 @@ def doctor(args: argparse.Namespace) -> int:
         found.append(finding)
         print(finding.line(), flush=True)
     print(summary(found))
-    faults = [finding for finding in found if finding.verdict is Verdict.FAULT]
+    faults = [finding for finding in found if finding.grade is Grade.FAULT]
     if any(finding.what in ("settings", "model") for finding in faults):
         raise ConfigError(str(args.config), ["the faults above are to be mended"])
     if faults:
@@ -226,14 +226,14 @@ def events(args: argparse.Namespace) -> int:
 
 def fleet(args: argparse.Namespace) -> int:
     """Show the sites of a broker."""
-    from sirend.cli.fleet import Look, watch
+    from sirend.cli.fleet import ListView, watch
     from sirend.config import load as config
     from sirend.host.signals import heeding
 
     mqtt = config.load(args.config, of_site=False).mqtt
     stop = threading.Event()
     with heeding(stop.set, reload=stop.set):
-        watch(mqtt, stop, Look(args.filter, args.sort, args.follow, args.json))
+        watch(mqtt, stop, ListView(args.filter, args.sort, args.follow, args.json))
     return 0
 
 

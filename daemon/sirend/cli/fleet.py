@@ -34,7 +34,7 @@ HEADER = ("health", "site", "last call", "model", "version", "floor", "drift", "
 CLEAR = "\x1b[H\x1b[2J"
 
 
-class Watcher:
+class FleetWatcher:
     """Follows the sites of a broker under a name of its own. Used in a ``with`` statement."""
 
     def __init__(self, config: MqttConfig, fleet: Fleet) -> None:
@@ -106,7 +106,7 @@ class Watcher:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ListView:
     """How the sites are looked at."""
 
     wanted: str = ""
@@ -118,13 +118,13 @@ class Look:
     is_json: bool = False
 
 
-def watch(config: MqttConfig, stop: threading.Event, look: Look) -> None:
+def watch(config: MqttConfig, stop: threading.Event, look: ListView) -> None:
     """Print the sites of ``config``'s broker once, or again and again until ``stop`` is set.
 
     Raises ``DeviceError`` when the broker cannot be reached at first.
     """
     fleet = Fleet(config.prefix)
-    with Watcher(config, fleet) as watcher:
+    with FleetWatcher(config, fleet) as watcher:
         watcher.settle()
         while True:
             now = datetime.now(UTC)

@@ -17,7 +17,7 @@ from sirend.client.statement import Fault, StatementError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sirend.client.statement import Glance, Statement
+    from sirend.client.statement import Peek, Statement
 
 LONGEST_VALIDITY = timedelta(seconds=60.0)
 """``call.valid_for_s`` cannot be more."""
@@ -73,7 +73,7 @@ class Runs:
         """Yield what each run said last of ``approach``."""
         return (run.held[approach] for run in self._runs.values() if approach in run.held)
 
-    def worn(self, glance: Glance, approach: str, utc: datetime) -> Fault | None:
+    def worn(self, glance: Peek, approach: str, utc: datetime) -> Fault | None:
         """Return why a genuine statement cannot count, as far as a glance tells: a part of ``judge``."""
         run = self._runs.get(glance.boot_id)
         if run is not None and self.is_keyed and glance.seq <= run.seqs.get(approach, 0):

@@ -71,7 +71,7 @@ class Statement:
     """The whole object, for its signature and for whoever wants the rest."""
 
 
-class Glance(NamedTuple):
+class Peek(NamedTuple):
     """What shows of a statement before it is decoded."""
 
     boot_id: str
@@ -80,7 +80,7 @@ class Glance(NamedTuple):
     is_call: bool
 
 
-def peek(payload: bytes) -> Glance | None:
+def peek(payload: bytes) -> Peek | None:
     """Return what shows of a statement in canonical form, or None.
 
     It says nothing of whose word that is: ask it about what is signed.
@@ -89,7 +89,7 @@ def peek(payload: bytes) -> Glance | None:
     try:
         if found is not None:
             until = datetime.fromisoformat(found[3].decode())
-            return Glance(found[1].decode(), int(found[2]), until, _CALL in payload)
+            return Peek(found[1].decode(), int(found[2]), until, _CALL in payload)
     except ValueError:  # such as the 31st of February
         pass
     return None

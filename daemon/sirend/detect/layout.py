@@ -51,7 +51,7 @@ Order = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LayoutReport:
     """What claps say of an array."""
 
     bearings_deg: tuple[float | None, ...]
@@ -63,14 +63,14 @@ class Verdict:
     """Whether a microphone is."""
 
 
-def judge(
+def layout_report(
     claps: Sequence[Clap],
     geometry: Geometry,
     heading_deg: float,
     expected_deg: Sequence[float] = (),
     *,
     is_clockwise: bool = True,
-) -> Verdict:
+) -> LayoutReport:
     """Return what ``claps`` say of an array of ``geometry`` whose front looks to ``heading_deg``.
 
     ``expected_deg`` are the bearings from which each came, as far as that is known; without, they came one after the
@@ -85,14 +85,14 @@ def judge(
     if dead:
         columns = ", ".join(str(geometry.channels[row]) for row in dead)
         said = f"the microphone in column {columns} does not hear the claps: check or replace it"
-        return Verdict(bearings, sds, (said,), is_dead=True)
+        return LayoutReport(bearings, sds, (said,), is_dead=True)
     known = [row for row in range(len(claps)) if not np.isnan(late[row]).any()]
     if not known:
-        return Verdict(bearings, sds, ())
+        return LayoutReport(bearings, sds, ())
     late = late[known]
     expected = np.array([expected_deg[row] for row in known]) if expected_deg else None
     problem = _problem(places, late, heading_deg, expected, geometry, is_clockwise=is_clockwise)
-    return Verdict(bearings, sds, () if problem is None else (problem,))
+    return LayoutReport(bearings, sds, () if problem is None else (problem,))
 
 
 def _problem(  # noqa: PLR0913  what is configured, heard and stated

@@ -88,7 +88,7 @@ class Course:
     """The same of the lowest."""
 
 
-def judge(pitch: Pitch, row: int, since: int) -> Motion:
+def motion_of(pitch: Pitch, row: int, since: int) -> Motion:
     """Return the motion of approach ``row`` from the frames of ``pitch`` whose middle lies at ``since`` or later.
 
     ``since`` is the sample at which the present siren began.

@@ -68,7 +68,7 @@ class Tone(StrEnum):
     UNKNOWN = "unknown"
 
 
-def judge(pitch: Pitch, row: int, since: int, pcm: Pcm | None = None) -> Tone:
+def tone_of(pitch: Pitch, row: int, since: int, pcm: Pcm | None = None) -> Tone:
     """Return the tone of approach ``row`` from the frames of ``pitch`` whose middle lies at ``since`` or later.
 
     ``pcm``, float32[n], is what sounded last, some 2 s of it; without it no phaser is named.
@@ -79,17 +79,17 @@ def judge(pitch: Pitch, row: int, since: int, pcm: Pcm | None = None) -> Tone:
         return Tone.UNKNOWN
     begin = int(np.searchsorted(pitch.at, max(since, pitch.at[-1] - MEMORY_S * SAMPLE_RATE_HZ)))
     hz, strength = pitch.hz[row, begin:], pitch.strength[row, begin:]
-    whole = tell(hz, strength)
+    whole = tone_of_pitch(hz, strength)
     if whole is Tone.UNKNOWN and pcm is not None and hz.size * STEP_S >= LEAST_S and flutter.strength(pcm) >= _FLUTTER:
         return Tone.PHASER
     half = hz.size // 2
     if half * STEP_S < LEAST_S:
         return whole
-    first, last = tell(hz[:half], strength[:half]), tell(hz[half:], strength[half:])
+    first, last = tone_of_pitch(hz[:half], strength[:half]), tone_of_pitch(hz[half:], strength[half:])
     return Tone.MIXED if Tone.UNKNOWN not in (first, last) and first is not last else whole
 
 
-def tell(hz: Floats, strength: Floats) -> Tone:
+def tone_of_pitch(hz: Floats, strength: Floats) -> Tone:
     """Return the tone of frames float32[n], ``pitch.STEP`` apart."""
     is_tonal = strength >= TONAL
     if hz.size * STEP_S < LEAST_S or np.count_nonzero(is_tonal) < _ENOUGH * hz.size:

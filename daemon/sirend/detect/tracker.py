@@ -39,11 +39,11 @@ class Track:
     level_dbfs: float
     """RMS level of the window, ``SILENCE_DBFS``..0."""
     motion: Motion = Motion.UNKNOWN
-    """What ``motion.judge`` says of the pitch and level since the onset; the tracker itself does not know."""
+    """What ``motion_of`` says of the pitch and level since the onset; the tracker itself does not know."""
     confidence: float = 0.0
     """Probability of a siren, 0..1: the scores of the present run, averaged as log-odds; 0 while there is none."""
     tone: Tone = Tone.UNKNOWN
-    """What ``tone.judge`` says of the pitch since the onset; nor does it know that."""
+    """What ``tone_of`` says of the pitch since the onset; nor does it know that."""
     bearing: Bearing | None = None
     """Where it comes from, where an array hears it and knows; the tracker itself does not."""
 

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from sirend.detect.network import Network
 
 if TYPE_CHECKING:
-    from sirend.detect.bundle import Backbone as Described
-    from sirend.detect.bundle import Bundle
+    from sirend.detect.bundle import Backbone, Bundle
     from sirend.detect.features import Spectrogram
 
 Floats = npt.NDArray[np.float32]
@@ -26,7 +25,7 @@ class Windowed:
         inputs: list[tuple[int, ...]] = [(spec.frames, spec.bands)]
         self._backbone = None
         if bundle.backbone is not None:
-            self._backbone = Backbone(bundle, bundle.backbone, approaches)
+            self._backbone = PatchListener(bundle, bundle.backbone, approaches)
             inputs.append((len(bundle.backbone.places), bundle.backbone.outputs))
         self._network = Network(bundle.path, bundle.model_bytes, rows=approaches, inputs=inputs, outputs=1)
         self._calibration = bundle.calibration
@@ -40,10 +39,10 @@ class Windowed:
         return np.asarray(self._calibration.scale * logits + self._calibration.offset)
 
 
-class Backbone:
+class PatchListener:
     """Listens to patches of a window, to each once: windows overlap, and share the patches that lie in both."""
 
-    def __init__(self, bundle: Bundle, described: Described, approaches: int) -> None:
+    def __init__(self, bundle: Bundle, described: Backbone, approaches: int) -> None:
         """Load the network ``described`` of ``bundle`` for ``approaches``; raises ``ConfigError`` as ``Classifier``."""
         self._places, self._frames = described.places, described.patch_frames
         self._network = Network(

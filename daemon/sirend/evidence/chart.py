@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sirend.evidence.chart_data import Call, Strip
+    from sirend.evidence.chart_data import CallSpan, Strip
     from sirend.evidence.drive import Drive
 
 TOP_HZ = 5_000
@@ -218,7 +218,7 @@ def _draw_traces(strip: Strip, scores: Any, levels: Any) -> None:  # noqa: ANN40
         axis.grid(linewidth=0.3)
 
 
-def _draw_decisions(strip: Strip, calls: Sequence[Call], axis: Any) -> None:  # noqa: ANN401
+def _draw_decisions(strip: Strip, calls: Sequence[CallSpan], axis: Any) -> None:  # noqa: ANN401
     """Draw a lane for each approach: where a siren was heard, which way it went, where the controller was called."""
     from matplotlib.patches import Patch  # noqa: PLC0415  an extra
 

@@ -73,7 +73,7 @@ class BearingTrack:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallSpan:
     """One call of one approach; times in s from the beginning."""
 
     start_s: float
@@ -205,7 +205,7 @@ class Strip:
             self.part(hour * HOUR_S, min((hour + 1) * HOUR_S, self.end_s)) for hour in range(ceil(self.end_s / HOUR_S))
         ]
 
-    def calls(self) -> Iterator[Call]:
+    def calls(self) -> Iterator[CallSpan]:
         """Yield the calls, those that ended first."""
         standing: dict[str, Event] = {}
         for event in self.events:
@@ -214,9 +214,9 @@ class Strip:
             if event.state is CallState.APPROACHING:
                 standing[event.approach] = event
             elif (start := standing.pop(event.approach, None)) is not None:
-                yield Call(start.sample / SAMPLE_RATE_HZ, event.sample / SAMPLE_RATE_HZ, start, event)
+                yield CallSpan(start.sample / SAMPLE_RATE_HZ, event.sample / SAMPLE_RATE_HZ, start, event)
         for start in standing.values():
-            yield Call(start.sample / SAMPLE_RATE_HZ, self.end_s, start, None)
+            yield CallSpan(start.sample / SAMPLE_RATE_HZ, self.end_s, start, None)
 
     def sirens(self, approach: str) -> Iterator[tuple[float, float]]:
         """Yield from when until when, in s, the evidence on ``approach`` says siren: from enter until below exit."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sirend.call.event import Event
     from sirend.call.machine import Rules
     from sirend.detect.bearing import Bearing
-    from sirend.observe.snapshot import Heard
+    from sirend.observe.snapshot import HeardThere
 
 PRIVATE_SAMPLES = 8 * FRAME
 """Width of a column without sound: 0.256 s. It holds modulations up to 2 Hz only; speech smeared to that is lost
@@ -46,7 +46,7 @@ class Hop:
     end: Samples
     pcm: Pcm
     """float32[n] in [-1, 1]: its newest samples."""
-    heard: Heard
+    heard: HeardThere
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from sirend.evidence.chart_data import Call
+    from sirend.evidence.chart_data import CallSpan
 
 SCHEMAS = ("sirend/truth/1", "sirend/junction-truth/1", "sirend/array-truth/1")
 _LARGEST_BYTES = 64 << 20
@@ -73,7 +73,7 @@ class Span:
     approach: str | None = None
 
     @classmethod
-    def of(cls, call: Call) -> Self:
+    def of(cls, call: CallSpan) -> Self:
         """Return that of a call that is drawn."""
         end = call.end
         approach = call.start.approach

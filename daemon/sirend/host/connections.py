@@ -36,7 +36,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 _log = logging.getLogger(__name__)
 
 
-class Connection(asyncio.Protocol):
+class WatchedConnection(asyncio.Protocol):
     """One connection: passes on what comes to the protocol that answers, and knows how far it has come."""
 
     def __init__(self, inner: asyncio.Protocol, place: Connections) -> None:
@@ -110,10 +110,10 @@ class Connections:
         self._most = max(2, min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE))
         self._request_s = request_s
         self._answer_s = answer_s
-        self._open: dict[asyncio.Task[None] | Connection, asyncio.TimerHandle | None] = {}
+        self._open: dict[asyncio.Task[None] | WatchedConnection, asyncio.TimerHandle | None] = {}
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
-        self.transports: dict[asyncio.BaseTransport, Connection] = {}
+        self.transports: dict[asyncio.BaseTransport, WatchedConnection] = {}
         """Those past their handshake."""
 
     async def listen(self, host: str, port: int) -> Self:
@@ -156,18 +156,18 @@ class Connections:
         if transport in self.transports and (timer := self._open.get(self.transports[transport])) is not None:
             timer.cancel()
 
-    def begin(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
+    def begin(self, connection: WatchedConnection, transport: asyncio.BaseTransport) -> None:
         """Give a connection past its handshake the time to ask."""
         self.transports[transport] = connection
         self._open[connection] = self._in(self._request_s, connection)
 
-    def extend(self, connection: Connection) -> None:
+    def extend(self, connection: WatchedConnection) -> None:
         """Give a connection that has asked the time to be answered."""
         if (timer := self._open.get(connection)) is not None:
             timer.cancel()
             self._open[connection] = self._in(self._answer_s, connection)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: WatchedConnection) -> None:
         """Take note that a connection is over."""
         if connection.transport is not None:
             self.transports.pop(connection.transport, None)
@@ -200,7 +200,7 @@ class Connections:
                 return True
         return False
 
-    def _cut(self, each: asyncio.Task[None] | Connection) -> None:
+    def _cut(self, each: asyncio.Task[None] | WatchedConnection) -> None:
         if isinstance(each, asyncio.Task):
             self._open.pop(each, None)
             each.cancel()
@@ -212,7 +212,7 @@ class Connections:
         """Shake hands and have a connection answered."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
-        connection = Connection(self._answer(), self)
+        connection = WatchedConnection(self._answer(), self)
         try:
             accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -229,5 +229,5 @@ class Connections:
             if task is not None:
                 self._open.pop(task, None)
 
-    def _in(self, seconds: float, connection: Connection) -> asyncio.TimerHandle:
+    def _in(self, seconds: float, connection: WatchedConnection) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, connection.cut)

@@ -9,7 +9,7 @@ from typing import Self
 _log = logging.getLogger(__name__)
 
 
-class Watcher:
+class ThreadWatcher:
     """Takes note, inside its ``with`` block, of every thread of the process that ends by an exception."""
 
     def __init__(self) -> None:

@@ -17,14 +17,14 @@ from sirend.detect.tracker import Track
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sirend.call.watch import Watch
+    from sirend.call.watch import ApproachWatch
     from sirend.observe.snapshot import View
 
 
 class Mosaic:
     """Feeds a view with the windows of all devices. Lives on the worker's thread."""
 
-    def __init__(self, view: View, watches: Mapping[str, Watch], devices: Sequence[Sequence[str]]) -> None:
+    def __init__(self, view: View, watches: Mapping[str, ApproachWatch], devices: Sequence[Sequence[str]]) -> None:
         """Feed ``view``; ``watches`` has every approach in the order of the view, ``devices`` those of each device."""
         self._view = view
         self._watches = watches

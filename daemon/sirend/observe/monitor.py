@@ -34,7 +34,7 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  nothing is bou
 
 
 @dataclass(slots=True)
-class Scene:
+class Screen:
     """What is known of the daemon."""
 
     about: dict[str, Any] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Monitor:
             raise ConfigError("web.enabled", ["the monitor reads the page of the running daemon: set it to true"])
         self._web = web
         self._token = None if web.token_file is None else secret(web.token_file).decode(errors="replace")
-        self._scene = Scene()
+        self._scene = Screen()
 
     def run(self, stop: threading.Event) -> None:
         """Show the daemon until ``stop`` is set; raise ``DeviceError`` when it does not answer at first."""
@@ -139,7 +139,7 @@ class Monitor:
         return http.client.HTTPSConnection(host, port, timeout=ANSWER_S, context=context)
 
 
-def picture(scene: Scene, now: float) -> RenderableType:
+def picture(scene: Screen, now: float) -> RenderableType:
     """Return what the terminal shows of ``scene`` at the monotonic time ``now``."""
     from rich.console import Group  # noqa: PLC0415
     from rich.panel import Panel  # noqa: PLC0415
@@ -166,7 +166,7 @@ def picture(scene: Scene, now: float) -> RenderableType:
     return Group(*parts)
 
 
-def _approach(scene: Scene, row: int, heard: dict[str, Any]) -> RenderableType:
+def _approach(scene: Screen, row: int, heard: dict[str, Any]) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415
 
     level = float(heard.get("hop_dbfs", heard["level_dbfs"]))

@@ -79,7 +79,7 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardThere:
     """One approach in one window."""
 
     approach: str
@@ -106,7 +106,7 @@ class Moment:
     seq: int
     """Counts windows from 1."""
     end: Samples
-    heard: tuple[Heard, ...]
+    heard: tuple[HeardThere, ...]
     """In the order of ``Post.approaches``."""
 
 
@@ -135,7 +135,7 @@ class View:
     _moments: deque[Moment] = field(default_factory=deque)
     _events: deque[Event] = field(default_factory=lambda: deque(maxlen=EVENTS))
     _counts: dict[str, int] = field(default_factory=dict)
-    _pending: list[Heard] = field(default_factory=list)
+    _pending: list[HeardThere] = field(default_factory=list)
     _next: Window | None = None
     _window: Window | None = None
     _seq: int = 0
@@ -160,7 +160,9 @@ class View:
         """
         level, motion = score.level_dbfs, track.motion
         self._pending.append(
-            Heard(score.approach, score.siren, track.evidence, level, motion, call, end, track.tone, track.bearing),
+            HeardThere(
+                score.approach, score.siren, track.evidence, level, motion, call, end, track.tone, track.bearing
+            ),
         )
         if len(self._pending) < len(self.post.approaches):
             return

@@ -12,7 +12,7 @@ SCHEMA = "sirend/selftest/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SelfTestResult:
     """What became of the built-in siren."""
 
     problem: str | None

@@ -27,7 +27,7 @@ from sirend.detect.classifier import Classifier
 from sirend.errors import ConfigError
 from sirend.host.priority import recede
 from sirend.pipeline import Stages, detect
-from sirend.selftest.result import Verdict
+from sirend.selftest.result import SelfTestResult
 from sirend.simulate.scene import Scene, render
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def payload(config: Config) -> dict[str, Any]:
     return result.payload(config.site, model.name)
 
 
-def selftest(config: Config, model: Bundle, scorer: Scorer, rendered: Rendered) -> Verdict:
+def selftest(config: Config, model: Bundle, scorer: Scorer, rendered: Rendered) -> SelfTestResult:
     """Return what the pipeline of ``config`` makes of the rendered ``SCENE``, on every approach at once."""
     siren_from = to_samples(QUIET_S + float(rendered.truth["audible_from_s"]))
     siren_to = to_samples(QUIET_S + float(rendered.truth["audible_to_s"]))
@@ -74,9 +74,9 @@ def selftest(config: Config, model: Bundle, scorer: Scorer, rendered: Rendered) 
         states = [(event.state, event.sample) for event in told if event.approach == approach]
         problem = _problem(states, siren_from, siren_to)
         if problem is not None:
-            return Verdict(f"{approach}: {problem}")
+            return SelfTestResult(f"{approach}: {problem}")
     call = told[0]
-    return Verdict(None, call.confidence, round(to_seconds(call.sample - siren_from), 2))
+    return SelfTestResult(None, call.confidence, round(to_seconds(call.sample - siren_from), 2))
 
 
 def _problem(states: list[tuple[CallState, Samples]], siren_from: Samples, siren_to: Samples) -> str | None:
@@ -111,7 +111,7 @@ def main() -> None:
     try:
         result = payload(config)
     except ConfigError as error:
-        result = Verdict(str(error)).payload(config.site, "none")
+        result = SelfTestResult(str(error)).payload(config.site, "none")
     sys.stdout.write(json.dumps(result))
 
 

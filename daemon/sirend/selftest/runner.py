@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from sirend.host.priority import recede
-from sirend.selftest.result import Verdict
+from sirend.selftest.result import SelfTestResult
 
 if TYPE_CHECKING:
     from sirend.config.settings import Config
@@ -74,7 +74,7 @@ class Prover:
             is_bug = not isinstance(error, OSError | subprocess.SubprocessError | ValueError)
             _log.error("the self-test could not be run: %s", error, exc_info=error if is_bug else None)
             post = self._view.post
-            payload = Verdict("the self-test could not be run; the log says why").payload(post.site, post.model)
+            payload = SelfTestResult("the self-test could not be run; the log says why").payload(post.site, post.model)
         self._view.selftest = payload
         self._ended_at = time.monotonic()
         self.status = {"running": False, "result": payload}

@@ -22,7 +22,7 @@ from sirend.config.secrets import sign_key
 from sirend.errors import ConfigError
 from sirend.host import verdict
 from sirend.host.systemd import Notifier
-from sirend.host.threads import Watcher
+from sirend.host.threads import ThreadWatcher
 from sirend.observe.merge import Mosaic
 from sirend.observe.snapshot import Post, View
 from sirend.pipeline import detect_all, schedule
@@ -81,7 +81,7 @@ class Service:
         self._bundle = bundle
         self._rereading = rereading
         self._notifier = Notifier()
-        self._watcher = Watcher()
+        self._watcher = ThreadWatcher()
         approaches = [approach.name for approach in config.approaches]
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)

@@ -40,10 +40,10 @@ def onlookers(config: Config, view: View) -> list[Onlooker]:
         chosen.append(Metrics(config.metrics, view))
     if config.web.enabled:
         from sirend.selftest.runner import Prover
-        from sirend.web.feed import Kept
+        from sirend.web.feed import Archive
         from sirend.web.server import Web
 
-        kept = Kept(config.clips.path if config.clips.enabled else None, config.journal.path)
+        kept = Archive(config.clips.path if config.clips.enabled else None, config.journal.path)
         chosen.append(Web(config.web, view, Prover(config, view, helper), kept))
     if config.clips.enabled:
         from sirend.evidence.recorder import Clips

@@ -17,7 +17,7 @@ SHARE = 0.1
 
 
 @dataclass(slots=True)
-class Floor:
+class FloorTrend:
     """Follows the level of one approach. Lives on the worker's thread."""
 
     began_s: float

@@ -15,13 +15,13 @@ from sirend.audio.diagnosis import Diagnosis
 from sirend.audio.stream import Gap, to_seconds
 from sirend.call.clock import utc_text
 from sirend.call.event import HEALTH_SCHEMA
-from sirend.service.floors import Floor
+from sirend.service.floors import FloorTrend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sirend.audio.stream import Block, GapReason, Score
-    from sirend.call.watch import Watch
+    from sirend.call.watch import ApproachWatch
     from sirend.detect.tracker import Track
     from sirend.publish.mqtt.daemon import Counts
 
@@ -71,7 +71,7 @@ class Health:
     """Watches the stream and its scores, and sums up how the daemon is. Lives on the worker's thread."""
 
     def __init__(
-        self, *, site: str, boot_id: str, model: str, watches: Mapping[str, Watch], inputs: Mapping[str, str]
+        self, *, site: str, boot_id: str, model: str, watches: Mapping[str, ApproachWatch], inputs: Mapping[str, str]
     ) -> None:
         """Watch over the approaches of ``watches``; ``inputs`` names the device that each is heard by."""
         self._fixed = {
@@ -83,7 +83,7 @@ class Health:
         }
         self._watches = watches
         self._levels: dict[str, float | None] = dict.fromkeys(watches)
-        self._floors = {name: Floor(0.0) for name in watches}
+        self._floors = {name: FloorTrend(0.0) for name in watches}
         self._windows = 0
         self._gaps = 0
         self._inputs = inputs

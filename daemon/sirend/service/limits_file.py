@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sirend.call.limits import Limits
+from sirend.call.limits import CallLimits
 from sirend.host.background import Background
 from sirend.host.outfile import replace_file
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sirend.call.machine import State
-    from sirend.call.watch import Watch
+    from sirend.call.watch import ApproachWatch
     from sirend.config.settings import Config
 
 SCHEMA = "sirend/limits/1"
@@ -49,12 +49,12 @@ def place(config: Config) -> Path:
 class LimitsFile:
     """Keeps what limits the calls of a site inside its ``with`` block."""
 
-    def __init__(self, path: Path, watches: Mapping[str, Watch]) -> None:
+    def __init__(self, path: Path, watches: Mapping[str, ApproachWatch]) -> None:
         """Keep the states of ``watches``, by approach, in ``path``."""
         self._path = path
         self._watches = watches
         self._seen: dict[str, tuple[object, ...]] = {}
-        self._latest: dict[str, Limits] = {}
+        self._latest: dict[str, CallLimits] = {}
         self._background: Background[None] = Background("sirend-limits", self._write, most=1)
         self._problem: str | None = None
 
@@ -88,10 +88,10 @@ class LimitsFile:
         seen = {name: _mark(watch.state) for name, watch in self._watches.items()}
         if seen != self._seen:
             self._seen = seen
-            self._latest = {name: Limits.of(watch.state) for name, watch in self._watches.items()}
+            self._latest = {name: CallLimits.of(watch.state) for name, watch in self._watches.items()}
             self._background.put(None)  # where one waits already, it will find the latest
 
-    def _read(self) -> dict[str, Limits]:
+    def _read(self) -> dict[str, CallLimits]:
         """Return what the file says, as of now; nothing where it is missing, broken or of another version."""
         try:
             with self._path.open("rb") as file:
@@ -129,7 +129,7 @@ def _mark(state: State) -> tuple[object, ...]:
     return state.calls, state.spent, state.armed, state.is_leaving, state.call, state.refreshed
 
 
-def _decoded(content: Any) -> dict[str, Limits]:  # noqa: ANN401  decoded JSON
+def _decoded(content: Any) -> dict[str, CallLimits]:  # noqa: ANN401  decoded JSON
     """Return the limits in the file's ``content`` as of now; raise ``ValueError`` where it is not of this version."""
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ValueError(f"it is not of {SCHEMA}")
@@ -138,7 +138,7 @@ def _decoded(content: Any) -> dict[str, Limits]:  # noqa: ANN401  decoded JSON
         raise ValueError("approaches or uptime_s are missing")  # noqa: TRY004  whatever is wrong with it
     # The wall clock may be set meanwhile. After a reboot at least the time since then has passed.
     passed_s = _uptime_s() - (uptime_s if content.get("boot") == _boot() else 0.0)
-    return {name: Limits.read(limits, max(0.0, passed_s)) for name, limits in approaches.items()}
+    return {name: CallLimits.read(limits, max(0.0, passed_s)) for name, limits in approaches.items()}
 
 
 def _uptime_s() -> float:

@@ -19,7 +19,7 @@ from sirend.simulate.background import background as street_of
 from sirend.simulate.balance import Balance
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
 from sirend.simulate.scene import Rendered
-from sirend.simulate.street import KMH, Air, Geometry, drive_by
+from sirend.simulate.street import KMH, Air, DriveBy, drive_by
 from sirend.simulate.truth import MEANING, described, heard_of, to_stop_line_s
 from sirend.simulate.wind import turbulence
 
@@ -130,21 +130,21 @@ def _columns(array: Array, microphones: NDArray[np.float64]) -> NDArray[np.float
     return pcm
 
 
-def _ways(scene: Scene, place: Place, bearing_deg: float, around: Surroundings) -> Iterator[tuple[Geometry, float]]:
+def _ways(scene: Scene, place: Place, bearing_deg: float, around: Surroundings) -> Iterator[tuple[DriveBy, float]]:
     """Yield the ways from the siren to a microphone at `place`, with their share: the direct one, then each wall's."""
     turn = math.radians(bearing_deg)
     along = place[0] * math.sin(turn) + place[1] * math.cos(turn)  # of the microphone, towards where it comes from
     right = -place[0] * math.cos(turn) + place[1] * math.sin(turn)  # to the right of the way the vehicle looks
-    yield Geometry(scene.start_m - along, scene.speed_kmh, scene.pass_m - right), 1.0
+    yield DriveBy(scene.start_m - along, scene.speed_kmh, scene.pass_m - right), 1.0
     for wall_m in around.houses_m:
         mirrored_m = 2.0 * wall_m - scene.pass_m
-        way = Geometry(scene.start_m - along, scene.speed_kmh, mirrored_m - right, ground_reflection=0.0)
+        way = DriveBy(scene.start_m - along, scene.speed_kmh, mirrored_m - right, ground_reflection=0.0)
         yield way, around.reflection
 
 
 def _bearings(scene: Scene, bearing_deg: float, seconds: NDArray[np.float64], air: Air) -> NDArray[np.float64]:
     """Return the compass bearing float64[n] of where the sound heard at `seconds` float64[n] was emitted."""
-    emitted_s = Geometry(scene.start_m, scene.speed_kmh, scene.pass_m).emission_s(seconds, air)
+    emitted_s = DriveBy(scene.start_m, scene.speed_kmh, scene.pass_m).emission_s(seconds, air)
     along_m = scene.start_m - scene.speed_kmh * KMH * emitted_s
     # The vehicle looks against its bearing; its right is then to the left of whoever looks along the bearing.
     off_deg = np.rad2deg(np.arctan2(-scene.pass_m, along_m))

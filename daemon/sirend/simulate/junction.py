@@ -17,7 +17,7 @@ from sirend.simulate.background import background as street_of
 from sirend.simulate.balance import Balance
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
 from sirend.simulate.scene import Rendered
-from sirend.simulate.street import KMH, Geometry, drive_by
+from sirend.simulate.street import KMH, DriveBy, drive_by
 from sirend.simulate.truth import MEANING, described, heard_of, to_stop_line_s
 from sirend.simulate.wind import turbulence
 
@@ -124,11 +124,11 @@ def _place(turn_deg: float) -> tuple[float, float]:
     return -MAST_M * float(np.cos(turn)), -MAST_M * float(np.sin(turn))
 
 
-def _way(scene: Scene, turn_deg: float) -> Geometry:
+def _way(scene: Scene, turn_deg: float) -> DriveBy:
     """Return the drive as the microphone of the leg ``turn_deg`` clockwise of the vehicle's own hears it."""
     along_m, across_m = _place(turn_deg)
     own_m, _ = _place(0.0)
-    return Geometry(scene.start_m + along_m - own_m, scene.speed_kmh, abs(scene.pass_m - across_m))
+    return DriveBy(scene.start_m + along_m - own_m, scene.speed_kmh, abs(scene.pass_m - across_m))
 
 
 def _cone(scene: Scene, turn_deg: float, samples: int) -> NDArray[np.float64]:

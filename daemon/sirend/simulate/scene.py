@@ -23,7 +23,7 @@ from sirend.simulate import sirens
 from sirend.simulate.background import background as street_of
 from sirend.simulate.balance import Balance
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
-from sirend.simulate.street import KMH, Air, Geometry, drive_by
+from sirend.simulate.street import KMH, Air, DriveBy, drive_by
 from sirend.simulate.truth import MEANING, described, heard_of, to_stop_line_s
 from sirend.simulate.wind import turbulence
 
@@ -159,7 +159,7 @@ def render(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendere
     # Own streams, so that another siren with the same seed passes in the same street.
     siren_rng, street_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(scene.seed).spawn(2))
     background = street_of(scene.background, samples, street_rng)
-    geometry, air = Geometry(scene.start_m, scene.speed_kmh, scene.pass_m), scene.air
+    geometry, air = DriveBy(scene.start_m, scene.speed_kmh, scene.pass_m), scene.air
     length = geometry.source_samples(samples, RATE_HZ, air)
     if recorded is None:
         start_s = siren_rng.uniform(0.0, tone.motion.cycle_s)

@@ -49,7 +49,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
+class Sweep:
     """A cycle of pitch, repeated for as long as the siren is on."""
 
     segments: tuple[Segment, ...]
@@ -106,34 +106,34 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Tone:
+class SirenSound:
     """A siren: who sounds it, how its pitch moves, and how it is voiced."""
 
     profile: str
     """Country it belongs to, a key of `TONES`, or `any`."""
     siren: str
     """Name within the profile."""
-    motion: Motion
+    motion: Sweep
     """The main pitch."""
     voice: Voice
     """Its timbre."""
-    layers: tuple[tuple[Motion, float], ...] = ()
+    layers: tuple[tuple[Sweep, float], ...] = ()
     """Other pitches sounding with it and their amplitude against the main one: undertones, beats, chords."""
 
 
 def _sweep(
     ends_hz: tuple[float, float], band_cpm: tuple[float, float], cpm: float, curve: Curve = "rc", rise: float = 0.5
-) -> Motion:
+) -> Sweep:
     """Make a pitch that goes up for `rise` of the cycle and down for the rest, `cpm` times a minute."""
     low_hz, high_hz = ends_hz
     up = Segment(60.0 / cpm * rise, low_hz, high_hz, curve)
-    return Motion((up, Segment(60.0 / cpm * (1.0 - rise), high_hz, low_hz, curve)), band_cpm)
+    return Sweep((up, Segment(60.0 / cpm * (1.0 - rise), high_hz, low_hz, curve)), band_cpm)
 
 
-def _steps(pitches_hz: tuple[float, ...], band_cpm: tuple[float, float], step_s: float, gap_s: float = 0.0) -> Motion:
+def _steps(pitches_hz: tuple[float, ...], band_cpm: tuple[float, float], step_s: float, gap_s: float = 0.0) -> Sweep:
     """Make fixed pitches played one after the other, `step_s` each, with `gap_s` of silence after each."""
     keyed = [(Segment(step_s, hz, hz), Segment(gap_s, hz, hz, gain=0.0)) for hz in pitches_hz]
-    return Motion(tuple(segment for pair in keyed for segment in pair if segment.seconds > 0.0), band_cpm)
+    return Sweep(tuple(segment for pair in keyed for segment in pair if segment.seconds > 0.0), band_cpm)
 
 
 ELECTRONIC = Voice()
@@ -152,39 +152,47 @@ _BEAT = _steps((970.0, 760.0), JP, 0.65)
 _PRESS, _HELD, _COAST = Segment(2.6, 400.0, 800.0, "rc"), Segment(1.4, 800.0, 800.0), Segment(12.0, 800.0, 400.0, "log")
 _TABLE = (
     # Federal Signal PA300 (2nd): 725-1800 Hz; wail 15, yelp 220, priority 1300, hi-lo 70 cycles a minute.
-    Tone("us", "wail", _sweep((725.0, 1800.0), WAIL, 15.0), ELECTRONIC),
-    Tone("us", "wail-msc", _sweep((700.0, 1600.0), WAIL, 11.0, rise=0.35), ELECTRONIC),  # 012MSC (2nd), skew assumed
-    Tone("us", "yelp", _sweep((725.0, 1800.0), YELP, 220.0), ELECTRONIC),
-    Tone("us", "phaser", _sweep((725.0, 1800.0), PHASER, 1300.0, "linear"), ELECTRONIC),
-    Tone("us", "hilo", _steps((950.0, 1150.0), (50.0, 90.0), 60 / 140), ELECTRONIC),  # pitches (2nd), band assumed
-    Tone("us", "rumbler", _sweep((725.0, 1800.0), YELP, 220.0), RUMBLER, ((_BASS, 1.0),)),  # undertone 182-400 Hz (2nd)
+    SirenSound("us", "wail", _sweep((725.0, 1800.0), WAIL, 15.0), ELECTRONIC),
+    SirenSound(
+        "us", "wail-msc", _sweep((700.0, 1600.0), WAIL, 11.0, rise=0.35), ELECTRONIC
+    ),  # 012MSC (2nd), skew assumed
+    SirenSound("us", "yelp", _sweep((725.0, 1800.0), YELP, 220.0), ELECTRONIC),
+    SirenSound("us", "phaser", _sweep((725.0, 1800.0), PHASER, 1300.0, "linear"), ELECTRONIC),
+    SirenSound(
+        "us", "hilo", _steps((950.0, 1150.0), (50.0, 90.0), 60 / 140), ELECTRONIC
+    ),  # pitches (2nd), band assumed
+    SirenSound(
+        "us", "rumbler", _sweep((725.0, 1800.0), YELP, 220.0), RUMBLER, ((_BASS, 1.0),)
+    ),  # undertone 182-400 Hz (2nd)
     # Q2B (2nd): 400-800 Hz, up in 2.6 s, some 30 s to stand still; drivers press again long before (12 s: assumed).
-    Tone("us", "mechanical", Motion((_PRESS, _HELD, _COAST), (2.0, 7.5)), ROTOR),
-    Tone("us", "airhorn", _steps((370.0,), (20.0, 60.0), 1.2, 0.6), PNEUMATIC, ((_HORN, 0.9),)),  # all assumed
+    SirenSound("us", "mechanical", Sweep((_PRESS, _HELD, _COAST), (2.0, 7.5)), ROTOR),
+    SirenSound("us", "airhorn", _steps((370.0,), (20.0, 60.0), 1.2, 0.6), PNEUMATIC, ((_HORN, 0.9),)),  # all assumed
     # DIN 14610: a perfect fourth inside 360-630 Hz; the pairs and 750 ms a tone (2nd); the stop signal's 0.3 s (2nd).
-    Tone("de", "hilo", _steps((410.0, 547.0), DE, 0.75), ELECTRONIC),
-    Tone("de", "hilo-country", _steps((362.0, 483.0), DE, 0.75), LOW_ELECTRONIC),
-    Tone("de", "martin-horn", _steps((435.0, 580.0), DE, 0.72, 0.03), PNEUMATIC),  # gap assumed
-    Tone("de", "yelp", _sweep((800.0, 1700.0), YELP, 200.0, "log"), ELECTRONIC),
+    SirenSound("de", "hilo", _steps((410.0, 547.0), DE, 0.75), ELECTRONIC),
+    SirenSound("de", "hilo-country", _steps((362.0, 483.0), DE, 0.75), LOW_ELECTRONIC),
+    SirenSound("de", "martin-horn", _steps((435.0, 580.0), DE, 0.72, 0.03), PNEUMATIC),  # gap assumed
+    SirenSound("de", "yelp", _sweep((800.0, 1700.0), YELP, 200.0, "log"), ELECTRONIC),
     # France (2nd): first tone 435 Hz +-2 %, 50-60 cycles a minute, fire brigade 25-30.
-    Tone("fr", "police", _steps((435.0, 580.0), FR, 60 / 110), ELECTRONIC),
-    Tone("fr", "fire", _steps((435.0, 488.0), FR_FIRE, 60 / 55), ELECTRONIC),
-    Tone("fr", "gendarmerie", _steps((435.0, 732.0), FR, 60 / 110), ELECTRONIC),
-    Tone("fr", "samu", _steps((435.0, 651.0), FR, 60 / 110), ELECTRONIC),
-    Tone("it", "hilo", _steps((392.0, 660.0), (18.0, 22.0), 1.5), ELECTRONIC),  # DM 17-10-1980: +-5 %, cycle 3 s
+    SirenSound("fr", "police", _steps((435.0, 580.0), FR, 60 / 110), ELECTRONIC),
+    SirenSound("fr", "fire", _steps((435.0, 488.0), FR_FIRE, 60 / 55), ELECTRONIC),
+    SirenSound("fr", "gendarmerie", _steps((435.0, 732.0), FR, 60 / 110), ELECTRONIC),
+    SirenSound("fr", "samu", _steps((435.0, 651.0), FR, 60 / 110), ELECTRONIC),
+    SirenSound("it", "hilo", _steps((392.0, 660.0), (18.0, 22.0), 1.5), ELECTRONIC),  # DM 17-10-1980: +-5 %, cycle 3 s
     # Japan JP2001-249673: 960/770 Hz, 0.65 s each, beating with 970/760 Hz (share assumed); residential 850/680 Hz.
-    Tone("jp", "ambulance", _steps((960.0, 770.0), JP, 0.65), SOFT, ((_BEAT, 0.7),)),
-    Tone("jp", "ambulance-residential", _steps((850.0, 680.0), JP, 0.65), SOFT),
-    Tone("jp", "police", _sweep((400.0, 900.0), (12.0, 18.0), 15.0, rise=0.55), ELECTRONIC),  # 4 s; pitches assumed
-    Tone("jp", "fire", _sweep((350.0, 850.0), (6.5, 9.0), 7.5, rise=0.55), ELECTRONIC),  # 8 s; pitches assumed
+    SirenSound("jp", "ambulance", _steps((960.0, 770.0), JP, 0.65), SOFT, ((_BEAT, 0.7),)),
+    SirenSound("jp", "ambulance-residential", _steps((850.0, 680.0), JP, 0.65), SOFT),
+    SirenSound(
+        "jp", "police", _sweep((400.0, 900.0), (12.0, 18.0), 15.0, rise=0.55), ELECTRONIC
+    ),  # 4 s; pitches assumed
+    SirenSound("jp", "fire", _sweep((350.0, 850.0), (6.5, 9.0), 7.5, rise=0.55), ELECTRONIC),  # 8 s; pitches assumed
     # UK: no statutory figures found; sweeps assumed, two-tone 750-800/950-1000 Hz (2nd).
-    Tone("uk", "wail", _sweep((600.0, 1500.0), WAIL, 14.0, "sine"), ELECTRONIC),
-    Tone("uk", "yelp", _sweep((600.0, 1500.0), YELP, 200.0, "sine"), ELECTRONIC),
-    Tone("uk", "hilo", _steps((975.0, 775.0), (45.0, 75.0), 0.5), ELECTRONIC),
+    SirenSound("uk", "wail", _sweep((600.0, 1500.0), WAIL, 14.0, "sine"), ELECTRONIC),
+    SirenSound("uk", "yelp", _sweep((600.0, 1500.0), YELP, 200.0, "sine"), ELECTRONIC),
+    SirenSound("uk", "hilo", _steps((975.0, 775.0), (45.0, 75.0), 0.5), ELECTRONIC),
     # Switzerland 1935 (2nd): G sharp / C sharp, 0.8-1 s each, 0.2-0.3 s apart; octave assumed.
-    Tone("ch", "hilo", _steps((554.4, 415.3), (23.0, 30.0), 0.9, 0.25), PNEUMATIC),
+    SirenSound("ch", "hilo", _steps((554.4, 415.3), (23.0, 30.0), 0.9, 0.25), PNEUMATIC),
 )
-TONES: dict[tuple[str, str], Tone] = {(entry.profile, entry.siren): entry for entry in _TABLE}
+TONES: dict[tuple[str, str], SirenSound] = {(entry.profile, entry.siren): entry for entry in _TABLE}
 HORN = "airhorn"
 """It sounds in a jam, and on every lorry: no reason to stop traffic."""
 CALLING = tuple(key for key in TONES if key[1] != HORN)
@@ -198,7 +206,7 @@ ALIASES = {
 }
 
 
-def tone(profile: str, siren: str) -> Tone:
+def tone(profile: str, siren: str) -> SirenSound:
     """Look up a siren by profile (`us`, `de`, ...) and name (`wail`, `hilo`, ...).
 
     Raises UsageError, which lists what exists, when there is no such profile or no such siren in it.
@@ -213,13 +221,13 @@ def tone(profile: str, siren: str) -> Tone:
     raise UsageError(f"profile '{profile}' has no siren '{siren}': choose one of {', '.join(here)}")
 
 
-def instantaneous_hz(tone: Tone, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def instantaneous_hz(tone: SirenSound, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the pitch of the main motion, Hz float64[n], at `seconds` float64[n] since its cycle began."""
     return tone.motion.hz(seconds)
 
 
 def synthesise(
-    tone: Tone, samples: int, rate_hz: int, rng: np.random.Generator, *, start_s: float = 0.0
+    tone: SirenSound, samples: int, rate_hz: int, rng: np.random.Generator, *, start_s: float = 0.0
 ) -> NDArray[np.float32]:
     """Sound a siren as float32[samples] (at least 1) with peak 1.0, dry, at the horn's mouth; phase-continuous.
 
@@ -283,7 +291,7 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(low * (high / low) ** rng.random())
 
 
-def vary(tone: Tone, rng: np.random.Generator) -> Tone:
+def vary(tone: SirenSound, rng: np.random.Generator) -> SirenSound:
     """Draw a plausible other make of the same siren.
 
     All pitches move together by up to 5 % (the widest legal tolerance, Italy's) and the outer two apart by 2 %; the
@@ -295,7 +303,7 @@ def vary(tone: Tone, rng: np.random.Generator) -> Tone:
     glide_s = 0.15 * rng.random() if rng.random() < 0.4 else 0.0  # noqa: PLR2004
     gap_s = 0.15 * rng.random() if rng.random() < 0.2 else 0.0  # noqa: PLR2004
 
-    def moved(motion: Motion) -> Motion:
+    def moved(motion: Sweep) -> Sweep:
         """Apply the one draw to a motion, so that all layers stay together."""
         ends = [hz for segment in motion.segments for hz in (segment.from_hz, segment.to_hz)]
         middle = np.sqrt(min(ends) * max(ends))
@@ -315,7 +323,7 @@ def vary(tone: Tone, rng: np.random.Generator) -> Tone:
             out += [part for part in (*parts, Segment(gap, end, end, gain=0.0)) if part.seconds > 0.0]
         slowest, fastest = motion.band_cpm
         scale = 60.0 / (slowest * (fastest / slowest) ** place) / sum(segment.seconds for segment in out)
-        return Motion(tuple(replace(segment, seconds=segment.seconds * scale) for segment in out), motion.band_cpm)
+        return Sweep(tuple(replace(segment, seconds=segment.seconds * scale) for segment in out), motion.band_cpm)
 
     voice = replace(
         tone.voice,
@@ -332,7 +340,7 @@ def vary(tone: Tone, rng: np.random.Generator) -> Tone:
     return replace(tone, motion=moved(tone.motion), voice=voice, layers=layers)
 
 
-def random_tone(rng: np.random.Generator, *, free: float = 0.2) -> Tone:
+def random_tone(rng: np.random.Generator, *, free: float = 0.2) -> SirenSound:
     """Draw a varied siren: each of the table alike, or with probability `free` (0..1) one that no table here knows.
 
     A detector is judged on sirens nobody listed; the free ones (profile `any`) keep it from learning it by heart.
@@ -343,9 +351,9 @@ def random_tone(rng: np.random.Generator, *, free: float = 0.2) -> Tone:
     if rng.integers(2):
         low_hz, cpm = _between(rng, 280.0, 1100.0), _between(rng, 7.0, 400.0)  # §1021: beyond 400 it is no siren
         high_hz = min(low_hz * _between(rng, 1.25, 3.5), 3000.0)
-        return vary(Tone("any", "sweep", _sweep((low_hz, high_hz), (cpm, cpm), cpm), voice), rng)
+        return vary(SirenSound("any", "sweep", _sweep((low_hz, high_hz), (cpm, cpm), cpm), voice), rng)
     pitches_hz = [_between(rng, 340.0, 1100.0)]
     pitches_hz += [pitches_hz[0] * _between(rng, 1.1, 1.9) for _ in range(rng.choice((1, 1, 1, 2)))]
     step_s = _between(rng, 0.2, 1.6)
     cpm = 60.0 / step_s / len(pitches_hz)
-    return vary(Tone("any", "steps", _steps(tuple(pitches_hz), (cpm, cpm), step_s), voice), rng)
+    return vary(SirenSound("any", "steps", _steps(tuple(pitches_hz), (cpm, cpm), step_s), voice), rng)

@@ -58,7 +58,7 @@ class Air:
 
 
 @dataclass(frozen=True, slots=True)
-class Geometry:
+class DriveBy:
     """A drive-by: where the vehicle is at time 0, and how it passes the microphone."""
 
     start_m: float
@@ -110,7 +110,7 @@ class Geometry:
 
 def drive_by(  # noqa: PLR0913 - the geometry is one argument already; the rest are independent switches
     source: NDArray[np.float32],
-    geometry: Geometry,
+    geometry: DriveBy,
     rate_hz: int,
     *,
     air: Air | None = None,

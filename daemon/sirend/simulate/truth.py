@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from sirend.simulate.balance import Balance
     from sirend.simulate.scene import Scene
-    from sirend.simulate.sirens import Tone
+    from sirend.simulate.sirens import SirenSound
 
 AUDIBLE_DB = -10.0  # short-term SNR from which a tone can be heard in noise
 FIRST_DB = -5.0  # short-term SNR that, held for SHORT_S, is the moment from which a detector could have called
 
 
-def described(scene: Scene, tone: Tone, balance: Balance) -> dict[str, Any]:
+def described(scene: Scene, tone: SirenSound, balance: Balance) -> dict[str, Any]:
     """Return what a truth says of the scene itself, JSON values."""
     is_level = balance.street_db is not None
     return {

@@ -21,7 +21,7 @@ from sirend.evidence.drive import Span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sirend.call.machine import OperatingPoint
+    from sirend.call.machine import Recommended
 
 _LOG_ODDS = np.arange(-4.5, 4.51, 0.1)
 """Thresholds that are tried, as log-odds: .011 to .989; the tracker limits scores to .9933."""
@@ -30,7 +30,7 @@ Series = tuple[np.ndarray, np.ndarray]
 """Ends in s and scores 0..1 of the windows of one stream, float64[windows] each."""
 
 
-def rules(point: OperatingPoint, enter: float) -> Rules:
+def rules(point: Recommended, enter: float) -> Rules:
     """Return the rules of ``point`` moved to the threshold ``enter``, 0..1: its hysteresis stays, in log-odds."""
     width = _log_odds(point.enter) - _log_odds(point.exit)
     leave = 1.0 / (1.0 + math.exp(width - _log_odds(enter)))
@@ -68,7 +68,7 @@ def spans(series: Series, by: Rules, *, is_windowed: bool = False) -> list[Span]
     return out
 
 
-def matched(streams: Sequence[Series], point: OperatingPoint, most: int) -> float:
+def matched(streams: Sequence[Series], point: Recommended, most: int) -> float:
     """Return the lowest threshold, 0..1, with at most ``most`` calls in all ``streams``; the highest tried if none has.
 
     Calls fall with the threshold but for the rare one that a higher threshold splits in two; bisection takes that.

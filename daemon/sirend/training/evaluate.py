@@ -166,7 +166,7 @@ def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
         raise UsageError(f"--lead {args.lead}: it must be 1 round or more")
     is_windowed = bundle.streaming is None
 
-    def measured(tasks: list[lead.Task], recordings: Corpus | None, folder: Path | None) -> dict[str, Any]:
+    def measured(tasks: list[lead.LeadJob], recordings: Corpus | None, folder: Path | None) -> dict[str, Any]:
         heard = lead.run(tasks, bundle, args.report / "leads", recordings, folder, args.peer)
         return lead_table.measure(tasks, heard, bundle.operating, is_windowed=is_windowed)
 

@@ -58,7 +58,7 @@ _VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LeadJob:
     """One sound: a drive, or something else to hear."""
 
     profile: str
@@ -84,7 +84,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardLead:
     """What two detectors scored in a sound."""
 
     ours: decision.Series
@@ -100,7 +100,7 @@ def plan(
     streets: Sequence[int] = (),
     recorded: Sequence[tuple[int, str]] = (),
     other: Sequence[int] = (),
-) -> list[Task]:
+) -> list[LeadJob]:
     """Return the sounds of ``rounds`` in one world.
 
     In one, each siren of the table and each ``recorded``, a clip and what it is, drive at each speed once and come in
@@ -120,13 +120,13 @@ def plan(
             for speed_kmh, sight_m in (*pairs, (CARD_KMH, CARD_M)):
                 street = (int(rng.choice(streets)),) if len(streets) else ()
                 clips, drawn = (*street, *clip), int(rng.integers(1 << 31))
-                out.append(Task(profile, siren, speed_kmh, sight_m, drawn, clips, label))
+                out.append(LeadJob(profile, siren, speed_kmh, sight_m, drawn, clips, label))
     if len(other):
         parts = np.array_split(other, -(-len(other) // 12))
-        out += [Task("", "other", 0.0, 0.0, seed, tuple(map(int, part))) for part in parts]
+        out += [LeadJob("", "other", 0.0, 0.0, seed, tuple(map(int, part))) for part in parts]
     else:
         for _ in range(OTHERS * rounds):
-            out += [Task("", kind, 0.0, 0.0, int(rng.integers(1 << 31))) for kind in sorted(confusers.kinds())]
+            out += [LeadJob("", kind, 0.0, 0.0, int(rng.integers(1 << 31))) for kind in sorted(confusers.kinds())]
     return out
 
 
@@ -151,7 +151,7 @@ def kind(clip: Clip) -> str:
     return f"{clip.country} {clip.tone}".strip() or f"{clip.set} {clip.label}".strip()
 
 
-def sound(task: Task, corpus: Corpus | None, folder: Path | None) -> tuple[Pcm, drives.Drive | None]:
+def sound(task: LeadJob, corpus: Corpus | None, folder: Path | None) -> tuple[Pcm, drives.Drive | None]:
     """Return the sound of a task, float32[n], and what is known of a drive."""
     if not task.is_drive:
         if corpus is not None and task.clips:
@@ -176,7 +176,7 @@ def sound(task: Task, corpus: Corpus | None, folder: Path | None) -> tuple[Pcm, 
     return rendered.pcm, drives.Drive.of(rendered.truth)
 
 
-def _other(task: Task) -> Pcm:
+def _other(task: LeadJob) -> Pcm:
     """Return a confuser in a synthetic street of the usual level, float32[n]."""
     rng = np.random.default_rng((task.seed, *task.siren.encode()))
     street = synthetic_street(round(OTHER_S * SAMPLE_RATE_HZ), rng)
@@ -190,8 +190,13 @@ def _other(task: Task) -> Pcm:
 
 
 def run(
-    tasks: list[Task], bundle: Bundle, folder: Path, corpus: Corpus | None, recordings: Path | None, peer: Path | None
-) -> list[Heard]:
+    tasks: list[LeadJob],
+    bundle: Bundle,
+    folder: Path,
+    corpus: Corpus | None,
+    recordings: Path | None,
+    peer: Path | None,
+) -> list[HeardLead]:
     """Return what is heard in each task, on all cores; what ``folder`` holds already is not heard again."""
 
     def prepare() -> Callable[[int], dict[str, Any]]:
@@ -216,5 +221,5 @@ def run(
         known = json.loads(str(each["drive"]))
         drive = None if known is None else drives.Drive(**known)
         series = (each["end_s"], each["score"]), (each["peer_end_s"], each["peer_score"])
-        out.append(Heard(*series, drive, float(each["seconds"])))
+        out.append(HeardLead(*series, drive, float(each["seconds"])))
     return out

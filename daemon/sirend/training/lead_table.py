@@ -16,8 +16,8 @@ from sirend.training import decision, lead, measures
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sirend.call.machine import OperatingPoint
-    from sirend.training.lead import Heard, Task
+    from sirend.call.machine import Recommended
+    from sirend.training.lead import HeardLead, LeadJob
 
 LATE_S = 8.0
 """A siren that leads by less on the drive by which each is judged is named."""
@@ -26,7 +26,7 @@ GOOD_S = 10.0
 
 
 def measure(
-    tasks: Sequence[Task], heard: Sequence[Heard], point: OperatingPoint, *, is_windowed: bool = False
+    tasks: Sequence[LeadJob], heard: Sequence[HeardLead], point: Recommended, *, is_windowed: bool = False
 ) -> dict[str, Any]:
     """Return the figures of all detectors, JSON values; the peer's at the threshold with as many false calls as ours.
 
@@ -34,7 +34,7 @@ def measure(
     """
     by = decision.rules(point, point.enter)
 
-    def ours(each: Heard) -> list[drives.Span]:
+    def ours(each: HeardLead) -> list[drives.Span]:
         return decision.spans(each.ours, by, is_windowed=is_windowed)
 
     other = [each for each in heard if each.drive is None]
@@ -84,12 +84,12 @@ def measure(
     return card
 
 
-def _ideal(each: Heard) -> list[drives.Span]:
+def _ideal(each: HeardLead) -> list[drives.Span]:
     first_s = None if each.drive is None else each.drive.first_audible_s
     return [] if first_s is None else [drives.Span(first_s, None)]
 
 
-def _leads(heard: Sequence[Heard], spans: Callable[[Heard], list[drives.Span]]) -> np.ndarray:
+def _leads(heard: Sequence[HeardLead], spans: Callable[[HeardLead], list[drives.Span]]) -> np.ndarray:
     """Return the lead of each drive, s, float64[drives]; nan for one that is not called before its stop line."""
     found = [drives.lead(each.drive, spans(each)) for each in heard if each.drive is not None]
     return np.array([np.nan if one is None or one.lead_s <= 0.0 or one.cleared_s else one.lead_s for one in found])

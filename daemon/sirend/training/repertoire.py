@@ -9,7 +9,7 @@ import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.simulate import sirens
-from sirend.simulate.sirens import Curve, Motion, Segment, Tone, Voice
+from sirend.simulate.sirens import Curve, Segment, SirenSound, Sweep, Voice
 from sirend.training.partials import between, chance
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def voice(rng: np.random.Generator) -> Voice:
     )
 
 
-def pulsed(rng: np.random.Generator, sound: Voice) -> Tone:
+def pulsed(rng: np.random.Generator, sound: Voice) -> SirenSound:
     """Two to five short notes and a pause, as some services sound: pitches a third to an octave apart."""
     count = int(rng.integers(2, 6))
     base = between(rng, 330.0, 1100.0)
@@ -61,10 +61,10 @@ def pulsed(rng: np.random.Generator, sound: Voice) -> Tone:
         if gap_s > sirens.EDGE_S:
             segments.append(Segment(gap_s, float(pitch), float(pitch), gain=0.0))
     segments.append(Segment(pause_s, base, base, gain=0.0))
-    return Tone("any", "pulsed", Motion(tuple(segments), (1.0, 400.0)), sound)
+    return SirenSound("any", "pulsed", Sweep(tuple(segments), (1.0, 400.0)), sound)
 
 
-def two_tone(rng: np.random.Generator, sound: Voice) -> Tone:
+def two_tone(rng: np.random.Generator, sound: Voice) -> SirenSound:
     """Two fixed pitches in turn; with gaps, glides, or one longer than the other."""
     low = between(rng, 330.0, 1000.0)
     ratio = float(rng.choice([1.122, 1.19, 1.26, 1.335, 1.335, 1.335, 1.414, 1.5, 1.68]) * rng.uniform(0.97, 1.03))
@@ -79,10 +79,10 @@ def two_tone(rng: np.random.Generator, sound: Voice) -> Tone:
         segments.append(Segment(length, pitch, pitch))
         if gap_s:
             segments.append(Segment(gap_s, pitch, pitch, gain=0.0))
-    return Tone("any", "two-tone", Motion(tuple(segments), (1.0, 400.0)), sound)
+    return SirenSound("any", "two-tone", Sweep(tuple(segments), (1.0, 400.0)), sound)
 
 
-def sweep(rng: np.random.Generator, sound: Voice, cpm: tuple[float, float], name: str) -> Tone:
+def sweep(rng: np.random.Generator, sound: Voice, cpm: tuple[float, float], name: str) -> SirenSound:
     """Move a pitch up and down at a rate within ``cpm``, of any shape."""
     low = between(rng, 300.0, 1000.0)
     high = min(low * between(rng, 1.4, 3.2), 2600.0)
@@ -93,10 +93,10 @@ def sweep(rng: np.random.Generator, sound: Voice, cpm: tuple[float, float], name
         segments.insert(1, Segment(period_s * rng.uniform(0.1, 0.6), high, high))
     if chance(rng, 0.15):  # falls at once and starts again
         segments = [segments[0], Segment(0.03, high, low)]
-    return Tone("any", name, Motion(tuple(segments), (1.0, 2000.0)), sound)
+    return SirenSound("any", name, Sweep(tuple(segments), (1.0, 2000.0)), sound)
 
 
-def hooter(rng: np.random.Generator, sound: Voice) -> Tone:
+def hooter(rng: np.random.Generator, sound: Voice) -> SirenSound:
     """Sound the mixes of India and Latin America: quick sweeps, chirps and steps within one cycle."""
     segments: list[Segment] = []
     low = between(rng, 350.0, 900.0)
@@ -107,10 +107,10 @@ def hooter(rng: np.random.Generator, sound: Voice) -> Tone:
         sounding = Segment(seconds, start, end, CURVES[rng.integers(3)])
         silent = [Segment(pause_s, end, end, gain=0.0)] if pause_s else []
         segments += [sounding, *silent] * repeats
-    return Tone("any", "hooter", Motion(tuple(segments), (1.0, 400.0)), sound)
+    return SirenSound("any", "hooter", Sweep(tuple(segments), (1.0, 400.0)), sound)
 
 
-def tone(rng: np.random.Generator, sound: Voice) -> Tone:
+def tone(rng: np.random.Generator, sound: Voice) -> SirenSound:
     """Draw one tone, mostly in the given voice."""
     kind = str(rng.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
     if kind in ("table", "free"):
@@ -121,13 +121,13 @@ def tone(rng: np.random.Generator, sound: Voice) -> Tone:
     if kind in _RATES_CPM:
         rates = _RATES_CPM[kind]
         return sweep(rng, sound, rates[rng.integers(len(rates))], kind)
-    made: dict[str, Callable[[np.random.Generator, Voice], Tone]] = {
+    made: dict[str, Callable[[np.random.Generator, Voice], SirenSound]] = {
         "pulsed": pulsed, "two-tone": two_tone, "hooter": hooter, "rumbler": rumbler,
     }  # fmt: skip
     return made[kind](rng, sound)
 
 
-def rumbler(rng: np.random.Generator, sound: Voice) -> Tone:
+def rumbler(rng: np.random.Generator, sound: Voice) -> SirenSound:
     """Wail or yelp with an undertone one or two octaves below it, through a box that lets the bass through."""
     upper = sweep(rng, sound, ((10.0, 30.0), (150.0, 250.0))[rng.integers(2)], "rumbler")
     ratio = between(rng, 2.0, 4.2)

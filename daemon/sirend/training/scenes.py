@@ -50,7 +50,7 @@ class SceneSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class TrainingScene:
     """One window."""
 
     pcm: Pcm
@@ -87,11 +87,11 @@ class Scenes:
             groups.setdefault(self._corpus.clips[index].group, []).append(index)
         return list(groups.values())
 
-    def draw(self, rng: np.random.Generator) -> Scene:
+    def draw(self, rng: np.random.Generator) -> TrainingScene:
         """Return one window."""
         return self._positive(rng) if rng.random() < self._spec.positive else self._negative(rng)
 
-    def _positive(self, rng: np.random.Generator) -> Scene:
+    def _positive(self, rng: np.random.Generator) -> TrainingScene:
         if rng.random() < self._spec.synthetic or not self._sirens:
             tone = random_tone(rng)
             while tone.siren == HORN:
@@ -110,7 +110,7 @@ class Scenes:
         snr_db = float(rng.uniform(*self._spec.snr_db))
         return self._finish(rng, mix(siren, street, snr_db), siren=True, sets=sets | more, snr_db=snr_db, kind=kind)
 
-    def _negative(self, rng: np.random.Generator) -> Scene:
+    def _negative(self, rng: np.random.Generator) -> TrainingScene:
         pcm, sets = self._background(rng)
         kind = "recording"
         if rng.random() < self._spec.confuser:
@@ -173,7 +173,7 @@ class Scenes:
 
     def _finish(
         self, rng: np.random.Generator, pcm: Pcm, *, siren: bool, sets: frozenset[str], snr_db: float, kind: str
-    ) -> Scene:
+    ) -> TrainingScene:
         """Hear it through a microphone: gain, colour, hiss, clipping."""
         out = pcm * (10.0 ** (rng.uniform(-55, -8) / 20.0) / (_rms(pcm) + 1e-6))
         if rng.random() < self._spec.wind:
@@ -188,7 +188,7 @@ class Scenes:
         out = np.clip(out, -1.0, 1.0).astype(np.float32)
         if rng.random() < self._spec.codec:
             out = coded(rng, out)
-        return Scene(out, siren, sets, snr_db, kind)
+        return TrainingScene(out, siren, sets, snr_db, kind)
 
 
 def mix(wanted: Pcm, background: Pcm, snr_db: float) -> Pcm:

@@ -17,7 +17,7 @@ from sirend.simulate import sirens
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.balance import BACKGROUND_DBFS
 from sirend.simulate.levels import SNR_BAND_HZ
-from sirend.simulate.street import Air, Geometry, drive_by
+from sirend.simulate.street import Air, DriveBy, drive_by
 from sirend.simulate.truth import AUDIBLE_DB
 from sirend.training import confusers
 from sirend.training.trials import looped
@@ -138,7 +138,7 @@ def _voice(siren: Siren, corpus: Corpus | None, rng: np.random.Generator) -> Pcm
     if siren.clip is not None and corpus is not None:
         return looped(corpus.audio(siren.clip), samples // 2)
     tone = sirens.tone(*siren.name.split(" ", 1))
-    geometry = Geometry(siren.start_m, _SPEED_KMH, 8.0)
+    geometry = DriveBy(siren.start_m, _SPEED_KMH, 8.0)
     length = geometry.source_samples(samples, SAMPLE_RATE_HZ, Air())
     source = sirens.synthesise(tone, length, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, tone.motion.cycle_s))
     return drive_by(source, geometry, SAMPLE_RATE_HZ, samples=samples)[0]

@@ -40,7 +40,7 @@ _NAMED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ToneJob:
     """One sound: a drive, or a recording."""
 
     profile: str
@@ -55,17 +55,17 @@ def kind(profile: str, siren: str) -> Tone:
     return Tone.WAIL if profile == "jp" and siren in ("police", "fire") else _NAMED.get(siren, Tone.HILO)
 
 
-def plan(rounds: int, seed: int, corpus: Corpus | None = None) -> list[Task]:
+def plan(rounds: int, seed: int, corpus: Corpus | None = None) -> list[ToneJob]:
     """Return a drive of each siren of the table for each of ``rounds``, and every recorded siren of the corpus."""
     rng = np.random.default_rng((seed, 20))
     tasks = [
-        Task(profile, siren, int(rng.integers(1 << 31))) for _ in range(rounds) for profile, siren in sorted(TONES)
+        ToneJob(profile, siren, int(rng.integers(1 << 31))) for _ in range(rounds) for profile, siren in sorted(TONES)
     ]
     clips = [] if corpus is None else corpus.where(lambda clip: clip.kind is Kind.EMERGENCY)
-    return tasks + [Task("", "", 0, clip) for clip in clips]
+    return tasks + [ToneJob("", "", 0, clip) for clip in clips]
 
 
-def run(tasks: Sequence[Task], bundle: Bundle, folder: Path, corpus: Corpus | None = None) -> list[Counter[str]]:
+def run(tasks: Sequence[ToneJob], bundle: Bundle, folder: Path, corpus: Corpus | None = None) -> list[Counter[str]]:
     """Return how often each tone was told in each task, on all cores; what ``folder`` holds is not run again."""
 
     def prepare() -> Callable[[int], dict[str, Any]]:
@@ -89,11 +89,11 @@ def run(tasks: Sequence[Task], bundle: Bundle, folder: Path, corpus: Corpus | No
     return [Counter(json.loads(str(each["told"]))) for each in spread]
 
 
-def _scene(task: Task) -> Scene:
+def _scene(task: ToneJob) -> Scene:
     return Scene(task.siren, task.profile, START_M, AFTER_M, SPEED_KMH, in_sight_m=SIGHT_M, seed=task.seed)
 
 
-def measure(tasks: Sequence[Task], told: Sequence[Counter[str]], corpus: Corpus | None = None) -> dict[str, Any]:
+def measure(tasks: Sequence[ToneJob], told: Sequence[Counter[str]], corpus: Corpus | None = None) -> dict[str, Any]:
     """Return the confusion matrices of drives and, where there are any, of recordings, JSON values."""
     drives: dict[str, Counter[str]] = {}
     recordings: dict[str, Counter[str]] = {}

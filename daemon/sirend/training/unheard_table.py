@@ -14,7 +14,7 @@ from sirend.training import decision, passages
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sirend.call.machine import OperatingPoint, Rules
+    from sirend.call.machine import Recommended, Rules
     from sirend.training.decision import Series
     from sirend.training.passages import Passage
 
@@ -27,7 +27,7 @@ _RATIOS = (("siren", passages.SNRS_DB), ("tone", passages.TONE_SNRS_DB))
 
 
 def lines(
-    planned: Sequence[Passage], seconds: Sequence[float], series: Sequence[Series], point: OperatingPoint
+    planned: Sequence[Passage], seconds: Sequence[float], series: Sequence[Series], point: Recommended
 ) -> dict[str, Any]:
     """Return a row of figures for each number of false calls in the streets."""
     streets = [one for one, passage in zip(series, planned, strict=True) if passage.kind == "street"]

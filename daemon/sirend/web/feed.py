@@ -31,7 +31,7 @@ FILES_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Archive:
     """Where what the daemon keeps lies; None where it keeps none."""
 
     clips: Path | None = None
@@ -59,7 +59,7 @@ class Viewer:
 class Feed:
     """What the page is told. Lives on the page's thread; reading the journal takes a moment."""
 
-    def __init__(self, view: View, prover: Prover, kept: Kept) -> None:
+    def __init__(self, view: View, prover: Prover, kept: Archive) -> None:
         """Follow ``view`` and the self-tests of ``prover``; begin with what ``kept`` remembers."""
         self.viewers: set[Viewer] = set()
         self._view = view

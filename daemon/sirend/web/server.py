@@ -24,7 +24,7 @@ from sirend.host.connections import Connections
 from sirend.host.serving import Server
 from sirend.publish import journal_reader
 from sirend.web.auth import Gate, harden
-from sirend.web.feed import Feed, Kept, Viewer
+from sirend.web.feed import Archive, Feed, Viewer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,7 +42,7 @@ PATIENCE_S = 20.0
 MOST_HOURS = 24 * 366
 KINDS = {".png": "image/png", ".flac": "audio/flac", ".json": "application/json"}
 EXPORTS = {"csv": "text/csv", "json": "application/json"}
-NOTHING = Kept()
+NOTHING = Archive()
 SCRIPTS = (
     "page", "approaches", "calls", "charts", "checks", "colours", "compass", "dom", "health", "spectrogram", "uplot",
 )  # fmt: skip
@@ -59,7 +59,7 @@ _log = logging.getLogger(__name__)
 class Web(Server):
     """Serves the page inside its ``with`` block. A port that cannot be had costs the page only: see ``problem``."""
 
-    def __init__(self, config: WebConfig, view: View, prover: Prover, kept: Kept = NOTHING) -> None:
+    def __init__(self, config: WebConfig, view: View, prover: Prover, kept: Archive = NOTHING) -> None:
         """Prepare to serve ``view``, a button for ``prover``, and what is ``kept`` of calls.
 
         Raises ``ConfigError`` when the extra is not installed, or token or certificate cannot be used.

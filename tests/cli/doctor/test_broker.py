@@ -68,6 +68,6 @@ def test_a_broker_that_is_away_or_refuses_is_a_fault_without_secrets(
         mqtt=MqttConfig(port=closed.port, username="elm", password_file=tmp_path / "secret"),
     )
     (refused,) = broker(settings, is_stopped=False)
-    assert refused.verdict == "FAULT"
+    assert refused.grade == "FAULT"
     assert "ot authorized" in refused.text
     assert "sesame" not in refused.text

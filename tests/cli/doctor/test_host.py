@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sirend.cli.doctor import host
-from sirend.cli.doctor.finding import Verdict
+from sirend.cli.doctor.finding import Grade
 from sirend.config.settings import ClipsConfig, Config, JournalConfig
 from sirend.detect import bundle
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("milli", "verdict"), [("51200", "ok"), ("74000", "warning"), ("81000", "FAULT"), ("warm", "not tried")]
+    ("milli", "grade"), [("51200", "ok"), ("74000", "warning"), ("81000", "FAULT"), ("warm", "not tried")]
 )
 def test_a_hot_processor_is_told_before_it_slows_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, milli: str, verdict: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, milli: str, grade: str
 ) -> None:
     monkeypatch.setattr(host, "THERMAL", tmp_path / "temp")
     (tmp_path / "temp").write_text(f"{milli}\n")
-    assert host.temperature().verdict == verdict
+    assert host.temperature().grade == grade
 
 
 @pytest.mark.parametrize(
-    ("said", "verdict", "part"),
+    ("said", "grade", "part"),
     [
         ("throttled=0x0", "ok", "never"),
         ("throttled=0x50005", "FAULT", "the voltage is too low now"),
@@ -34,20 +34,20 @@ def test_a_hot_processor_is_told_before_it_slows_down(
     ],
 )
 def test_a_raspberry_pi_tells_of_its_power(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, verdict: str, part: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, grade: str, part: str
 ) -> None:
     program = tmp_path / "vcgencmd"
     program.write_text(f"#!/bin/sh\necho {said}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     found = host.throttling()
-    assert found.verdict == verdict
+    assert found.grade == grade
     assert part in found.text
 
 
 def test_the_kernel_is_asked_about_the_clock() -> None:
     found = host.clock()
-    assert found.verdict in (Verdict.OK, Verdict.WARNING, Verdict.SKIPPED)
+    assert found.grade in (Grade.OK, Grade.WARNING, Grade.SKIPPED)
     assert "synchronised" in found.text
 
 
@@ -60,7 +60,7 @@ def test_disks_have_room_or_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert f"MB free at {tmp_path}" in journal.text
     assert f"{tmp_path / 'none'} is missing" in clips.text
     monkeypatch.setattr(host, "LEAST_FREE_MB", 10**9)
-    assert next(iter(host.disks(config))).verdict is Verdict.FAULT
+    assert next(iter(host.disks(config))).grade is Grade.FAULT
     assert list(host.disks(Config())) == []
 
 
@@ -71,5 +71,5 @@ def test_the_models_speed_is_held_against_the_hop(monkeypatch: pytest.MonkeyPatc
     times = iter(range(100))
     monkeypatch.setattr("time.perf_counter", lambda: float(next(times)))
     slow = host.speed(Config(), loaded)
-    assert slow.verdict is Verdict.FAULT
+    assert slow.grade is Grade.FAULT
     assert "takes 1000 ms of the 250" in slow.text

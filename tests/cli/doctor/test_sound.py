@@ -10,7 +10,7 @@ TONE = np.sin(2 * np.pi * 700 / 16_000 * np.arange(48_000)).astype(np.float32)
 
 
 @pytest.mark.parametrize(
-    ("pcm", "verdict", "part"),
+    ("pcm", "grade", "part"),
     [
         (0.01 * NOISE, "ok", "main: level -40 dBFS, noise floor -40, peak -"),
         (np.zeros(48_000, dtype=np.float32), "FAULT", "digital silence"),
@@ -19,7 +19,7 @@ TONE = np.sin(2 * np.pi * 700 / 16_000 * np.arange(48_000)).astype(np.float32)
         (0.01 * NOISE[:8_000], "FAULT", "no sound arrives"),
     ],
 )
-def test_what_is_heard_is_judged(pcm: np.ndarray[tuple[int], np.dtype[np.float32]], verdict: str, part: str) -> None:
+def test_what_is_heard_is_judged(pcm: np.ndarray[tuple[int], np.dtype[np.float32]], grade: str, part: str) -> None:
     found = of("main", pcm)
-    assert found.verdict == verdict
+    assert found.grade == grade
     assert part in found.text

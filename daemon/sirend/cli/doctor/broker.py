@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from sirend.cli.doctor.finding import Finding, Verdict
+from sirend.cli.doctor.finding import Finding, Grade
 from sirend.errors import ConfigError
 from sirend.publish.mqtt.connection import Connection, client_id_of, new_client
 from sirend.publish.mqtt.outbox import Message
@@ -49,7 +49,7 @@ def broker(config: Config, *, is_stopped: bool) -> Iterator[Finding]:
         except (OSError, ValueError, ConfigError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             text = f"{config.mqtt.host}:{config.mqtt.port}: {why}; check mqtt.host, mqtt.port and the network"
-            yield Finding("broker", Verdict.FAULT, text)
+            yield Finding("broker", Grade.FAULT, text)
 
 
 def connect(config: Config, protocol: MQTTProtocolVersion, wake: socket.socket) -> tuple[Connection, float]:
@@ -70,12 +70,12 @@ def accepted(config: Config, connection: Connection, protocol: MQTTProtocolVersi
     if not connection.is_accepted:
         said = connection.answer or connection.end or f"no answer within {ANSWER_S:.0f} s"
         text = f"{place}: {said}; check mqtt.username, password and certificates, and the broker's own log"
-        return Finding("broker", Verdict.FAULT, text)
+        return Finding("broker", Grade.FAULT, text)
     how = "TLS" if config.mqtt.tls else "not encrypted"
     is_new = protocol is MQTTProtocolVersion.MQTTv5
     version = "5" if is_new else "3.1.1, in which no message expires"
     text = f"{place}: connected in {1000 * took_s:.0f} ms, MQTT {version}, {how}"
-    return Finding("broker", Verdict.OK if is_new else Verdict.WARNING, text)
+    return Finding("broker", Grade.OK if is_new else Grade.WARNING, text)
 
 
 def rights(
@@ -95,23 +95,23 @@ def rights(
         until(connection, lambda: bool(connection.acknowledgements))
         if not connection.acknowledgements:
             said = connection.end or f"does not acknowledge within {ANSWER_S:.0f} s"
-            yield Finding("rights", Verdict.FAULT, f"{topic}: the broker {said}")
+            yield Finding("rights", Grade.FAULT, f"{topic}: the broker {said}")
             return
         took.append(time.monotonic() - began)
         if connection.acknowledgements.pop()[1].is_failure:
             refused.append(topic)
     slowest = max(took)
     text = f"acknowledges within {1000 * slowest:.0f} ms"
-    yield Finding("round trip", Verdict.OK if slowest < SLOW_S else Verdict.WARNING, text)
+    yield Finding("round trip", Grade.OK if slowest < SLOW_S else Grade.WARNING, text)
     if refused:
-        yield Finding("rights", Verdict.FAULT, f"may not write {', '.join(refused)}; correct the broker's access rules")
+        yield Finding("rights", Grade.FAULT, f"may not write {', '.join(refused)}; correct the broker's access rules")
     elif protocol is MQTTProtocolVersion.MQTTv5:
-        yield Finding("rights", Verdict.OK, f"may write {', '.join(tried)}")
+        yield Finding("rights", Grade.OK, f"may write {', '.join(tried)}")
     else:
-        yield Finding("rights", Verdict.SKIPPED, "with MQTT 3.1.1 a broker does not say what it refuses")
+        yield Finding("rights", Grade.SKIPPED, "with MQTT 3.1.1 a broker does not say what it refuses")
     if not is_stopped:
         left = "states, availability, health and self-tests, which consumers act on"
-        yield Finding("rights", Verdict.SKIPPED, f"{left}: stop the service and add --stopped")
+        yield Finding("rights", Grade.SKIPPED, f"{left}: stop the service and add --stopped")
 
 
 def until(connection: Connection, holds: Callable[[], bool]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class Grade(StrEnum):
     """How something was found."""
 
     OK = "ok"
@@ -23,10 +23,10 @@ class Finding:
 
     what: str
     """What was looked at, such as ``broker`` or ``disk``."""
-    verdict: Verdict
+    grade: Grade
     text: str
     """What was found, with units; where it is not ok, what to do."""
 
     def line(self) -> str:
         """Return it for people."""
-        return f"{self.verdict:<9}  {self.what:<11}  {self.text}"
+        return f"{self.grade:<9}  {self.what:<11}  {self.text}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from sirend.audio.stream import Block, Samples, to_samples
 from sirend.audio.windows import Windows
-from sirend.cli.doctor.finding import Finding, Verdict
+from sirend.cli.doctor.finding import Finding, Grade
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Extractor
 
@@ -61,7 +61,7 @@ def machine() -> Finding:
     except OSError:
         system = platform.system()
     text = f"{model}, {os.cpu_count()} cores, {system}, Linux {platform.release()}, Python {platform.python_version()}"
-    return Finding("computer", Verdict.OK, text)
+    return Finding("computer", Grade.OK, text)
 
 
 def clock() -> Finding:
@@ -72,15 +72,15 @@ def clock() -> Finding:
         state = int(libc.adjtimex(timex))
         error_s = struct.unpack_from("=q", timex.raw, MOST_ERROR_AT)[0] / 1e6
     except (OSError, AttributeError):
-        return Finding("clock", Verdict.SKIPPED, "this system does not tell whether its clock is synchronised")
+        return Finding("clock", Grade.SKIPPED, "this system does not tell whether its clock is synchronised")
     if state < 0:
-        return Finding("clock", Verdict.SKIPPED, "the kernel does not tell whether its clock is synchronised")
+        return Finding("clock", Grade.SKIPPED, "the kernel does not tell whether its clock is synchronised")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if state == TIME_ERROR:
         text = f"{now}, not synchronised: times of events cannot be relied on; sudo timedatectl set-ntp true"
-        return Finding("clock", Verdict.WARNING, text)
-    verdict = Verdict.OK if error_s < WRONG_CLOCK_S else Verdict.WARNING
-    return Finding("clock", verdict, f"{now}, synchronised, wrong by {error_s:.3f} s at most")
+        return Finding("clock", Grade.WARNING, text)
+    grade = Grade.OK if error_s < WRONG_CLOCK_S else Grade.WARNING
+    return Finding("clock", grade, f"{now}, synchronised, wrong by {error_s:.3f} s at most")
 
 
 def disks(config: Config) -> Iterator[Finding]:
@@ -92,16 +92,16 @@ def disks(config: Config) -> Iterator[Finding]:
         folder = path if name == "clips" else path.parent
         if not folder.is_dir():
             text = f"{name}: {folder} is missing; the service makes it where it may, or: sudo mkdir -p {folder}"
-            yield Finding("disk", Verdict.WARNING, text)
+            yield Finding("disk", Grade.WARNING, text)
             continue
         free_mb = shutil.disk_usage(folder).free // 1_000_000
         text = f"{name}: {free_mb} MB free at {folder}"
         if not os.access(folder, os.W_OK):
-            yield Finding("disk", Verdict.WARNING, f"{text}, which you may not write to; the service's own user may")
+            yield Finding("disk", Grade.WARNING, f"{text}, which you may not write to; the service's own user may")
         elif free_mb < LEAST_FREE_MB:
-            yield Finding("disk", Verdict.FAULT, f"{text}: make room, the journal cannot go on")
+            yield Finding("disk", Grade.FAULT, f"{text}: make room, the journal cannot go on")
         else:
-            yield Finding("disk", Verdict.OK if free_mb >= LITTLE_FREE_MB else Verdict.WARNING, text)
+            yield Finding("disk", Grade.OK if free_mb >= LITTLE_FREE_MB else Grade.WARNING, text)
 
 
 def temperature() -> Finding:
@@ -109,30 +109,30 @@ def temperature() -> Finding:
     try:
         celsius = int(THERMAL.read_text(encoding="ascii")) / 1000.0
     except (OSError, ValueError):
-        return Finding("temperature", Verdict.SKIPPED, "this computer does not tell it")
+        return Finding("temperature", Grade.SKIPPED, "this computer does not tell it")
     text = f"{celsius:.1f} degrees C"
     if celsius >= TOO_HOT_C:
-        return Finding("temperature", Verdict.FAULT, f"{text}: it slows down; shade it, cool it")
+        return Finding("temperature", Grade.FAULT, f"{text}: it slows down; shade it, cool it")
     if celsius >= HOT_C:
-        return Finding("temperature", Verdict.WARNING, f"{text}: near {TOO_HOT_C:.0f}, at which it slows down")
-    return Finding("temperature", Verdict.OK, text)
+        return Finding("temperature", Grade.WARNING, f"{text}: near {TOO_HOT_C:.0f}, at which it slows down")
+    return Finding("temperature", Grade.OK, text)
 
 
 def throttling() -> Finding:
     """Return whether a Raspberry Pi is, or was, slowed down for want of power or for heat."""
     program = shutil.which("vcgencmd")
     if program is None:
-        return Finding("throttling", Verdict.SKIPPED, "no vcgencmd here: this is no Raspberry Pi")
+        return Finding("throttling", Grade.SKIPPED, "no vcgencmd here: this is no Raspberry Pi")
     try:
         words = [program, "get_throttled"]
         said = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_S, check=True).stdout  # noqa: S603
         bits = int(said.strip().partition("=")[2], 16)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return Finding("throttling", Verdict.SKIPPED, f"vcgencmd get_throttled does not answer: {error}")
+        return Finding("throttling", Grade.SKIPPED, f"vcgencmd get_throttled does not answer: {error}")
     found = [text for bit, text in THROTTLING.items() if bits >> bit & 1]
     if not found:
-        return Finding("throttling", Verdict.OK, "never since the start")
-    return Finding("throttling", Verdict.FAULT if bits & 0b1111 else Verdict.WARNING, "; ".join(found))
+        return Finding("throttling", Grade.OK, "never since the start")
+    return Finding("throttling", Grade.FAULT if bits & 0b1111 else Grade.WARNING, "; ".join(found))
 
 
 def speed(config: Config, bundle: Bundle) -> Finding:
@@ -156,6 +156,6 @@ def speed(config: Config, bundle: Bundle) -> Finding:
     text = f"{bundle.name}: a window of {of} takes {1000 * took_s:.0f} ms of the {1000 * hop_s:.0f} until the next"
     if took_s > hop_s:
         return Finding(
-            "speed", Verdict.FAULT, f"{text}: too slow; take a smaller model as detect.model, or fewer approaches"
+            "speed", Grade.FAULT, f"{text}: too slow; take a smaller model as detect.model, or fewer approaches"
         )
-    return Finding("speed", Verdict.OK if took_s < BUSY * hop_s else Verdict.WARNING, text)
+    return Finding("speed", Grade.OK if took_s < BUSY * hop_s else Grade.WARNING, text)

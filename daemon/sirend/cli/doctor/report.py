@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import sirend
 from sirend.cli.doctor import host
 from sirend.cli.doctor.broker import broker
-from sirend.cli.doctor.finding import Finding, Verdict
+from sirend.cli.doctor.finding import Finding, Grade
 from sirend.cli.doctor.sound import microphones
 from sirend.config import load as config
 from sirend.detect import bundle
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def examine(path: Path, *, is_stopped: bool, with_microphone: bool = True) -> Iterator[Finding]:
     """Yield what is found about the site that ``path`` configures, as soon as it is known."""
-    yield Finding("sirend", Verdict.OK, f"version {sirend.__version__}, configuration {path}")
+    yield Finding("sirend", Grade.OK, f"version {sirend.__version__}, configuration {path}")
     yield host.machine()
     yield host.clock()
     yield host.temperature()
@@ -28,25 +28,25 @@ def examine(path: Path, *, is_stopped: bool, with_microphone: bool = True) -> It
     try:
         loaded = config.load(path)
     except ConfigError as error:
-        yield from (Finding("settings", Verdict.FAULT, f"{error.where}: {problem}") for problem in error.problems)
-        yield Finding("site", Verdict.SKIPPED, "microphone, broker, disk and model need a right configuration")
+        yield from (Finding("settings", Grade.FAULT, f"{error.where}: {problem}") for problem in error.problems)
+        yield Finding("site", Grade.SKIPPED, "microphone, broker, disk and model need a right configuration")
         return
     yield Finding(
-        "settings", Verdict.OK, f"site {loaded.site}: {', '.join(approach.name for approach in loaded.approaches)}"
+        "settings", Grade.OK, f"site {loaded.site}: {', '.join(approach.name for approach in loaded.approaches)}"
     )
     yield from host.disks(loaded)
     try:
         yield host.speed(loaded, bundle.load(bundle.find(loaded.detect.model)))
     except ConfigError as error:
-        yield Finding("model", Verdict.FAULT, str(error))
+        yield Finding("model", Grade.FAULT, str(error))
     yield from broker(loaded, is_stopped=is_stopped)
     if with_microphone:
         yield from microphones(loaded)
     else:
-        yield Finding("microphone", Verdict.SKIPPED, "--no-microphone")
+        yield Finding("microphone", Grade.SKIPPED, "--no-microphone")
 
 
 def summary(found: list[Finding]) -> str:
     """Return how many of each there are, in a line."""
-    counts = {verdict: sum(finding.verdict is verdict for finding in found) for verdict in Verdict}
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    counts = {grade: sum(finding.grade is grade for finding in found) for grade in Grade}
+    return ", ".join(f"{count} {grade}" for grade, count in counts.items() if count)

@@ -10,11 +10,11 @@ import numpy as np
 
 from sirend.audio import rtsp
 from sirend.audio.devices import Rig
-from sirend.audio.diagnosis import CLIPPED, Fault, Floor, faults_of
+from sirend.audio.diagnosis import CLIPPED, Floor, InputFault, faults_of
 from sirend.audio.level import level_dbfs
 from sirend.audio.routing import pickups
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block
-from sirend.cli.doctor.finding import Finding, Verdict
+from sirend.cli.doctor.finding import Finding, Grade
 from sirend.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def microphones(config: Config) -> Iterator[Finding]:
     for each in pickups(config):
         if each.audio.is_network:
             try:
-                yield Finding("microphone", Verdict.OK, f"{each.audio.device}: {rtsp.measure(each.audio)}")
+                yield Finding("microphone", Grade.OK, f"{each.audio.device}: {rtsp.measure(each.audio)}")
             except (DeviceError, ConfigError) as error:
-                yield Finding("microphone", Verdict.FAULT, str(error))
+                yield Finding("microphone", Grade.FAULT, str(error))
                 return
     try:
         heard = listen(config)
     except (DeviceError, ConfigError) as error:
-        yield Finding("microphone", Verdict.FAULT, f"{error}; is the service using it? systemctl stop sirend")
+        yield Finding("microphone", Grade.FAULT, f"{error}; is the service using it? systemctl stop sirend")
         return
     for name, pcm in heard.items():
         yield of(name, pcm)
@@ -75,9 +75,7 @@ def listen(config: Config) -> dict[str, Pcm]:
 def of(name: str, pcm: Pcm) -> Finding:
     """Return how the approach ``name`` is heard in float32[n]."""
     if len(pcm) < SAMPLE_RATE_HZ:
-        return Finding(
-            "microphone", Verdict.FAULT, f"{name}: no sound arrives within {LONGEST_S:.0f} s; check its cable"
-        )
+        return Finding("microphone", Grade.FAULT, f"{name}: no sound arrives within {LONGEST_S:.0f} s; check its cable")
     steps = pcm[: len(pcm) // STEP * STEP].reshape(-1, STEP)
     floor = float(np.percentile([level_dbfs(step) for step in steps], FLOOR_PERCENTILE))
     level, peak = level_dbfs(pcm), 20.0 * float(np.log10(max(1e-6, float(np.abs(pcm).max()))))
@@ -85,10 +83,10 @@ def of(name: str, pcm: Pcm) -> Finding:
     text = f"{name}: level {level:.0f} dBFS, noise floor {floor:.0f}, peak {peak:.0f}, over {heard_s:.1f} s"
     faults = faults_of(pcm[-SAMPLE_RATE_HZ:], pcm[:-SAMPLE_RATE_HZ][-SAMPLE_RATE_HZ:], Floor())
     if float(np.mean(np.abs(pcm) >= CLIPPED)) > 0.0:
-        faults |= {Fault.CLIPPING}
+        faults |= {InputFault.CLIPPING}
     if faults:
         deaf = any(fault.is_deaf for fault in faults)
-        return Finding("microphone", Verdict.FAULT if deaf else Verdict.WARNING, f"{text}: {'; '.join(sorted(faults))}")
+        return Finding("microphone", Grade.FAULT if deaf else Grade.WARNING, f"{text}: {'; '.join(sorted(faults))}")
     if level < QUIET_DBFS:
-        return Finding("microphone", Verdict.WARNING, f"{text}: very quiet; raise the recording level")
-    return Finding("microphone", Verdict.OK, text)
+        return Finding("microphone", Grade.WARNING, f"{text}: very quiet; raise the recording level")
+    return Finding("microphone", Grade.OK, text)

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from sirend.controller.outputs.keeper import Keeper, Kept
+from sirend.controller.outputs.keeper import Keeper, KeptOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ LOOK_S = 0.05
 """How often a running command is looked at."""
 
 
-class Command(Kept):
+class Command(KeptOutput):
     """Runs one process at a time for each approach; of changes that wait, only an approach's last counts."""
 
     leaving_s = 10.0

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Errand:
     """What is to be done at an approach, and how far that is. Pure; times are monotonic, s."""
 
     wanted: Call | None = None
@@ -70,7 +70,7 @@ class Task:
             waits.append(self.beaten_at + BEAT_S - now)
         return max(0.0, min(waits)) if waits else None
 
-    def after(self, call: Call, problem: str | None, now: float) -> Task:
+    def after(self, call: Call, problem: str | None, now: float) -> Errand:
         """Return the task after ``call`` was tried: it worked, or there was a ``problem``."""
         if problem is None:
             return replace(self, done=call, tried=None, failures=0, problem=None)
@@ -104,7 +104,7 @@ class Keeper:
         self._name = name
         self._do = do
         self._finish = finish
-        self._task = Task(beaten_at=time.monotonic())
+        self._task = Errand(beaten_at=time.monotonic())
         self._condition = threading.Condition()
         self._is_given_up = False
         self._thread = threading.Thread(target=self._run, name=f"sirend-{name}", daemon=True)
@@ -191,7 +191,7 @@ class Keeper:
             return not self._is_given_up and self._task.goal(time.monotonic()) == call
 
 
-class Kept:
+class KeptOutput:
     """An output of which each approach has a keeper: what all such outputs do alike."""
 
     leaving_s: float

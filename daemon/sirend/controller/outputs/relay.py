@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from sirend.controller.outputs.keeper import Keeper, Kept
+from sirend.controller.outputs.keeper import Keeper, KeptOutput
 from sirend.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sirend.config.listen import Relay
 
 
-class Relays(Kept):
+class Relays(KeptOutput):
     """Switches lines. The thread of an approach switches them off when the listener hangs."""
 
     leaving_s = 5.0

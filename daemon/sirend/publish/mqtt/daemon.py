@@ -20,7 +20,7 @@ from sirend.publish.mqtt.outbox import Message, Outbox
 from sirend.publish.mqtt.session import Session
 from sirend.publish.mqtt.stamp import Stamp
 from sirend.publish.mqtt.topics import Topics
-from sirend.publish.mqtt.watch import Watch
+from sirend.publish.mqtt.watch import EchoWatch
 from sirend.signing import canonical
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Mqtt:
         self._outbox = Outbox(_CAPACITY)
         self._stamp = None if boot_id is None else Stamp(site, boot_id, sign_key)
         self._is_guest = is_guest
-        self._watch = Watch(() if is_guest else (self._topics.availability, self._topics.health, *self._states))
+        self._watch = EchoWatch(() if is_guest else (self._topics.availability, self._topics.health, *self._states))
         if not is_guest:
             for topic in self._states:  # until a state is known, nothing an earlier run left may stand
                 self._outbox.put(Message(topic, b"", retain=True))

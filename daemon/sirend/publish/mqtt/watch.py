@@ -37,7 +37,7 @@ class _Topic:
     corrected_at: float = float("-inf")
 
 
-class Watch:
+class EchoWatch:
     """Compares what is heard with what was said. Lives on the network thread."""
 
     def __init__(self, topics: Sequence[str]) -> None:

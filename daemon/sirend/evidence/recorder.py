@@ -9,20 +9,16 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
-import queue
 import re
 import subprocess
-import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from sirend.audio.stream import to_samples
 from sirend.errors import ConfigError
-from sirend.evidence.clip import Hop, Take, Tape
+from sirend.evidence.clip import Take, Tape
+from sirend.evidence.follower import Follower, new_hops
 from sirend.host.outfile import remove_unfinished, replace_file
-from sirend.host.priority import recede
 from sirend.observe.moment import told
 
 if TYPE_CHECKING:
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
 
     from sirend.call.event import Event
     from sirend.config.settings import ClipsConfig
+    from sirend.evidence.clip import Hop
     from sirend.host.subprocess import Helper
     from sirend.observe.snapshot import View
 
@@ -99,10 +96,17 @@ class Clips:
         self._calendar = Calendar()
         self._seen = 0
         self._told = 0
-        self._queue: queue.Queue[Take | None] = queue.Queue(WAITING)
-        self._stop = threading.Event()
-        self._listener = threading.Thread(target=self._listen, name="sirend-clips", daemon=True)
-        self._writer = threading.Thread(target=self._write, name="sirend-clips-disk", daemon=True)
+        self._pruned_at: float | None = None
+        """Monotonic; None before the first time."""
+        self._follower: Follower[Take] = Follower(
+            "sirend-clips",
+            look=self._look,
+            write=self._write,
+            failed=self._stumble,
+            poll_s=POLL_S,
+            waiting=WAITING,
+            close_s=CLOSE_S,
+        )
         self.lost = 0
         """Clips that were not kept, or not whole."""
         self.problem: str | None = None
@@ -110,41 +114,30 @@ class Clips:
 
     def __enter__(self) -> Self:
         """Begin to follow."""
-        self._listener.start()
-        self._writer.start()
+        self._follower.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Write what is at hand; a picture that is being drawn is given up."""
-        self._stop.set()
-        self._listener.join(CLOSE_S)
-        try:
-            self._queue.put(None, timeout=CLOSE_S)
-        except queue.Full:
-            return
-        self._writer.join(CLOSE_S)
+        self._follower.__exit__()
 
     def _make(self, event: Event, past: list[Hop]) -> Take:
         return Take(event, self._view.post.rules, self._view.post.model, past)
 
-    def _listen(self) -> None:
-        recede()
-        self._tidy()
-        pruned_at = time.monotonic()
-        while not self._stop.wait(POLL_S):
-            self._follow_on()
-            if time.monotonic() - pruned_at > PRUNE_S:
-                pruned_at = time.monotonic()
+    def _look(self) -> None:
+        """Keep the folder within its bounds, now and then, and follow."""
+        now_s = time.monotonic()
+        if self._pruned_at is None or now_s - self._pruned_at > PRUNE_S:
+            first, self._pruned_at = self._pruned_at is None, now_s
+            if first:
+                self._tidy()
+            else:
                 self._prune()
-        self._follow_on()
+        self._follow()
 
-    def _follow_on(self) -> None:
-        """Follow; a bug costs what it costs, and is told."""
-        try:
-            self._follow()
-        except Exception:  # noqa: BLE001  a bug here must not end the clips in silence
-            self.problem = "clips: a bug; the log has it"
-            _log.exception("%s", self.problem)
+    def _stumble(self, problem: str) -> None:
+        """Tell of a bug; it costs what it costs."""
+        self.problem = f"clips: {problem}"
 
     def _tidy(self) -> None:
         """Remove what a run before, or a power cut, left unfinished; then what is too much."""
@@ -156,17 +149,10 @@ class Clips:
 
     def _follow(self) -> None:
         """Take what is new in the view."""
-        news, events = self._view.since(self._seen), self._view.events()
-        hop = to_samples(self._view.post.hop_s)
-        for moment in news.moments:
-            self._seen = moment.seq
-            for row, heard in enumerate(moment.heard):
-                if news.window is None or heard.end is None:
-                    continue
-                until = news.window.pcm.shape[1] - (news.window.end - moment.end)
-                if until >= hop:
-                    pcm = np.array(news.window.pcm[row, until - hop : until])
-                    self._offer(self._tapes[heard.approach].hear(Hop(heard.end, pcm, heard)))
+        self._seen, hops = new_hops(self._view, self._seen)
+        events = self._view.events()
+        for hop in hops:
+            self._offer(self._tapes[hop.heard.approach].hear(hop))
         for event in events:
             if event.seq > self._told:
                 self._told = event.seq
@@ -174,11 +160,7 @@ class Clips:
 
     def _offer(self, take: Take | None) -> None:
         """Hand a clip to the writer, unless it is behind."""
-        if take is None:
-            return
-        try:
-            self._queue.put_nowait(take)
-        except queue.Full:
+        if take is not None and not self._follower.offer(take):
             self._fail(f"clips: {take.name} is dropped, the disk is too slow")
 
     def _fail(self, problem: str) -> None:
@@ -186,21 +168,19 @@ class Clips:
         self.problem = problem
         _log.error("%s; events go on without it", problem)
 
-    def _write(self) -> None:
-        recede()
-        while (take := self._queue.get()) is not None:
-            try:
-                self._keep(take)
-            except OSError as error:
-                self._fail(f"clips: {self._folder} cannot be written: {error.strerror or error}")
-            except subprocess.SubprocessError as error:
-                self._fail(f"clips: {take.name} has no picture: {error}")
-            except Exception:  # noqa: BLE001  a bug here must not end the detection
-                self._fail(f"clips: {take.name} is incomplete, by a bug that the log tells of")
-                _log.exception("%s", take.name)
-            else:
-                self.problem = None
-            self._prune()
+    def _write(self, take: Take) -> None:
+        try:
+            self._keep(take)
+        except OSError as error:
+            self._fail(f"clips: {self._folder} cannot be written: {error.strerror or error}")
+        except subprocess.SubprocessError as error:
+            self._fail(f"clips: {take.name} has no picture: {error}")
+        except Exception:  # noqa: BLE001  a bug here must not end the detection
+            self._fail(f"clips: {take.name} is incomplete, by a bug that the log tells of")
+            _log.exception("%s", take.name)
+        else:
+            self.problem = None
+        self._prune()
 
     def _keep(self, take: Take) -> None:
         """Write everything of one call; the picture, which takes longest, last."""
@@ -212,7 +192,7 @@ class Clips:
         else:
             self._put(f"{take.name}.flac", take.flac())
         self._put(f"{take.name}.json", take.notes(told))
-        if self._stop.is_set():
+        if self._follower.is_ending:
             return
         self._put(f"{take.name}.png", self._helper.run("sirend.evidence.render", (take, is_private)))
         _log.info("clips: kept %s", take.name)

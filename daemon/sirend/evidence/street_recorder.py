@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
-import queue
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
+from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.evidence.blur import blurred
-from sirend.evidence.clip import Hop
+from sirend.evidence.follower import Follower, new_hops
 from sirend.evidence.street import Chooser, Piece, Worth
 from sirend.evidence.street_set import LABELS, REVIEW, StreetSet
-from sirend.host.priority import recede
 
 if TYPE_CHECKING:
     from sirend.observe.snapshot import View
@@ -40,10 +37,15 @@ class StreetRecorder:
         self._rng = np.random.default_rng(seed)
         self._choosers = {each.name: Chooser(each.name, self._rng) for each in view.post.approaches}
         self._seen = 0
-        self._queue: queue.Queue[Piece | None] = queue.Queue(WAITING)
-        self._stop = threading.Event()
-        self._listener = threading.Thread(target=self._listen, name="sirend-street", daemon=True)
-        self._writer = threading.Thread(target=self._write, name="sirend-street-disk", daemon=True)
+        self._follower: Follower[Piece] = Follower(
+            "sirend-street",
+            look=self.follow,
+            write=self._write,
+            failed=lambda problem: self._fail(f"street: {problem}"),
+            poll_s=POLL_S,
+            waiting=WAITING,
+            close_s=CLOSE_S,
+        )
         self.kept: dict[Worth, int] = dict.fromkeys(Worth, 0)
         """Pieces so far."""
         self.problem: str | None = None
@@ -51,59 +53,32 @@ class StreetRecorder:
 
     def __enter__(self) -> Self:
         """Begin to follow."""
-        self._listener.start()
-        self._writer.start()
+        self._follower.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Write what is complete."""
-        self._stop.set()
-        self._listener.join(CLOSE_S)
-        try:
-            self._queue.put(None, timeout=CLOSE_S)
-        except queue.Full:
-            return
-        self._writer.join(CLOSE_S)
-
-    def _listen(self) -> None:
-        recede()
-        while not self._stop.wait(POLL_S):
-            self.follow()
-        self.follow()
+        self._follower.__exit__()
 
     def follow(self) -> None:
         """Take what is new in the view."""
-        news, hop = self._view.since(self._seen), to_samples(self._view.post.hop_s)
-        for moment in news.moments:
-            self._seen = moment.seq
-            if news.window is None:
-                continue
-            until = news.window.pcm.shape[1] - (news.window.end - moment.end)
-            for row, heard in enumerate(moment.heard):
-                if until >= hop and heard.end is not None:
-                    pcm = np.array(news.window.pcm[row, until - hop : until])
-                    for piece in self._choosers[heard.approach].hear(Hop(heard.end, pcm, heard)):
-                        self._offer(piece)
-
-    def _offer(self, piece: Piece) -> None:
-        try:
-            self._queue.put_nowait(piece)
-        except queue.Full:
-            self._fail(f"street: a piece of {piece.approach} is dropped, the disk is too slow")
+        self._seen, hops = new_hops(self._view, self._seen)
+        for hop in hops:
+            for piece in self._choosers[hop.heard.approach].hear(hop):
+                if not self._follower.offer(piece):
+                    self._fail(f"street: a piece of {piece.approach} is dropped, the disk is too slow")
 
     def _fail(self, problem: str) -> None:
         self.problem = problem
         _log.error("%s; detection goes on", problem)
 
-    def _write(self) -> None:
-        recede()
-        while (piece := self._queue.get()) is not None:
-            try:
-                self.keep(piece, datetime.now(UTC))
-            except OSError as error:
-                self._fail(f"street: a piece of {piece.approach} cannot be written: {error.strerror or error}")
-            else:
-                self.problem = None
+    def _write(self, piece: Piece) -> None:
+        try:
+            self.keep(piece, datetime.now(UTC))
+        except OSError as error:
+            self._fail(f"street: a piece of {piece.approach} cannot be written: {error.strerror or error}")
+        else:
+            self.problem = None
 
     def keep(self, piece: Piece, now: datetime) -> None:
         """Write a piece that ended at ``now``; raise ``OSError`` where that is impossible."""

@@ -1,4 +1,4 @@
 """A built-in siren through the whole pipeline, as the daemon would hear it.
 
-In: a configuration. Out: a ``Verdict``. Open ``run`` first.
+In: a configuration. Out: a ``SelfTestResult``. Open ``run`` first.
 """

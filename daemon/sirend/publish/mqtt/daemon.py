@@ -1,7 +1,7 @@
 """The daemon's way to the broker: a sink that queues and returns; a session does the talking.
 
 What an outage leaves is decided by the ``Outbox`` alone, and what somebody else puts on the site's topics is put right
-by the ``Watch``.
+by the ``EchoWatch``.
 """
 
 from __future__ import annotations

@@ -66,5 +66,5 @@ export function showHeard(heard, about, bearing, called) {
   if (heard.clipped) made.dataset.clippedAt = Date.now();
   made.querySelector(".clip").hidden = !(Date.now() - (made.dataset.clippedAt ?? 0) < 3000);
   made.querySelector(".figures").textContent =
-    `${level.toFixed(0)} dBFS, floor ${heard.floor_dbfs.toFixed(0)}; evidence ${Math.round(100 * heard.evidence)} %`;
+    `${level.toFixed(0)} dBFS, floor ${heard.floor_dbfs.toFixed(0)}; evidence ${Math.round(100 * heard.evidence)}\u00a0%`;
 }

@@ -3,6 +3,7 @@
 import { GUTTER, MARGIN } from "/spectrogram.js";
 
 const DAY_S = 86400, NEAR_PX = 12;
+const LABELLED = 0.88;  // from here on a level's label would lie over that of 1
 const font = '13px system-ui, "DejaVu Sans", sans-serif';
 export const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -36,7 +37,7 @@ export function scoreChart(holder, about, shown_s, spans) {
     width: holder.clientWidth, height: holder.clientHeight, legend: { show: false }, cursor: { show: false }, padding: [6, MARGIN, 0, 0],
     scales: { x: { time: false, range: [-shown_s, 0] }, y: { range: [0, 1.02] } },
     axes: [axis({ size: 28, values: (_, ticks) => ticks.map((each) => (each === 0 ? "now" : `${each} s`)) }),
-      axis({ size: GUTTER, splits: () => [0, ...levels, 1], values: (_, ticks) => ticks.map((each) => `${each}`) })],
+      axis({ size: GUTTER, splits: () => [0, ...levels, 1], values: (_, ticks) => ticks.map((each) => (each === 1 && about.enter > LABELLED ? "" : `${each}`)) })],
     series: [{}, { stroke: () => theme("level"), width: 1.5, points: { show: false } },
       { stroke: () => theme("mark"), width: 3, points: { show: false } }],
     hooks: { drawClear: [(made) => shade(made, spans())] },
@@ -52,7 +53,7 @@ export function dayChart(holder, calls, ill, onCall) {
     cursor: { drag: { x: true, y: false, setScale: true }, y: false },
     scales: { x: { range: (_, low, high) => (low === null ? [Date.now() / 1000 - DAY_S, Date.now() / 1000] : [low, high]) },
       y: { range: (_, low, high) => (low === null ? [-100, 0] : [Math.floor((low - 3) / 10) * 10, Math.ceil((high + 3) / 10) * 10]) } },
-    axes: [axis({ size: 40, space: 64, values: (_, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })) }),
+    axes: [axis({ size: 40, space: 64, values: (_, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })) }),
       axis({ size: GUTTER, values: (_, ticks) => ticks.map((each) => `${each} dB`) })],
     series: [{}, { stroke: () => theme("level"), width: 1.5, points: { show: false }, spanGaps: false },
       { stroke: () => theme("ink"), width: 1.5, dash: [2, 4], points: { show: false }, spanGaps: false }],

@@ -14,7 +14,7 @@ export function pairs(list, entries) {
 
 // Return a time of today, with its day where it was another.
 export function clock(text) {
-  const then = new Date(text), time = then.toLocaleTimeString([], { hour12: false });
+  const then = new Date(text), time = then.toLocaleTimeString([], { hourCycle: "h23" });
   return then.toDateString() === new Date().toDateString() ? time : `${then.toLocaleDateString([], { day: "numeric", month: "short" })} ${time}`;
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import ai_edge_litert.schema_py_generated as tflite
-import flatbuffers  # type: ignore[import-untyped]
+import flatbuffers
 import numpy as np
 
 if TYPE_CHECKING:

@@ -245,7 +245,7 @@ def partials(
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class BearingCourse:
     """The line that most looks agree on, at its end."""
 
     deg: float
@@ -260,7 +260,7 @@ class Course:
     """Median distance of the latest looks from it, degrees: they leave it where the bearing turns ever faster."""
 
 
-def latest(looks: Sequence[Look], now: Samples) -> Course | None:
+def latest(looks: Sequence[Look], now: Samples) -> BearingCourse | None:
     """Return what ``looks`` agree on at ``now``: over the longest memory that the latest do not contradict."""
     agreed = None
     for memory_s in _MEMORIES_S:
@@ -271,7 +271,7 @@ def latest(looks: Sequence[Look], now: Samples) -> Course | None:
     return agreed
 
 
-def agree(looks: Sequence[Look], now: Samples) -> Course | None:
+def agree(looks: Sequence[Look], now: Samples) -> BearingCourse | None:
     """Return the bearing at ``now`` that most of ``looks`` lead to; None if too few agree.
 
     A line through those that agree: a vehicle that passes turns, and its bearing is the line's end.
@@ -300,7 +300,7 @@ def agree(looks: Sequence[Look], now: Samples) -> Course | None:
     leaves = apart(deg[-_LATEST:], now_deg + slope * age_s[-_LATEST:])
     sd_deg = math.hypot(sd_deg, _FLOOR_DEG, _BENDS_S * slope)
     slope_sd = left * math.sqrt(3.0 / max(spread_s, 1e-6))
-    return Course(now_deg, sd_deg, slope, slope_sd, float(np.median(np.abs(leaves))))
+    return BearingCourse(now_deg, sd_deg, slope, slope_sd, float(np.median(np.abs(leaves))))
 
 
 @cache

@@ -10,7 +10,7 @@ from tests.detect.networks import mean
 from sirend.audio.stream import Block, Samples
 from sirend.audio.windows import Windows
 from sirend.detect.features import Extractor, FeatureSpec, log_mel, mel_frames
-from sirend.training import listening
+from sirend.training import listening, patches
 from sirend.training.corpus import Clip, Corpus, Kind
 from sirend.training.episodes import EpisodeSpec
 from sirend.training.specs import PATCH_FRAMES
@@ -53,7 +53,8 @@ def _listen(folder: Path, spec: EpisodeSpec = SPEC) -> listening.Heard:
 def test_the_patches_of_training_are_those_of_the_daemon() -> None:
     rng = np.random.default_rng(3)
     pcm = rng.normal(0, 0.1, 64_000).astype(np.float32)
-    mine = listening.patches(FEATURES, mel_frames(FEATURES, pcm), 1)
+    frames = log_mel(FEATURES, mel_frames(FEATURES, pcm))
+    mine = patches.cut(frames, patches.ends(FEATURES, len(frames), 1))
     windows, extractor = Windows(window=FEATURES.window_samples, hop=4_000, channels=[0]), Extractor(FEATURES)
     theirs = {}
     for window in windows.push(Block(Samples(0), pcm[:, np.newaxis])):
@@ -62,7 +63,7 @@ def test_the_patches_of_training_are_those_of_the_daemon() -> None:
         theirs[window.end] = log_mel(FEATURES, mel)[0]
     assert theirs
     for end, patch in theirs.items():
-        assert mine[end // 4_000 - listening.FIRST] == pytest.approx(patch, abs=1e-4)
+        assert mine[end // 4_000 - patches.FIRST] == pytest.approx(patch, abs=1e-4)
 
 
 def test_episodes_are_heard_at_every_half_second(tmp_path: Path) -> None:
@@ -72,6 +73,7 @@ def test_episodes_are_heard_at_every_half_second(tmp_path: Path) -> None:
     assert np.isfinite(heard.said).all()
     assert heard.label.shape == (3, 23)
     assert len(heard.groups) == 3
+    assert patches.cut(heard.mel, heard.until).shape == (3, 23, PATCH_FRAMES, FEATURES.bands)
 
 
 def test_what_was_heard_is_not_heard_again_and_more_is_drawn_alike(tmp_path: Path) -> None:
@@ -87,6 +89,8 @@ def test_what_was_heard_is_not_heard_again_and_more_is_drawn_alike(tmp_path: Pat
 
 def test_a_data_set_is_left_out_with_every_episode_it_had_a_part_in() -> None:
     groups = (("us8k/1", "esc50/2"), ("us8k2/1",), ())
-    heard = listening.Heard(np.zeros((3, 1, 1), np.float16), np.zeros((3, 1), np.float32), groups)
+    heard = listening.Heard(
+        np.zeros((3, 1, 1), np.float16), np.zeros((3, 96, 4), np.float16), (96,), np.zeros((3, 1), np.float32), groups
+    )
     assert list(heard.without("us8k")) == [1, 2]
     assert list(heard.without("")) == [0, 1, 2]

@@ -10,14 +10,14 @@ import pytest
 
 from sirend.training import pupil, temporal
 from sirend.training.backbone import CLASSES
-from sirend.training.listening import OUTPUTS
+from sirend.training.listening import OUTPUTS, Heard
 from sirend.training.specs import PupilSpec, TemporalSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SPEC = PupilSpec(filters=(4, 4, 8, 8), units=16, dropout=0.0, steps=60, batch=8, learning_rate=0.01)
-ENDS = [100, 150, 200]
+ENDS = (100, 150, 200)
 NUMBERS = 6
 
 
@@ -50,9 +50,10 @@ def test_a_stopped_run_goes_on(lessons: tuple[np.ndarray, np.ndarray], tmp_path:
 
 def test_what_it_is_taught_are_the_numbers_of_the_large_head_and_the_classes() -> None:
     keras.utils.set_random_seed(0)
-    model = temporal.network(TemporalSpec(units=NUMBERS), OUTPUTS)
+    model = temporal.network(TemporalSpec(units=NUMBERS), OUTPUTS, 8)
     said = np.random.default_rng(1).normal(0, 1, (3, 4, OUTPUTS)).astype(np.float16)
-    wanted = pupil.taught(model, said)
+    mel, label = np.zeros((3, 300, 8), np.float16), np.zeros((3, 4), np.float32)
+    wanted = pupil.taught(model, Heard(said, mel, (96, 150, 200, 250), label, ((),) * 3))
     assert wanted.shape == (3, 4, NUMBERS + len(CLASSES))
     assert (wanted[..., :NUMBERS] >= 0).all()
     assert np.array_equal(wanted[..., NUMBERS:], said[..., -len(CLASSES) :])

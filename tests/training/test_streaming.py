@@ -11,13 +11,13 @@ import pytest
 from sirend.detect import bundle as bundles
 from sirend.detect import golden
 from sirend.detect.bundle import OperatingPoint
-from sirend.detect.features import mel_frames
+from sirend.detect.features import log_mel, mel_frames
 from sirend.errors import ConfigError
-from sirend.training import listening, streaming, temporal, unheard
+from sirend.training import patches, streaming, temporal, unheard
 from sirend.training.backbone import CLASSES, VEHICLES
 from sirend.training.corpus import Corpus
 from sirend.training.episodes import EpisodeSpec
-from sirend.training.listening import OUTPUTS
+from sirend.training.listening import OUTPUTS, Heard
 from sirend.training.recipe import Recipe
 from sirend.training.specs import EMBEDDING, TeacherSpec, TemporalSpec
 
@@ -49,7 +49,7 @@ class Small:
         pooled = keras.layers.GlobalAveragePooling1D()(inputs)
         embedding = keras.layers.Dense(EMBEDDING, activation="relu")(pooled)
         both = keras.layers.Concatenate()([embedding, keras.layers.Dense(len(CLASSES))(embedding)])
-        return cls(keras.Model(inputs, both), temporal.network(TEMPORAL, OUTPUTS))
+        return cls(keras.Model(inputs, both), temporal.network(TEMPORAL, OUTPUTS, 64))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def small() -> Small:
 def written(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bundle of them."""
     out = tmp_path_factory.mktemp("models") / "siren-9.9.9"
-    listener = temporal.listener(small.head, small.speaking)
+    listener = temporal.listener(small.head, small.speaking, TEMPORAL)
     streaming.write(out, RECIPE, listener, temporal.judge(small.head), CALIBRATION, {"episodes": 3})
     return out
 
@@ -90,9 +90,10 @@ def test_its_golden_vectors_are_what_the_daemon_makes_of_the_sound(written: Path
 def test_folds_are_asked_as_the_daemon_asks(small: Small, written: Path) -> None:
     with np.load(written / "golden.npz") as kept:
         pcm, score = kept["pcm"].astype(np.float32) / np.float32(32768.0), kept["score"]
-    patches = listening.patches(RECIPE.features, mel_frames(RECIPE.features, pcm), 1)
-    said = keras.ops.convert_to_numpy(small.speaking(patches))
-    head = temporal.quarters(small.head)(said)
+    mel = log_mel(RECIPE.features, mel_frames(RECIPE.features, pcm))
+    cut = patches.cut(mel, patches.ends(RECIPE.features, len(mel), 1))
+    said = keras.ops.convert_to_numpy(small.speaking(cut))
+    head = temporal.quarters(small.head)(said, cut)
     vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1)
     fused = (1 - TEMPORAL.evidence) * head + TEMPORAL.evidence * vehicles
     end_s, scores = unheard.listened(CALIBRATION[0] * fused + CALIBRATION[1], RECIPE)
@@ -101,12 +102,15 @@ def test_folds_are_asked_as_the_daemon_asks(small: Small, written: Path) -> None
 
 
 def test_head_and_vehicle_classes_have_their_shares() -> None:
-    model = temporal.network(TEMPORAL, OUTPUTS)
+    model = temporal.network(TEMPORAL, OUTPUTS, 64)
     rng = np.random.default_rng(1)
     said = rng.normal(0, 1, (2, 5, EMBEDDING + len(CLASSES))).astype(np.float16)
-    head = keras.ops.convert_to_numpy(model(said.astype(np.float32)))
+    mel = rng.normal(0, 1, (2, 500, 64)).astype(np.float16)
+    heard = Heard(said, mel, (100, 150, 200, 250, 300), np.zeros((2, 5), np.float32), ((), ()))
+    cut = patches.cut(mel, heard.until).astype(np.float32)
+    head = keras.ops.convert_to_numpy(model([said.astype(np.float32), cut]))
     vehicles = said[:, :, EMBEDDING : EMBEDDING + VEHICLES].max(axis=2)
-    assert streaming.fused(model, said, 0.25) == pytest.approx(0.75 * head + 0.25 * vehicles, abs=1e-4)
+    assert streaming.fused(model, heard, np.arange(2), 0.25) == pytest.approx(0.75 * head + 0.25 * vehicles, abs=1e-4)
 
 
 def test_a_recipe_that_lacks_something_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from sirend.training import checkpoint
+from sirend.training import checkpoint, patches, temporal
 from sirend.training.backbone import CLASSES, VEHICLES
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sirend.training.listening import Heard
     from sirend.training.specs import PupilSpec
 
 _KEEP_STEPS = 1000
@@ -45,16 +46,13 @@ def network(bands: int, spec: PupilSpec, numbers: int) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(numbers + len(CLASSES), name="say")(net))
 
 
-def taught(model: keras.Model, said: np.ndarray) -> np.ndarray:
-    """Return what the pupil shall say, float16[episodes, patches, numbers + CLASSES].
+def taught(model: keras.Model, heard: Heard) -> np.ndarray:
+    """Return what the pupil shall say of all episodes, float16[episodes, patches, numbers + CLASSES].
 
-    ``model`` is the large network's head, ``said`` float16[episodes, patches, n] what its backbone said.
+    ``model`` is the head of the large network, which said what was ``heard``.
     """
-    project = keras.Model(model.input, model.get_layer("project").output)
-    numbers = [
-        keras.ops.convert_to_numpy(project(said[at : at + 64].astype(np.float32))) for at in range(0, len(said), 64)
-    ]
-    return np.concatenate([np.concatenate(numbers).astype(np.float16), said[:, :, EMBEDDING:]], axis=2)
+    numbers = temporal.asked(temporal.numbers(model), heard, np.arange(len(heard.said)))
+    return np.concatenate([numbers.astype(np.float16), heard.said[:, :, EMBEDDING:]], axis=2)
 
 
 def fit(mel: np.ndarray, wanted: np.ndarray, ends: Sequence[int], spec: PupilSpec, folder: Path) -> keras.Model:
@@ -103,6 +101,6 @@ def says(model: keras.Model, mel: np.ndarray, ends: Sequence[int]) -> np.ndarray
     """Return what the pupil says, float16[episodes, patches, n], of float16[episodes, frames, bands]."""
     out = []
     for episode in mel:
-        seen = np.stack([episode[end - PATCH_FRAMES : end] for end in ends]).astype(np.float32)
+        seen = patches.cut(episode, ends).astype(np.float32)
         out.append(keras.ops.convert_to_numpy(model(seen)).astype(np.float16))
     return np.stack(out)

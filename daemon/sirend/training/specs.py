@@ -48,8 +48,10 @@ class TemporalSpec:
     """The head over eight seconds of patches; part of a recipe."""
 
     units: int = 128
+    ear: int = 48
+    """Filters of the convolutions over the frames of a patch, beside the backbone."""
     dropout: float = 0.4
-    epochs: int = 12
+    epochs: int = 6
     batch: int = 16
     learning_rate: float = 1e-3
     evidence: float = 0.4

@@ -9,7 +9,6 @@ import shutil
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 import sirend
@@ -20,7 +19,7 @@ from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
 from sirend.detect.manifest import SCHEMA
 from sirend.errors import ConfigError, InputError
 from sirend.simulate import sirens
-from sirend.training import backbone, corpus, listening, pupil, temporal
+from sirend.training import backbone, corpus, listening, patches, pupil, temporal
 from sirend.training.episodes import LABEL_S
 from sirend.training.export import BACKBONE_FILE, GOLDEN_FILE, to_tflite
 from sirend.training.specs import PATCH_FRAMES
@@ -29,6 +28,8 @@ from sirend.training.teacher import calibrate
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import keras
 
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.episodes import EpisodeSpec
@@ -55,11 +56,11 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     tested = drawn(plan, recordings, network, work, kept_back=True)
     held = tested.without(without)
     folder = work / ("head" + ("-without-" + without if without else ""))
-    model = temporal.fit(heard.said[known], heard.label[known], plan.temporal, folder)
-    voice, said = backbone.speaking(plan.features.bands, weights), tested.said[held]
+    model = temporal.fit(heard, known, plan.temporal, folder)
+    voice = backbone.speaking(plan.features.bands, weights)
     if plan.pupil is not None:
-        voice, model, said = taught(plan, recordings, work, (heard, known), (tested, held), model, folder)
-    logit = fused(model, said, plan.temporal.evidence)
+        voice, model, tested = taught(plan, heard, known, tested, model, folder)
+    logit = fused(model, tested, held, plan.temporal.evidence)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0
     calibration = plan.calibration or calibrate(logit[decided], siren)
@@ -73,25 +74,24 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         "recipe": asdict(plan),
     }
     log.info("right at %.2f %% of the half seconds of recordings kept back", 100 * right)
-    write(out, plan, temporal.listener(model, voice), temporal.judge(model), calibration, metrics)
+    write(out, plan, temporal.listener(model, voice, plan.temporal), temporal.judge(model), calibration, metrics)
 
 
 def taught(
-    plan: Recipe, recordings: Corpus, work: Path, known: tuple[listening.Heard, np.ndarray],
-    held: tuple[listening.Heard, np.ndarray], teaching: keras.Model, folder: Path,
-) -> tuple[keras.Model, keras.Model, np.ndarray]:  # fmt: skip
-    """Return the pupil of the head ``teaching``, its own head, and what it says of the episodes kept back.
+    plan: Recipe, heard: listening.Heard, known: np.ndarray, tested: listening.Heard, teaching: keras.Model,
+    folder: Path,
+) -> tuple[keras.Model, keras.Model, listening.Heard]:  # fmt: skip
+    """Return the pupil of the head ``teaching``, its own head, and the episodes ``tested`` as the pupil hears them.
 
-    ``known`` and ``held`` are episodes and the indices of those that take part.
+    It learns from the episodes ``known`` of those that were ``heard``.
     """
-    if plan.pupil is None or plan.temporal is None or plan.episodes is None:
-        raise ConfigError("recipe", ["a pupil needs pupil, temporal and episodes"])
-    heard, which = known
-    mel = sounds(plan, recordings, work)[which]
-    ends = listening.ends(plan.features, mel.shape[1])
-    small = pupil.fit(mel, pupil.taught(teaching, heard.said[which]), ends, plan.pupil, folder / "pupil")
-    head = temporal.fit(pupil.says(small, mel, ends), heard.label[which], plan.temporal, folder / "pupil-head")
-    return small, head, pupil.says(small, sounds(plan, recordings, work, kept_back=True)[held[1]], ends)
+    if plan.pupil is None or plan.temporal is None:
+        raise ConfigError("recipe", ["a pupil needs pupil and temporal"])
+    wanted = pupil.taught(teaching, heard)
+    small = pupil.fit(heard.mel[known], wanted[known], heard.until, plan.pupil, folder / "pupil")
+    again = replace(heard, said=pupil.says(small, heard.mel, heard.until))
+    head = temporal.fit(again, known, plan.temporal, folder / "pupil-head")
+    return small, head, replace(tested, said=pupil.says(small, tested.mel, tested.until))
 
 
 def speaking(plan: Recipe, published: Path, work: Path) -> Path:
@@ -117,12 +117,6 @@ def drawn(plan: Recipe, recordings: Corpus, network: Path, work: Path, *, kept_b
     )
 
 
-def sounds(plan: Recipe, recordings: Corpus, work: Path, *, kept_back: bool = False) -> np.ndarray:
-    """Return the log-mel frames of the same episodes, float16[episodes, frames, bands]."""
-    spec, keep, purpose = _pool(plan, kept_back=kept_back)
-    return listening.sounds(recordings, spec, plan.features, keep, work / "episodes", seed=plan.seed, purpose=purpose)
-
-
 def _pool(plan: Recipe, *, kept_back: bool) -> tuple[EpisodeSpec, Callable[[Clip], bool], str]:
     if plan.episodes is None:
         raise ConfigError("recipe", ["a network over seconds needs episodes"])
@@ -132,13 +126,11 @@ def _pool(plan: Recipe, *, kept_back: bool) -> tuple[EpisodeSpec, Callable[[Clip
     return plan.episodes, lambda clip: not corpus.kept_back(clip, plan.held_out), "train"
 
 
-def fused(model: keras.Model, said: np.ndarray, share: float) -> np.ndarray:
-    """Return float64[episodes, patches], the head's logit and the vehicle classes of float16[episodes, patches, n]."""
-    head = np.concatenate(
-        [keras.ops.convert_to_numpy(model(said[at : at + 64].astype(np.float32))) for at in range(0, len(said), 64)]
-    )
-    first = said.shape[2] - len(backbone.CLASSES)
-    return added(head, said[:, :, first : first + backbone.VEHICLES], share)
+def fused(model: keras.Model, heard: listening.Heard, which: np.ndarray, share: float) -> np.ndarray:
+    """Return float64[episodes, patches], the head's logit with the vehicle classes, of the episodes ``which``."""
+    first = heard.said.shape[2] - len(backbone.CLASSES)
+    vehicles = heard.said[which][:, :, first : first + backbone.VEHICLES]
+    return added(temporal.asked(model, heard, which), vehicles, share)
 
 
 def added(head: np.ndarray, vehicles: np.ndarray, share: float) -> np.ndarray:
@@ -197,7 +189,7 @@ def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, 
             "outputs": units + backbone.VEHICLES,
             "step_s": LABEL_S,
         },
-        "head": {"places": temporal.PLACES, "spacing_s": temporal.SPACING_S, "inputs": units},
+        "head": {"places": temporal.PLACES, "spacing_s": patches.SPACING_S, "inputs": units},
         "evidence": {"first": units, "count": backbone.VEHICLES, "weight": plan.temporal.evidence},
         **({} if plan.temporal.suspect is None else {"suspect": plan.temporal.suspect}),
         "operating_points": {"balanced": asdict(plan.operating_point), "strict": asdict(plan.strict)},

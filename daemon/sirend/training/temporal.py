@@ -16,15 +16,15 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from sirend.training import checkpoint
+from sirend.training import checkpoint, ear, patches
 from sirend.training.backbone import CLASSES, VEHICLES
-from sirend.training.episodes import LABEL_S
 from sirend.training.specs import PATCH_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sirend.training.listening import Heard
     from sirend.training.specs import TemporalSpec
 
 log = logging.getLogger(__name__)
@@ -32,31 +32,38 @@ log = logging.getLogger(__name__)
 DILATIONS = (1, 2, 4)
 PLACES = 15
 """Patches that the head looks back on: what three convolutions of three taps reach with these dilations."""
-SPACING_S = 0.5
-EACH = round(SPACING_S / LABEL_S)
-"""Of the patches a quarter of a second apart, every so manieth is the head's own."""
 _UNDECIDED = -1.0
 _SMOOTHING = 0.02
+_TOGETHER = 64
 
 
-def network(spec: TemporalSpec, outputs: int) -> keras.Model:
-    """Return float32[batch, patches, outputs] -> float32[batch, patches], a logit at each patch.
+def network(spec: TemporalSpec, outputs: int, bands: int) -> keras.Model:
+    """Return what gives float32[batch, patches], a logit at each patch.
 
-    The last ``CLASSES`` of what was said of a patch are logits of classes.
+    It is given what was said of each patch, float32[batch, patches, outputs], the last ``CLASSES`` of it logits of
+    classes, and the patches' log-mel frames float32[batch, patches, 96, bands].
     """
-    said = keras.Input((None, outputs))
-    embedding = keras.layers.LayerNormalization(name="normalise")(said[..., : -len(CLASSES)])
-    embedding = keras.layers.Dropout(spec.dropout)(embedding)
-    classes = keras.layers.Dropout(spec.dropout / 2)(_scaled(said[..., -len(CLASSES) :]))
-    net = keras.layers.Concatenate()([embedding, classes])
-    net = keras.layers.Dense(spec.units, activation="relu", name="project")(net)
+    said, mel = keras.Input((None, outputs)), keras.Input((None, PATCH_FRAMES, bands))
+    net = _projected(said, mel, spec)
     for place, dilation in enumerate(DILATIONS):
         more = keras.layers.Dropout(spec.dropout / 2)(net)
         convolution = keras.layers.Conv1D(
             spec.units, 3, dilation_rate=dilation, padding="causal", activation="relu", name=f"reach{place}"
         )
         net = net + convolution(more)
-    return keras.Model(said, keras.layers.Dense(1, name="judge")(net)[..., 0])
+    return keras.Model([said, mel], keras.layers.Dense(1, name="judge")(net)[..., 0])
+
+
+def _projected(said: keras.KerasTensor, mel: keras.KerasTensor, spec: TemporalSpec) -> keras.KerasTensor:
+    """Return float32[batch, patches, units], all that the head keeps of each patch."""
+    embedding = keras.layers.LayerNormalization(name="normalise")(said[..., : -len(CLASSES)])
+    classes = _scaled(said[..., -len(CLASSES) :])
+    heard = [
+        keras.layers.Dropout(spec.dropout)(embedding),
+        keras.layers.Dropout(spec.dropout / 2)(classes),
+        keras.layers.Dropout(spec.dropout)(ear.shape(mel, spec.ear)),
+    ]
+    return keras.layers.Dense(spec.units, activation="relu", name="project")(keras.layers.Concatenate()(heard))
 
 
 def _scaled(classes: keras.KerasTensor) -> keras.KerasTensor:
@@ -64,19 +71,20 @@ def _scaled(classes: keras.KerasTensor) -> keras.KerasTensor:
     return (classes + 6.0) / 3.0
 
 
-def listener(model: keras.Model, speaking: keras.Model) -> keras.Model:
+def listener(model: keras.Model, speaking: keras.Model, spec: TemporalSpec) -> keras.Model:
     """Return the shipped backbone: float32[batch, 96, bands] -> float32[batch, units + VEHICLES].
 
     ``speaking`` says float32[batch, n] of patches, the last ``CLASSES`` being logits. The first numbers are for the
     head ``model``, the last are the logits of the vehicle classes.
     """
-    normalise = keras.layers.LayerNormalization(name="normalise")
-    project = keras.layers.Dense(model.get_layer("project").units, activation="relu", name="project")
-    embedding, classes = speaking.output[:, : -len(CLASSES)], speaking.output[:, -len(CLASSES) :]
-    net = project(keras.layers.Concatenate()([normalise(embedding), _scaled(classes)]))
-    for layer in (normalise, project):
-        layer.set_weights(model.get_layer(layer.name).get_weights())
-    return keras.Model(speaking.input, keras.layers.Concatenate()([net, classes[:, :VEHICLES]]), name="listener")
+    said, mel = speaking.output[:, None], speaking.input[:, None]
+    net = _projected(said, mel, spec)[:, 0]
+    vehicles = speaking.output[:, -len(CLASSES) :][:, :VEHICLES]
+    shipped = keras.Model(speaking.input, keras.layers.Concatenate()([net, vehicles]), name="listener")
+    for layer in shipped.layers:
+        if layer.weights and layer not in speaking.layers:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    return shipped
 
 
 def judge(model: keras.Model) -> keras.Model:
@@ -99,37 +107,58 @@ def judge(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, output, name="head")
 
 
-def quarters(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what gives float64[patches], the head's logits of float32[patches, n] a quarter of a second apart.
+def numbers(model: keras.Model) -> keras.Model:
+    """Return the part of a head that says what it keeps of each patch, float32[batch, patches, units]."""
+    return keras.Model(model.inputs, model.get_layer("project").output)
 
-    As the daemon does it: the head looks back over patches half a second apart, those that end at full halves, and one
-    between them takes the newest place for once.
+
+def asked(model: keras.Model, heard: Heard, which: np.ndarray) -> np.ndarray:
+    """Return what ``model``, a head or a part of it, makes of the episodes ``which``, float32[episodes, ...]."""
+    return np.concatenate(
+        [
+            keras.ops.convert_to_numpy(model(_inputs(heard, which[at : at + _TOGETHER])))
+            for at in range(0, len(which), _TOGETHER)
+        ]
+    )
+
+
+def _inputs(heard: Heard, which: np.ndarray) -> list[np.ndarray]:
+    mel = patches.cut(heard.mel[which], heard.until)
+    return [heard.said[which].astype(np.float32), mel.astype(np.float32)]
+
+
+def quarters(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return what gives float64[patches], the head's logits of patches a quarter of a second apart.
+
+    It is given what was said of them, float32[patches, n], and themselves, float32[patches, 96, bands]. As the daemon
+    does it: the head looks back over patches half a second apart, those that end at full halves, and one between them
+    takes the newest place for once.
     """
-    project, shipped = keras.Model(model.input, model.get_layer("project").output), judge(model)
+    project, shipped = numbers(model), judge(model)
 
-    def logits(said: np.ndarray) -> np.ndarray:
-        numbers = keras.ops.convert_to_numpy(project(said[np.newaxis]))[0]
-        history = np.zeros((len(numbers), PLACES, numbers.shape[1] + 1), np.float32)
-        for number in range(len(numbers)):
-            before = range(number - (number % EACH or EACH), -1, -EACH)
+    def logits(said: np.ndarray, mel: np.ndarray) -> np.ndarray:
+        kept = keras.ops.convert_to_numpy(project([said[np.newaxis], mel[np.newaxis]]))[0]
+        history = np.zeros((len(kept), PLACES, kept.shape[1] + 1), np.float32)
+        for number in range(len(kept)):
+            before = range(number - (number % patches.EACH or patches.EACH), -1, -patches.EACH)
             taken = [number, *before][:PLACES][::-1]
-            history[number, PLACES - len(taken) :, :-1] = numbers[taken]
+            history[number, PLACES - len(taken) :, :-1] = kept[taken]
             history[number, PLACES - len(taken) :, -1] = 1.0
         return np.asarray(keras.ops.convert_to_numpy(shipped(history))[:, 0], np.float64)
 
     return logits
 
 
-def fit(said: np.ndarray, label: np.ndarray, spec: TemporalSpec, folder: Path) -> keras.Model:
-    """Train on float16[episodes, patches, n] with labels float32[episodes, patches], nan where undecided.
+def fit(heard: Heard, which: np.ndarray, spec: TemporalSpec, folder: Path) -> keras.Model:
+    """Train on the episodes ``which`` of ``heard``.
 
     Goes on from the last epoch that ``folder`` holds of the same recipe and episodes, and writes a line of
     ``log.jsonl`` there after each.
     """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(spec.seed)
-    model = network(spec, said.shape[2])
-    steps = max(1, len(said) // spec.batch)
+    model = network(spec, heard.said.shape[2], heard.mel.shape[2])
+    steps = max(1, len(which) // spec.batch)
     schedule = keras.optimizers.schedules.CosineDecay(
         spec.learning_rate / 10,
         max(1, steps * spec.epochs - steps),
@@ -137,14 +166,14 @@ def fit(said: np.ndarray, label: np.ndarray, spec: TemporalSpec, folder: Path) -
         warmup_steps=steps,
     )
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss=_loss)
-    identity = _identity(said, label, spec)
-    wanted = np.nan_to_num(label, nan=_UNDECIDED).astype(np.float32)
+    identity = _identity(heard, which, spec)
+    wanted = np.nan_to_num(heard.label, nan=_UNDECIDED).astype(np.float32)
     for epoch in range(checkpoint.resume(model, folder, identity), spec.epochs):
-        order = np.random.default_rng((spec.seed, epoch)).permutation(len(said))
+        order = which[np.random.default_rng((spec.seed, epoch)).permutation(len(which))]
         losses = []
         for step in tqdm(range(steps), desc=f"epoch {epoch + 1} of {spec.epochs}", unit="step"):
             drawn = np.sort(order[step * spec.batch : (step + 1) * spec.batch])
-            losses.append(float(model.train_on_batch(said[drawn].astype(np.float32), wanted[drawn])))
+            losses.append(float(model.train_on_batch(_inputs(heard, drawn), wanted[drawn])))
             model.reset_metrics()
         checkpoint.keep(model, folder, epoch + 1, identity, losses)
     return model
@@ -158,7 +187,7 @@ def _loss(label: keras.KerasTensor, logit: keras.KerasTensor) -> keras.KerasTens
     return keras.ops.sum(each * known) / keras.ops.maximum(keras.ops.sum(known), 1.0)
 
 
-def _identity(said: np.ndarray, label: np.ndarray, spec: TemporalSpec) -> str:
-    content = hashlib.sha256(np.ascontiguousarray(said[::7]).data)
-    content.update(np.ascontiguousarray(label).data)
-    return json.dumps([asdict(spec), PATCH_FRAMES, said.shape, content.hexdigest()])
+def _identity(heard: Heard, which: np.ndarray, spec: TemporalSpec) -> str:
+    content = hashlib.sha256(np.ascontiguousarray(heard.said[which[::7]]).data)
+    content.update(np.ascontiguousarray(heard.label[which]).data)
+    return json.dumps([asdict(spec), PATCH_FRAMES, len(which), heard.said.shape[1:], content.hexdigest()])

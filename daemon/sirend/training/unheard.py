@@ -18,15 +18,14 @@ import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.classifier import SURE, SUSPECTED_S
-from sirend.detect.features import mel_frames
+from sirend.detect.features import log_mel, mel_frames
 from sirend.detect.network import Network
 from sirend.training import corpus as corpora
-from sirend.training import listening, passages, recipe, streaming, temporal, unheard_table, work
+from sirend.training import listening, passages, patches, recipe, streaming, temporal, unheard_table, work
 from sirend.training.backbone import VEHICLES
 from sirend.training.episodes import LABEL_S
 from sirend.training.peer import Peer, ends_s
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES
-from sirend.training.temporal import EACH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +46,8 @@ class Heard:
 
     said: list[np.ndarray]
     """float16[patches, OUTPUTS] each, a quarter of a second apart."""
+    mel: list[np.ndarray]
+    """float16[frames, bands] each: the log-mel frames of which the patches are made."""
     peer: list[np.ndarray]
     """float32[frames] each; empty without a peer."""
     seconds: list[float]
@@ -68,7 +69,9 @@ def hear(
             out: dict[str, Any] = {}
             for number, passage in enumerate(planned[shard * _SHARD : (shard + 1) * _SHARD]):
                 pcm = passage.render(corpus)
-                heard = listening.patches(plan.features, mel_frames(plan.features, pcm), 1)
+                mel = log_mel(plan.features, mel_frames(plan.features, pcm)).astype(np.float16)
+                heard = patches.cut(mel, patches.ends(plan.features, len(mel), 1)).astype(np.float32)
+                out[f"mel{number}"] = mel
                 out[f"said{number}"] = np.concatenate([backbone(patch[np.newaxis]) for patch in heard]).astype("f2")
                 out[f"peer{number}"] = np.zeros(0) if other is None else other.scores([pcm])[1].astype("f4")
                 out[f"seconds{number}"] = len(pcm) / SAMPLE_RATE_HZ
@@ -76,12 +79,13 @@ def hear(
 
         return one
 
-    described = json.dumps([[asdict(each) for each in planned], plan.features.digest, str(peer), len(corpus)])
+    described = json.dumps([[asdict(each) for each in planned], plan.features.digest, str(peer), len(corpus), "mel"])
     shards = -(-len(planned) // _SHARD)
-    heard = Heard([], [], [])
+    heard = Heard([], [], [], [])
     for part in work.spread(prepare, shards, described, folder, title="listening to passages"):
-        for number in range(len(part) // 3):
+        for number in range(len(part) // 4):
             heard.said.append(part[f"said{number}"])
+            heard.mel.append(part[f"mel{number}"])
             heard.peer.append(part[f"peer{number}"])
             heard.seconds.append(float(part[f"seconds{number}"]))
     return heard
@@ -95,12 +99,12 @@ def listened(fused: np.ndarray, plan: Recipe) -> Series:
     suspect = None if plan.temporal is None else plan.temporal.suspect
     said, until = np.array(fused), -1
     for number in range(len(said)):
-        is_of_head = (number + listening.FIRST) % EACH == 0
+        is_of_head = (number + patches.FIRST) % patches.EACH == 0
         if number and not is_of_head and suspect is not None and number > until:
             said[number] = said[number - 1]
         elif suspect is not None and said[number] > suspect:
             until = number + round(SUSPECTED_S / LABEL_S) - 1
-    return (np.arange(len(said)) + listening.FIRST) * LABEL_S, 1.0 / (1.0 + np.exp(-np.clip(said, -SURE, SURE)))
+    return (np.arange(len(said)) + patches.FIRST) * LABEL_S, 1.0 / (1.0 + np.exp(-np.clip(said, -SURE, SURE)))
 
 
 def main() -> None:
@@ -126,13 +130,15 @@ def main() -> None:
     drawn = streaming.drawn(plan, recordings, speaking, args.work)
     fused: list[np.ndarray] = [np.zeros(0)] * len(planned)
     for fold in range(len(folds.sets)):
-        known = [at for at, groups in enumerate(drawn.groups) if not any(folds.of(group) == fold for group in groups)]
+        known = np.flatnonzero([not any(folds.of(group) == fold for group in groups) for groups in drawn.groups])
         log.info("fold %d: %d of %d episodes", fold, len(known), len(drawn.groups))
-        model = temporal.fit(drawn.said[known], drawn.label[known], plan.temporal, args.work / f"fold{fold}")
+        model = temporal.fit(drawn, known, plan.temporal, args.work / f"fold{fold}")
         judged = temporal.quarters(model)
         for number, passage in enumerate(planned):
             if passage.fold == fold:
-                head = judged(heard.said[number].astype(np.float32))
+                mel = heard.mel[number]
+                cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
+                head = judged(heard.said[number].astype(np.float32), cut.astype(np.float32))
                 vehicles = heard.said[number][:, EMBEDDING : EMBEDDING + VEHICLES]
                 fused[number] = streaming.added(head, vehicles, plan.temporal.evidence)
     scale, offset = plan.calibration or (1.0, 0.0)

@@ -87,8 +87,8 @@ def test_a_network_that_would_say_something_else_is_refused(
 
 
 def test_a_bundle_is_rounded_whole(speaking: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, head = tmp_path / "siren-9.9.9", temporal.network(TEMPORAL, OUTPUTS)
-    streaming.write(out, RECIPE, temporal.listener(head, speaking), temporal.judge(head), (1.0, 0.0), {})
+    out, head = tmp_path / "siren-9.9.9", temporal.network(TEMPORAL, OUTPUTS, 64)
+    streaming.write(out, RECIPE, temporal.listener(head, speaking, TEMPORAL), temporal.judge(head), (1.0, 0.0), {})
     before = bundles.load(out)
     monkeypatch.setattr(rounding, "sounds", lambda *_: (heard(20, 1), heard(20, 2)))
     change = rounding.convert(out, RECIPE, Corpus((), ()))

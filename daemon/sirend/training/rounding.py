@@ -28,9 +28,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from sirend.detect import bundle as bundles
 from sirend.detect import golden
 from sirend.detect.bundle import MANIFEST_FILE
-from sirend.detect.features import mel_frames
+from sirend.detect.features import log_mel, mel_frames
 from sirend.errors import ConfigError
-from sirend.training import corpus, listening, recipe
+from sirend.training import corpus, patches, recipe
 from sirend.training.episodes import Episodes
 
 if TYPE_CHECKING:
@@ -236,8 +236,8 @@ def sounds(plan: Recipe, recordings: Corpus) -> tuple[Features, Features]:
     made = []
     for count, keep in ((_HEARD, known), (_TESTED, unknown)):
         drawn = Episodes(recordings, plan.episodes, keep)
-        episodes = [mel_frames(plan.features, drawn.episode(rng).pcm) for _ in range(count)]
-        made.append(np.concatenate([listening.patches(plan.features, mel) for mel in episodes]))
+        episodes = [log_mel(plan.features, mel_frames(plan.features, drawn.episode(rng).pcm)) for _ in range(count)]
+        made.append(np.concatenate([patches.cut(mel, patches.ends(plan.features, len(mel))) for mel in episodes]))
     return made[0], made[1]
 
 

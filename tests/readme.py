@@ -108,27 +108,33 @@ def _lead() -> str:
     return f"{tables.lead(known)}\n{known['model']}; `sirend evaluate --lead`, {known['when'].partition(' ')[0]}.\n"
 
 
+_FALSE_CALLS = {"balanced": "3", "strict": "1"}
+"""How often each profile was let call falsely in the streets left out: its ``enter`` was chosen so."""
+
+
 def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
     """Return what the default bundle's networks called of sources that they were trained without, beside YAMNet."""
-    written = json.loads((bundle.find(None) / "training.json").read_text(encoding="utf-8"))["calls_as_shipped"]
-    name = bundle.load(bundle.find(None)).name.partition("@")[0]
+    folder = bundle.find(None)
+    written = json.loads((folder / "training.json").read_text(encoding="utf-8"))["unheard"]
+    loaded = bundle.load(folder)
+    name = loaded.name.partition("@")[0]
     head = [
         "",
-        f"false calls in {written['hours']:g} h",
+        f"false calls in {written[name]['street_hours']:g} h",
         "recall at -15 -10 -5 0 +5 +10 dB",
         "latency at 0 dB: p50, p95",
     ]
     head += ["civil-defence sirens called"] + ([] if in_brief else ["confusers called", "false calls in 3 h of us8k"])
     rows = [head, ["---"] * len(head)]
     for point in points:
-        for label, known in (
-            (f"{name} {point}, enter {written[point]['enter']:g}", written[point]),
-            ("YAMNet at its own hop", written[f"yamnet at as many as {point}"]),
-        ):
-            recall = " ".join(f"{value:.2f}".removeprefix("0") for value in known["recall"].values())
-            row = [label, str(known["false"]), recall, "{:.1f}, {:.1f} s".format(*known["latency_s"])]
-            row += ["{} of {}".format(*known["civil"])]
-            row += [] if in_brief else ["{} of {}".format(*known["confusers"]), str(known["us8k_false"])]
+        for label, of in ((f"{name} {point}, enter {loaded.point(point).enter:g}", name), ("YAMNet", "YAMNet")):
+            known = written[of]["at_false_calls"][_FALSE_CALLS[point]]
+            shares = [called / count for key, (called, count) in known["called"].items() if key.startswith("siren ")]
+            recall = " ".join(f"{share:.2f}".removeprefix("0") for share in shares)
+            row = [label, _FALSE_CALLS[point], recall, "{:.1f}, {:.1f} s".format(*known["latency_s"]["siren +0"])]
+            row += ["{} of {}".format(*known["called"]["civil"])]
+            false = str(known["false_calls"]["other us8k"][0])
+            row += [] if in_brief else ["{} of {}".format(*known["called"]["confuser"]), false]
             rows.append(row)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

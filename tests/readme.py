@@ -14,9 +14,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sirend.call import schemas
 from sirend.cli.arguments import parser
 from sirend.detect import bundle
+from sirend.training import passages
 from tests.bench import figures, tables
 
 if TYPE_CHECKING:
@@ -120,7 +123,7 @@ def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
     name = loaded.name.partition("@")[0]
     head = [
         "",
-        f"false calls in {written[name]['street_hours']:g} h",
+        f"false calls in {written[name]['street_hours']:.2f} h",
         "recall at -15 -10 -5 0 +5 +10 dB",
         "latency at 0 dB: p50, p95",
     ]
@@ -129,7 +132,7 @@ def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
     for point in points:
         for label, of in ((f"{name} {point}, enter {loaded.point(point).enter:g}", name), ("YAMNet", "YAMNet")):
             known = written[of]["at_false_calls"][_FALSE_CALLS[point]]
-            shares = [called / count for key, (called, count) in known["called"].items() if key.startswith("siren ")]
+            shares = [np.divide(*known["called"][f"siren {snr_db:+.0f}"]) for snr_db in passages.SNRS_DB]
             recall = " ".join(f"{share:.2f}".removeprefix("0") for share in shares)
             row = [label, _FALSE_CALLS[point], recall, "{:.1f}, {:.1f} s".format(*known["latency_s"]["siren +0"])]
             row += ["{} of {}".format(*known["called"]["civil"])]

@@ -187,6 +187,7 @@ def test_it_survives_a_kill_a_hang_and_a_lost_microphone(
         subscriber.until(f"{TOPIC}/availability", "online")
         assert int(cabinet.show("NRestarts")) == before + 1
         assert "Watchdog timeout" in cabinet.journal()
+        cabinet.until("ActiveState", "active")  # it says `online` before it has opened the microphone
 
         # A microphone that is away for longer than WatchdogSec does not restart the daemon.
         assert cabinet.show("WatchdogUSec") == "20s"

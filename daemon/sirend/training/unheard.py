@@ -2,7 +2,8 @@
 
 As many heads as there are folds learn from the recipe's episodes, each from those in which nothing is that its fold
 leaves out; each is asked about just that. Calls are the daemon's (tracker and call machine), at thresholds at which
-both call as often in the streets left out. Episodes drawn for ``sirend train`` are used, and a stopped run goes on.
+both call as often in the streets left out. With ``--whole`` it is one head of all that the recipe's licences allow,
+asked about all other recordings. Episodes drawn for ``sirend train`` are used, and a stopped run goes on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.classifier import SURE, SUSPECTED_S
 from sirend.detect.features import log_mel, mel_frames
 from sirend.detect.network import Network
+from sirend.errors import ConfigError
 from sirend.training import corpus as corpora
 from sirend.training import listening, passages, patches, recipe, streaming, temporal, unheard_table, work
 from sirend.training.backbone import VEHICLES
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHARD = 40
+Asked: TypeAlias = dict[int, np.ndarray]
+"""Fused logits float64[patches], a quarter of a second apart, of passages by their number."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,48 @@ def listened(fused: np.ndarray, plan: Recipe) -> Series:
     return (np.arange(len(said)) + patches.FIRST) * LABEL_S, 1.0 / (1.0 + np.exp(-np.clip(said, -SURE, SURE)))
 
 
+def _folds(plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path) -> Asked:
+    """Ask of each passage the head of its fold, which learned from episodes in which nothing is that it leaves out."""
+    folds = passages.Folds()
+    fused: Asked = {}
+    for fold in range(len(folds.sets)):
+        known = np.flatnonzero([not any(folds.of(group) == fold for group in groups) for groups in drawn.groups])
+        log.info("fold %d: %d of %d episodes", fold, len(known), len(drawn.groups))
+        own = [number for number, passage in enumerate(planned) if passage.fold == fold]
+        fused |= _asked(plan, drawn, known, own, heard, work / f"fold{fold}")
+    return fused
+
+
+def _whole(
+    plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path, every: Corpus
+) -> Asked:
+    """Ask the head that ``sirend train`` makes about the passages that have nothing of what the recipe allows."""
+    known = {clip.group for clip in every.clips if plan.allows(clip)}
+    strange = [
+        number
+        for number, passage in enumerate(planned)
+        if not any(every.clips[index].group in known for index in (*passage.clips, *passage.street))
+    ]
+    log.info("%d of %d passages have nothing that it may learn from", len(strange), len(planned))
+    return _asked(plan, drawn, drawn.without(""), strange, heard, work / "head")
+
+
+def _asked(
+    plan: Recipe, drawn: listening.Heard, known: np.ndarray, wanted: Sequence[int], heard: Heard, folder: Path
+) -> Asked:
+    """Train on the episodes ``known``, and ask about the passages ``wanted``."""
+    if plan.temporal is None:
+        raise ConfigError("recipe", ["a network over seconds needs temporal"])
+    judged = temporal.quarters(temporal.fit(drawn, known, plan.temporal, folder))
+    fused: Asked = {}
+    for number in wanted:
+        said, mel = heard.said[number], heard.mel[number]
+        cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
+        head = judged(said.astype(np.float32), cut.astype(np.float32))
+        fused[number] = streaming.added(head, said[:, EMBEDDING : EMBEDDING + VEHICLES], plan.temporal.evidence)
+    return fused
+
+
 def main() -> None:
     """Train the folds, ask them, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m sirend.training.unheard", description=__doc__)
@@ -115,45 +161,40 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, metavar="DIR", help="the teacher's published weights")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="where unfinished work is kept")
     parser.add_argument("--peer", type=Path, metavar="FILE", help="YAMNet's published TFLite file")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="ask one head of all that the recipe's licences allow about all the rest",
+    )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     plan = recipe.load(args.recipe)
     if plan.temporal is None or plan.pupil is not None:
         raise SystemExit(f"{args.recipe}: a recipe with episodes and temporal is needed, and none with a pupil")
+    if args.whole and plan.licences is None:
+        raise SystemExit(f"{args.recipe}: it may learn from all recordings, so --whole has none to ask about")
     table = corpora.table_of(args.data)
-    recordings = corpora.load(filter(plan.allows, corpora.read_clips(table)), table.parent)
-    folds = passages.Folds()
-    planned = passages.plan(recordings, folds)
+    clips = corpora.read_clips(table)
+    recordings = corpora.load(filter(plan.allows, clips), table.parent)
+    every = corpora.load(clips, table.parent) if args.whole else recordings
+    planned = passages.plan(every, passages.Folds())
     speaking = streaming.speaking(plan, args.teacher, args.work)
-    heard = hear(recordings, planned, plan, speaking, args.peer, args.work / "passages")
+    heard = hear(every, planned, plan, speaking, args.peer, args.work / "passages")
     drawn = streaming.drawn(plan, recordings, speaking, args.work)
-    fused: list[np.ndarray] = [np.zeros(0)] * len(planned)
-    for fold in range(len(folds.sets)):
-        known = np.flatnonzero([not any(folds.of(group) == fold for group in groups) for groups in drawn.groups])
-        log.info("fold %d: %d of %d episodes", fold, len(known), len(drawn.groups))
-        model = temporal.fit(drawn, known, plan.temporal, args.work / f"fold{fold}")
-        judged = temporal.quarters(model)
-        for number, passage in enumerate(planned):
-            if passage.fold == fold:
-                mel = heard.mel[number]
-                cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
-                head = judged(heard.said[number].astype(np.float32), cut.astype(np.float32))
-                vehicles = heard.said[number][:, EMBEDDING : EMBEDDING + VEHICLES]
-                fused[number] = streaming.added(head, vehicles, plan.temporal.evidence)
+    if args.whole:
+        fused = _whole(plan, drawn, planned, heard, args.work, every)
+    else:
+        fused = _folds(plan, drawn, planned, heard, args.work)
     scale, offset = plan.calibration or (1.0, 0.0)
-    report = {
-        plan.name: unheard_table.lines(
-            planned, heard.seconds, [listened(scale * f + offset, plan) for f in fused], plan.operating_point
-        )
-    }
+    series = {plan.name: [listened(scale * each + offset, plan) for each in fused.values()]}
     if args.peer:
-        report["YAMNet"] = unheard_table.lines(
-            planned,
-            heard.seconds,
-            [(ends_s(len(score)), score.astype(np.float64)) for score in heard.peer],
-            plan.operating_point,
-        )
+        series["YAMNet"] = [(ends_s(len(heard.peer[one])), heard.peer[one].astype(np.float64)) for one in fused]
+    seconds = [heard.seconds[number] for number in fused]
+    report = {
+        name: unheard_table.lines([planned[number] for number in fused], seconds, each, plan.operating_point)
+        for name, each in series.items()
+    }
     (args.work / "unheard.json").write_text(json.dumps(report, indent=1) + "\n")
     print(unheard_table.markdown(report))  # noqa: T201  the command's result
 

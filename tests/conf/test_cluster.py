@@ -96,7 +96,8 @@ def is_let(config: MqttConfig, topic: str) -> bool:
     try:
         wait(client.is_connected)
         said = client.publish(topic, "x", qos=1)
-        wait(lambda: said.is_published() or not client.is_connected())
+        # In this order: a connection that ended within ``publish`` leaves a message that refuses to be asked.
+        wait(lambda: not client.is_connected() or said.is_published())
         return client.is_connected()
     finally:
         client.disconnect()

@@ -26,7 +26,7 @@ from sirend.detect.pitch import PitchTracker
 from sirend.detect.tone import Tone, tone_of
 from sirend.errors import InputError
 from sirend.pipeline import Stages, detect, schedule
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.scene import Scene, render
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ def test_motion_is_that_of_a_pitch_followed_all_the_time_though_none_is_before_a
 
 
 def test_events_name_the_tone_of_their_own_window_though_it_is_judged_only_for_them() -> None:
-    siren = sirens.synthesise(sirens.tone("de", "hilo"), to_samples(16.0), 16_000, np.random.default_rng(2))
+    siren = synthesis.synthesise(sirens.tone("de", "hilo"), to_samples(16.0), 16_000, np.random.default_rng(2))
     pcm = (0.2 * siren).astype(np.float32)[:, np.newaxis]
     made, always, judged, named = stages(Config()), PitchTracker(MEMORY_S), 0, set()
     for window in made.windows.push(Block(Samples(0), pcm)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sirend.detect import flutter
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import RATE_HZ, mix
 
@@ -32,7 +32,7 @@ def test_slower_and_faster_ones_do_not(rate_hz: float) -> None:
 
 def test_a_phaser_flutters_in_a_street_as_loud_as_itself() -> None:
     rng = np.random.default_rng(2)
-    siren = sirens.synthesise(sirens.tone("us", "phaser"), WINDOW, RATE_HZ, rng)
+    siren = synthesis.synthesise(sirens.tone("us", "phaser"), WINDOW, RATE_HZ, rng)
     street = synthetic_street(WINDOW, rng)
     assert flutter.strength(mix(siren, street, 0.0)[0]) > 0.75
     assert flutter.strength(street) < 0.4

@@ -16,7 +16,7 @@ from sirend.audio.stream import Block, Pcm, Samples, to_samples
 from sirend.audio.windows import Windows
 from sirend.detect.motion import MEMORY_S, Course, Motion, decide, follow, motion_of
 from sirend.detect.pitch import STEP, PitchTracker
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import mix
 from sirend.simulate.scene import Scene, render
@@ -123,7 +123,7 @@ def _parked(profile: str, siren: str, seconds: float = 24.0) -> Pcm:
     """Return a siren that stands 40 m from the microphone, at 15 dB over the street."""
     rng = np.random.default_rng(7)
     geometry, samples = DriveBy(39.0, 0.0, 8.0), to_samples(seconds)
-    source = sirens.synthesise(sirens.tone(profile, siren), geometry.source_samples(samples, RATE_HZ), RATE_HZ, rng)
+    source = synthesis.synthesise(sirens.tone(profile, siren), geometry.source_samples(samples, RATE_HZ), RATE_HZ, rng)
     received, _ = drive_by(source, geometry, RATE_HZ, samples=samples)
     mixture = mix(received, synthetic_street(samples, rng), 15.0)[0]
     return np.asarray(0.5 * mixture / np.abs(mixture).max(), np.float32)

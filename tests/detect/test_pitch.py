@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sirend.audio.stream import Block, Pcm, Samples, Window
 from sirend.audio.windows import Windows
 from sirend.detect.pitch import FRAME, MEMORY_S, STEP, Pitch, PitchTracker, measure
-from sirend.simulate import sirens
+from sirend.simulate import siren_sound, sirens, synthesis
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import mix
 
@@ -39,16 +39,16 @@ def test_a_steady_tone_is_measured_to_two_hertz_and_its_level_to_half_a_decibel(
     assert np.abs(level_dbfs - (level_db - 3.01)).max() < 0.5
 
 
-def _share_within(tone: sirens.SirenSound, snr_db: float | None, tolerance: float = 0.03) -> float:
+def _share_within(tone: siren_sound.SirenSound, snr_db: float | None, tolerance: float = 0.03) -> float:
     """Return the share of sounding frames whose pitch is right to ``tolerance``, over 8 s."""
     rng = np.random.default_rng(5)
-    pcm = sirens.synthesise(tone, 8 * RATE_HZ, RATE_HZ, rng)
+    pcm = synthesis.synthesise(tone, 8 * RATE_HZ, RATE_HZ, rng)
     if snr_db is not None:
         pcm = mix(pcm, synthetic_street(pcm.size, rng), snr_db)[0]
     hz = measure(pcm[np.newaxis])[0, 0]
     at_s = (np.arange(hz.size) * STEP + FRAME / 2) / RATE_HZ
     sounding = tone.motion.level(at_s) > 0.9
-    right = np.abs(hz / sirens.instantaneous_hz(tone, at_s) - 1.0) < tolerance
+    right = np.abs(hz / siren_sound.instantaneous_hz(tone, at_s) - 1.0) < tolerance
     return float(right[sounding].mean())
 
 

@@ -17,7 +17,7 @@ from sirend.config import settings
 from sirend.detect.motion import MEMORY_S
 from sirend.detect.pitch import STEP, PitchTracker, measure
 from sirend.detect.tone import Tone, tone_of, tone_of_pitch
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import RATE_HZ, mix
 from sirend.simulate.scene import Scene, render
@@ -70,7 +70,7 @@ def _frames(profile: str, siren: str, seconds: float, snr_db: float = 15.0) -> t
     rng = np.random.default_rng(7)
     tone = sirens.tone(profile, siren)
     samples = round(seconds * RATE_HZ)
-    mixed, _ = mix(sirens.synthesise(tone, samples, RATE_HZ, rng), synthetic_street(samples, rng), snr_db)
+    mixed, _ = mix(synthesis.synthesise(tone, samples, RATE_HZ, rng), synthetic_street(samples, rng), snr_db)
     hz, strength, _ = measure(mixed[np.newaxis])[:, 0]
     return hz, strength
 
@@ -86,7 +86,7 @@ def test_a_clear_siren_is_named(profile: str, siren: str) -> None:
 def test_a_phaser_is_named_by_its_flutter_and_nothing_else_flutters() -> None:
     rng = np.random.default_rng(5)
     for (profile, siren), tone in sorted(sirens.TONES.items()):
-        mixed, _ = mix(sirens.synthesise(tone, 6 * RATE_HZ, RATE_HZ, rng), synthetic_street(6 * RATE_HZ, rng), 5.0)
+        mixed, _ = mix(synthesis.synthesise(tone, 6 * RATE_HZ, RATE_HZ, rng), synthetic_street(6 * RATE_HZ, rng), 5.0)
         windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
         told = [tone_of(pitch.update(each), 0, 0, each.pcm[0]) for each in windows.push(_block(mixed))]
         assert (Tone.PHASER in told) == (siren == "phaser"), (profile, siren)
@@ -120,7 +120,7 @@ def test_a_keyed_tone_is_a_horn_where_it_is_low_and_pulsed_where_it_is_high() ->
 
 def test_a_siren_that_changes_is_mixed_for_a_while() -> None:
     rng = np.random.default_rng(3)
-    parts = [sirens.synthesise(sirens.tone("us", name), 4 * RATE_HZ, RATE_HZ, rng) for name in ("wail", "yelp")]
+    parts = [synthesis.synthesise(sirens.tone("us", name), 4 * RATE_HZ, RATE_HZ, rng) for name in ("wail", "yelp")]
     mixed, _ = mix(np.concatenate(parts), synthetic_street(8 * RATE_HZ, rng), 20.0)
     windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
     said = [tone_of(pitch.update(each), 0, 0) for each in windows.push(Block(Samples(0), mixed[:, np.newaxis]))]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sirend.errors import UsageError
-from sirend.simulate import sirens
+from sirend.simulate import siren_sound, sirens, synthesis, variation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +27,8 @@ def strongest_hz(pcm: NDArray[np.float32], *, below_hz: float = 8000.0) -> float
     return float((peak + 0.5 * (left - right) / (left - 2 * here + right)) * bin_hz)
 
 
-def sounded(tone: sirens.SirenSound, seconds: float, *, start_s: float = 0.0) -> NDArray[np.float32]:
-    return sirens.synthesise(tone, int(seconds * RATE_HZ), RATE_HZ, np.random.default_rng(7), start_s=start_s)
+def sounded(tone: siren_sound.SirenSound, seconds: float, *, start_s: float = 0.0) -> NDArray[np.float32]:
+    return synthesis.synthesise(tone, int(seconds * RATE_HZ), RATE_HZ, np.random.default_rng(7), start_s=start_s)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_sweeps_span_their_range_once_a_cycle(
     motion = sirens.tone(profile, siren).motion
     assert 60.0 / motion.cycle_s == pytest.approx(cpm)
     seconds = np.linspace(0.0, motion.cycle_s, 20_000, endpoint=False)
-    pitch_hz = sirens.instantaneous_hz(sirens.tone(profile, siren), seconds)
+    pitch_hz = siren_sound.instantaneous_hz(sirens.tone(profile, siren), seconds)
     assert pitch_hz.min() == pytest.approx(low_hz, rel=1e-3)
     assert pitch_hz.max() == pytest.approx(high_hz, rel=1e-3)
     turns = np.sign(np.diff(np.concatenate((pitch_hz, pitch_hz[:2]))))
@@ -93,7 +93,7 @@ def test_wail_is_heard_where_the_pitch_says() -> None:
     pcm = sounded(tone, 4.0)
     for at_s in (0.4, 1.0, 1.9, 2.6, 3.5):
         middle = int(at_s * RATE_HZ)
-        expected_hz = float(sirens.instantaneous_hz(tone, np.array([at_s]))[0])
+        expected_hz = float(siren_sound.instantaneous_hz(tone, np.array([at_s]))[0])
         assert strongest_hz(pcm[middle - 400 : middle + 400], below_hz=2000.0) == pytest.approx(expected_hz, rel=0.02)
 
 
@@ -121,9 +121,9 @@ def test_the_third_harmonic_is_strong_and_the_second_weak() -> None:
 
 def test_nothing_aliases() -> None:
     # Every line of a steady tone is a harmonic of it; aliased ones would lie between.
-    steady = sirens.Sweep((sirens.Segment(1.0, 1234.0, 1234.0),), (60.0, 60.0))
-    voice = sirens.Voice(drive=8.0, drift=0.0, band_hz=(100.0, 7000.0))
-    pcm = sounded(sirens.SirenSound("any", "steady", steady, voice), 1.2)[3200:]
+    steady = siren_sound.Sweep((siren_sound.Segment(1.0, 1234.0, 1234.0),), (60.0, 60.0))
+    voice = siren_sound.Voice(drive=8.0, drift=0.0, band_hz=(100.0, 7000.0))
+    pcm = sounded(siren_sound.SirenSound("any", "steady", steady, voice), 1.2)[3200:]
     power = np.abs(np.fft.rfft(pcm * np.blackman(pcm.size))) ** 2
     off = np.abs(np.arange(power.size) - 1234.0 * np.round(np.arange(power.size) / 1234.0)) > 5
     assert 10 * np.log10(power[off].max() / power.max()) < -80.0
@@ -170,7 +170,7 @@ def test_every_alias_leads_somewhere() -> None:
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(sirens.TONES)))
 def test_a_variant_stays_within_its_tolerances(seed: int, name: tuple[str, str]) -> None:
     plain = sirens.TONES[name]
-    other = sirens.vary(plain, np.random.default_rng(seed))
+    other = variation.vary(plain, np.random.default_rng(seed))
     slowest, fastest = plain.motion.band_cpm
     assert slowest * 0.999 <= 60.0 / other.motion.cycle_s <= fastest * 1.001
     for end in (min, max):
@@ -185,8 +185,8 @@ def test_a_variant_stays_within_its_tolerances(seed: int, name: tuple[str, str])
 @given(st.integers(0, 2**32 - 1), st.sampled_from([8000, 16_000, 48_000]))
 def test_any_random_tone_sounds(seed: int, rate_hz: int) -> None:
     rng = np.random.default_rng(seed)
-    tone = sirens.random_tone(rng)
-    pcm = sirens.synthesise(tone, rate_hz, rate_hz, rng, start_s=rng.uniform(0.0, tone.motion.cycle_s))
+    tone = variation.random_tone(rng)
+    pcm = synthesis.synthesise(tone, rate_hz, rate_hz, rng, start_s=rng.uniform(0.0, tone.motion.cycle_s))
     assert pcm.dtype == np.float32
     assert pcm.shape == (rate_hz,)
     assert float(np.max(np.abs(pcm))) == pytest.approx(1.0, abs=1e-6)
@@ -196,14 +196,14 @@ def test_any_random_tone_sounds(seed: int, rate_hz: int) -> None:
 def test_the_same_seed_gives_the_same_sound() -> None:
     def once() -> bytes:
         rng = np.random.default_rng(3)
-        return sirens.synthesise(sirens.random_tone(rng), 4000, RATE_HZ, rng).tobytes()
+        return synthesis.synthesise(variation.random_tone(rng), 4000, RATE_HZ, rng).tobytes()
 
     assert once() == once()
 
 
 def test_random_tones_are_many_and_some_belong_to_no_table() -> None:
     rng = np.random.default_rng(0)
-    drawn = [sirens.random_tone(rng) for _ in range(400)]
+    drawn = [variation.random_tone(rng) for _ in range(400)]
     free = sum(tone.profile == "any" for tone in drawn)
     assert 50 < free < 115
     assert {(tone.profile, tone.siren) for tone in drawn} >= set(sirens.TONES)

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from sirend.detect import bundle as bundles
-from sirend.simulate.sirens import random_tone, synthesise
+from sirend.simulate.synthesis import synthesise
+from sirend.simulate.variation import random_tone
 from sirend.training import confusers
 
 RATE_HZ = 16_000

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import signal
 
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import background as street_of
 from sirend.simulate.balance import Balance
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
@@ -78,7 +78,7 @@ def render(scene: Scene, array: Array, *, bearing_deg: float = 0.0, around: Surr
     ways = [list(_ways(scene, place, bearing_deg, around)) for place in array.places_m]
     since_s = min(float(way.emission_s(np.zeros(1), air)[0]) for each in ways for way, _ in each)
     longest = max(way.source_samples(samples, RATE_HZ, air) for each in ways for way, _ in each)
-    source = sirens.synthesise(
+    source = synthesis.synthesise(
         tone, longest + RATE_HZ, RATE_HZ, siren_rng, start_s=siren_rng.uniform(0.0, tone.motion.cycle_s)
     )
     siren = np.zeros((samples, len(ways)), np.float32)

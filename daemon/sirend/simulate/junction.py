@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import background as street_of
 from sirend.simulate.balance import Balance
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
@@ -60,7 +60,7 @@ def render(scene: Scene, *, leg: str = "north") -> Rendered:
     first_s = {name: float(way.emission_s(np.zeros(1), air)[0]) for name, way in ways.items()}
     earliest_s = min(first_s.values())
     needed = max(way.source_samples(samples, RATE_HZ, air) for way in ways.values())
-    source = sirens.synthesise(
+    source = synthesis.synthesise(
         tone,
         needed + round((max(first_s.values()) - earliest_s) * RATE_HZ) + 1,
         RATE_HZ,

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from sirend.errors import DeviceError, UsageError
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import background as street_of
 from sirend.simulate.balance import Balance
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
@@ -163,7 +163,7 @@ def render(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendere
     length = geometry.source_samples(samples, RATE_HZ, air)
     if recorded is None:
         start_s = siren_rng.uniform(0.0, tone.motion.cycle_s)
-        source = sirens.synthesise(tone, length, RATE_HZ, siren_rng, start_s=start_s)
+        source = synthesis.synthesise(tone, length, RATE_HZ, siren_rng, start_s=start_s)
     else:
         source = np.resize(recorded, length)
     siren, distance_m = drive_by(source, geometry, RATE_HZ, air=air, samples=samples)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sirend.simulate.balance import Balance
     from sirend.simulate.scene import Scene
-    from sirend.simulate.sirens import SirenSound
+    from sirend.simulate.siren_sound import SirenSound
 
 AUDIBLE_DB = -10.0  # short-term SNR from which a tone can be heard in noise
 FIRST_DB = -5.0  # short-term SNR that, held for SHORT_S, is the moment from which a detector could have called

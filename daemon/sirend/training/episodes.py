@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
+from sirend.simulate.variation import between
 from sirend.training import lookalikes, repertoire
 from sirend.training.corpus import Kind
-from sirend.training.partials import between, chance
+from sirend.training.partials import chance
 from sirend.training.scenes import Scenes, SceneSpec, coded, colour, wind
 
 if TYPE_CHECKING:

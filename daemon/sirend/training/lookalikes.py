@@ -12,8 +12,9 @@ import numpy as np
 from scipy import signal
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.simulate.variation import between
 from sirend.training import confusers
-from sirend.training.partials import Wave, between, chance, keyed, soft, tone
+from sirend.training.partials import Wave, chance, keyed, soft, tone
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,11 +28,6 @@ def tone(rng: np.random.Generator, hz: Wave, partials: int | None = None) -> Wav
     return out.astype(np.float64)
 
 
-def between(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw between two positive bounds, evenly in the logarithm."""
-    return float(low * (high / low) ** rng.random())
-
-
 def keyed(seconds: Wave, period_s: float, duty: float, place: float, edge: int = 80) -> Wave:
     """Return an envelope 0..1 that is on for ``duty`` of each period, with edges of ``edge`` samples."""
     on = ((seconds + place * period_s) % period_s) < duty * period_s

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.scene import Scene, render
 from sirend.training import lookalikes
 from sirend.training.corpus import Kind
@@ -102,7 +102,9 @@ class Passage:
             wanted, _ = lookalikes.draw(rng, samples, self.label)
         elif self.kind == "tone":
             tone = sirens.tone(*self.label.split(" ", 1))
-            wanted = sirens.synthesise(tone, samples, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0, tone.motion.cycle_s))
+            wanted = synthesis.synthesise(
+                tone, samples, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0, tone.motion.cycle_s)
+            )
         else:
             wanted = looped(np.concatenate([corpus.audio(clip) for clip in self.clips]), samples)
         background = looped(np.concatenate([corpus.audio(clip) for clip in self.street]), lead + samples)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
-from sirend.simulate import sirens
-from sirend.simulate.sirens import Curve, Segment, SirenSound, Sweep, Voice
-from sirend.training.partials import between, chance
+from sirend.simulate import siren_sound, sirens, synthesis, variation
+from sirend.simulate.siren_sound import Curve, Segment, SirenSound, Sweep, Voice
+from sirend.simulate.variation import between
+from sirend.training.partials import chance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ def pulsed(rng: np.random.Generator, sound: Voice) -> SirenSound:
     segments = []
     for pitch in pitches:
         segments.append(Segment(note_s, float(pitch), float(pitch)))
-        if gap_s > sirens.EDGE_S:
+        if gap_s > siren_sound.EDGE_S:
             segments.append(Segment(gap_s, float(pitch), float(pitch), gain=0.0))
     segments.append(Segment(pause_s, base, base, gain=0.0))
     return SirenSound("any", "pulsed", Sweep(tuple(segments), (1.0, 400.0)), sound)
@@ -114,9 +115,9 @@ def tone(rng: np.random.Generator, sound: Voice) -> SirenSound:
     """Draw one tone, mostly in the given voice."""
     kind = str(rng.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
     if kind in ("table", "free"):
-        drawn = sirens.random_tone(rng, free=float(kind == "free"))
+        drawn = variation.random_tone(rng, free=float(kind == "free"))
         while drawn.siren == sirens.HORN:
-            drawn = sirens.random_tone(rng, free=float(kind == "free"))
+            drawn = variation.random_tone(rng, free=float(kind == "free"))
         return drawn if chance(rng, 0.7) else replace(drawn, voice=sound)
     if kind in _RATES_CPM:
         rates = _RATES_CPM[kind]
@@ -150,13 +151,15 @@ def programme(rng: np.random.Generator, samples: int) -> tuple[Pcm, str]:
     sound = voice(rng)
     held = tone(rng, sound)
     if chance(rng, 0.7):
-        pcm = sirens.synthesise(held, samples, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, held.motion.cycle_s))
+        pcm = synthesis.synthesise(held, samples, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, held.motion.cycle_s))
         return pcm, held.siren
     tones = [held, *(tone(rng, held.voice) for _ in range(rng.integers(1, 3)))]
     parts, length = [], 0
     while length < samples:
         each = tones[rng.integers(len(tones))]
         part = int(between(rng, 1.0, 7.0) * SAMPLE_RATE_HZ)
-        parts.append(sirens.synthesise(each, part, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, each.motion.cycle_s)))
+        parts.append(
+            synthesis.synthesise(each, part, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, each.motion.cycle_s))
+        )
         length += part
     return np.concatenate(parts)[:samples], "programme"

@@ -14,7 +14,9 @@ import soundfile
 from scipy import signal
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
-from sirend.simulate.sirens import HORN, random_tone, synthesise
+from sirend.simulate.sirens import HORN
+from sirend.simulate.synthesis import synthesise
+from sirend.simulate.variation import random_tone
 from sirend.training import confusers
 from sirend.training.corpus import Kind
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import signal
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.balance import BACKGROUND_DBFS
 from sirend.simulate.levels import SNR_BAND_HZ
@@ -140,7 +140,7 @@ def _voice(siren: Siren, corpus: Corpus | None, rng: np.random.Generator) -> Pcm
     tone = sirens.tone(*siren.name.split(" ", 1))
     geometry = DriveBy(siren.start_m, _SPEED_KMH, 8.0)
     length = geometry.source_samples(samples, SAMPLE_RATE_HZ, Air())
-    source = sirens.synthesise(tone, length, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, tone.motion.cycle_s))
+    source = synthesis.synthesise(tone, length, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, tone.motion.cycle_s))
     return drive_by(source, geometry, SAMPLE_RATE_HZ, samples=samples)[0]
 
 

@@ -18,7 +18,7 @@ from sirend.detect import golden
 from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
 from sirend.detect.manifest import SCHEMA
 from sirend.errors import ConfigError, InputError
-from sirend.simulate import sirens
+from sirend.simulate import sirens, synthesis
 from sirend.training import backbone, corpus, listening, patches, pupil, temporal
 from sirend.training.episodes import LABEL_S
 from sirend.training.export import BACKBONE_FILE, GOLDEN_FILE, to_tflite
@@ -202,5 +202,5 @@ def golden_pcm() -> np.ndarray:
     out = 0.02 * rng.standard_normal(to_samples(_GOLDEN_S))
     tone = sirens.tone("us", "wail")
     begin = len(out) // 2
-    out[begin:] += 0.1 * sirens.synthesise(tone, len(out) - begin, SAMPLE_RATE_HZ, rng)
+    out[begin:] += 0.1 * synthesis.synthesise(tone, len(out) - begin, SAMPLE_RATE_HZ, rng)
     return np.round(np.clip(out, -1.0, 1.0) * 32767).astype(np.int16)

@@ -28,10 +28,10 @@ from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone, tone_of
 from sirend.detect.tracker import Track
 from sirend.pipeline import Stages, detect
-from sirend.simulate.array import CANYON, OPEN, render
+from sirend.simulate.array import render
 from sirend.simulate.scene import Scene
-from sirend.simulate.street import KMH
 from tests.bench import figures
+from tests.simulate.crossings import array_crossing
 from tests.test_pipeline import MODEL
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from sirend.pipeline import Scorer
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "8"))
-SIRENS = [("us", "wail"), ("de", "hilo"), ("us", "yelp"), ("it", "hilo"), ("fr", "samu"), ("uk", "hilo")]
 NO_LEG = Leg()
 LEGS = {"north": 0.0, "east": 90.0, "south": 180.0, "west": 270.0}
 ARRAY = KNOWN["respeaker-4"]
@@ -292,21 +291,8 @@ def test_the_right_leg_is_called_by_the_network_that_ships() -> None:
     found: Counter[str] = Counter()
     known_s: list[float] = []
     for seed in range(DRIVES):
-        rng = np.random.default_rng(seed)
-        profile, siren = SIRENS[seed % len(SIRENS)]
-        speed_kmh = float(rng.uniform(30.0, 70.0))
-        scene = Scene(
-            siren=siren,
-            profile=profile,
-            start_m=speed_kmh * KMH * 8.0,
-            speed_kmh=speed_kmh,
-            pass_m=float(rng.uniform(2.0, 6.0)),
-            snr_db=float(rng.uniform(0.0, 30.0)),
-            seed=seed,
-        )
-        leg = list(LEGS)[int(rng.integers(len(LEGS)))]
-        around = CANYON if seed % 3 == 2 else OPEN
-        rendered = render(scene, ARRAY, bearing_deg=LEGS[leg] + float(rng.uniform(-5.0, 5.0)), around=around)
+        scene, leg, deg, around = array_crossing(np.random.default_rng(seed), seed)
+        rendered = render(scene, ARRAY, bearing_deg=deg, around=around)
         scribe = Scribe(
             site="main-5th", boot_id="replay", mode="replay", model=model.name, clock=ReplayClock(), valid_for_s=5.0
         )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tests.bench import figures, report
+from tests.simulate.crossings import array_crossing
 
 from sirend.audio.routing import columns
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples
@@ -37,8 +38,6 @@ from sirend.detect.pitch import PitchTracker
 from sirend.pipeline import Stages, detect
 from sirend.simulate import array, junction
 from sirend.simulate.junction import LEGS
-from sirend.simulate.scene import Scene
-from sirend.simulate.street import KMH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from sirend.detect.bundle import Bundle
     from sirend.simulate.scene import Rendered
 
-SIRENS = [("us", "wail"), ("de", "hilo"), ("us", "yelp"), ("it", "hilo"), ("fr", "samu"), ("uk", "hilo")]
 ARRAY = KNOWN["respeaker-4"]
 FOUR = Config(
     audio=AudioConfig(channels=4),
@@ -95,25 +93,6 @@ class Drive:
     """CPU that the bearing took for a second of siren."""
     network_ms: float
     """CPU that features and network took for a second of audio."""
-
-
-def planned(seed: int) -> tuple[Scene, str, float, array.Surroundings]:
-    """Return the scene of drive ``seed``, its leg, the bearing from which it comes and what stands around."""
-    rng = np.random.default_rng(seed)
-    profile, siren = SIRENS[seed % len(SIRENS)]
-    speed_kmh = float(rng.uniform(30.0, 70.0))
-    scene = Scene(
-        siren=siren,
-        profile=profile,
-        start_m=speed_kmh * KMH * 8.0,
-        speed_kmh=speed_kmh,
-        pass_m=float(rng.uniform(2.0, 6.0)),
-        snr_db=float(rng.uniform(0.0, 30.0)),
-        seed=seed,
-    )
-    leg = list(LEGS)[int(rng.integers(len(LEGS)))]
-    around = array.CANYON if seed % 3 == 2 else array.OPEN
-    return scene, leg, (LEGS[leg] + float(rng.uniform(-5.0, 5.0))) % 360.0, around
 
 
 class Clocked:
@@ -195,7 +174,7 @@ def looks(rendered: Rendered, deg_of: Sequence[float]) -> tuple[tuple[float, flo
 
 def measure(model: Bundle, seed: int) -> Drive:
     """Drive past both."""
-    scene, leg, deg, around = planned(seed)
+    scene, leg, deg, around = array_crossing(np.random.default_rng(seed), seed)
     rendered = array.render(scene, ARRAY, bearing_deg=deg, around=around)
     one, bearing_ms, network_ms = called(ONE, model, rendered)
     four, _, _ = called(FOUR, model, junction.render(scene, leg=leg))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from tests.bench import figures
+from tests.simulate.crossings import crossing
 
 from sirend.audio.stream import Block, Samples
 from sirend.call.clock import ReplayClock
@@ -28,27 +29,10 @@ from sirend.simulate.scene import Scene, write
 from sirend.simulate.street import KMH
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "20"))
-SIRENS = [("us", "wail"), ("de", "hilo"), ("us", "yelp"), ("it", "hilo"), ("fr", "samu"), ("uk", "hilo")]
 SITE = Config(
     audio=AudioConfig(channels=4),
     approaches=tuple(Approach(leg, i, bearing) for i, (leg, bearing) in enumerate(LEGS.items())),
 )
-
-
-def _scene(seed: int, snr_db: float) -> tuple[Scene, str]:
-    rng = np.random.default_rng(seed)
-    profile, siren = SIRENS[seed % len(SIRENS)]
-    speed_kmh = float(rng.uniform(30.0, 70.0))
-    scene = Scene(
-        siren=siren,
-        profile=profile,
-        start_m=speed_kmh * KMH * 8.0,
-        speed_kmh=speed_kmh,
-        pass_m=float(rng.uniform(2.0, 6.0)),
-        snr_db=snr_db,
-        seed=seed,
-    )
-    return scene, list(LEGS)[int(rng.integers(len(LEGS)))]
 
 
 def _called(model: Bundle, ear: Classifier, scene: Scene, leg: str) -> list[str]:
@@ -66,7 +50,8 @@ def test_the_right_leg_is_called_and_no_other() -> None:
     ear = Classifier(model, len(LEGS))
     found: Counter[str] = Counter()
     for seed in range(DRIVES):
-        scene, leg = _scene(seed, float(np.random.default_rng(seed + 1000).uniform(0.0, 30.0)))
+        snr_db = float(np.random.default_rng(seed + 1000).uniform(0.0, 30.0))
+        scene, leg = crossing(np.random.default_rng(seed), seed, snr_db)
         called = _called(model, ear, scene, leg)
         found["right" if called[:1] == [leg] else "wrong" if called else "none"] += 1
         found["another later"] += called[1:] != []

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import pytest
+from tests.training import recipes
+from tests.training.recipes import TEMPORAL
 
 from sirend.detect import bundle as bundles
 from sirend.detect import golden
-from sirend.detect.bundle import OperatingPoint
 from sirend.errors import ConfigError
 from sirend.training import rounding, streaming, temporal
 from sirend.training.backbone import CLASSES
 from sirend.training.corpus import Corpus
-from sirend.training.episodes import EpisodeSpec
 from sirend.training.export import to_tflite
 from sirend.training.listening import OUTPUTS
-from sirend.training.recipe import Recipe
-from sirend.training.specs import EMBEDDING, TeacherSpec, TemporalSpec
+from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,15 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
 
-TEMPORAL = TemporalSpec(units=8, suspect=-1.5)
-RECIPE = Recipe(
-    name="siren-9.9.9",
-    episodes=EpisodeSpec(),
-    temporal=TEMPORAL,
-    teacher=TeacherSpec("v", "ab", "there"),
-    strict=OperatingPoint(0.9, 0.5, 1.0, 3.0),
-    stored="int8",
-)
+RECIPE = replace(recipes.RECIPE, stored="int8")
 
 
 def heard(count: int, seed: int) -> Features:

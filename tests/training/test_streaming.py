@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 import pytest
+from tests.training.recipes import RECIPE, TEMPORAL
 
 from sirend.detect import bundle as bundles
 from sirend.detect import golden
@@ -16,23 +17,14 @@ from sirend.errors import ConfigError
 from sirend.training import patches, streaming, temporal, unheard
 from sirend.training.backbone import CLASSES, VEHICLES
 from sirend.training.corpus import Corpus
-from sirend.training.episodes import EpisodeSpec
 from sirend.training.listening import OUTPUTS, Heard
 from sirend.training.recipe import Recipe
-from sirend.training.specs import EMBEDDING, TeacherSpec, TemporalSpec
+from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CALIBRATION = (1.5, -0.5)
-TEMPORAL = TemporalSpec(units=8, suspect=-1.5)
-RECIPE = Recipe(
-    name="siren-9.9.9",
-    episodes=EpisodeSpec(),
-    temporal=TEMPORAL,
-    teacher=TeacherSpec("v", "ab", "there"),
-    strict=OperatingPoint(0.9, 0.5, 1.0, 3.0),
-)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from tests.publish.mqtt.listener import Listener
 
-PATIENCE_S = 60.0
+if TYPE_CHECKING:
+    import socket
 
 
 def packet(kind: int, body: bytes) -> bytes:
@@ -80,44 +81,20 @@ class Hostile:
     _held: int = 0
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
-        self._sockets: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        self._listener = Listener(self._serve, self.port).__enter__()
+        self.port = self._listener.port
         return self
 
     def __exit__(self, *_: object) -> None:
-        for sock in (self._listener, *self._sockets):
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
-        for sock in (self._listener, *self._sockets):
-            sock.close()
+        self._listener.__exit__()
 
     def say(self, data: bytes) -> None:
         """Put bytes into the newest connection."""
-        self._sockets[-1].sendall(data)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self._sockets.append(sock)
-            thread = threading.Thread(target=self._serve, args=(sock,))
-            self._threads.append(thread)
-            thread.start()
+        self._listener.sockets[-1].sendall(data)
 
     def _serve(self, sock: socket.socket) -> None:
-        with suppress(OSError, EOFError):
-            stream = sock.makefile("rb")
-            with stream:
-                self._talk(sock, stream)
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+        with sock.makefile("rb") as stream:
+            self._talk(sock, stream)
 
     def _talk(self, sock: socket.socket, stream: BinaryIO) -> None:
         is_5 = True
@@ -181,7 +158,7 @@ class Hostile:
         self.most_under_way = max(self.most_under_way, self._held)
         if self.acknowledges:  # after a while, so that what is sent meanwhile can be counted
             timer = threading.Timer(0.05, self._acknowledge, (sock, mid))
-            self._threads.append(timer)
+            self._listener.threads.append(timer)
             timer.start()
 
     def _acknowledge(self, sock: socket.socket, mid: bytes) -> None:

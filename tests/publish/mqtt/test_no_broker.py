@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.publish.mqtt.listener import Listener
 from tests.publish.mqtt.test_session import BOTH, is_up, made, wait
 
 from sirend.publish.mqtt.session import ANSWER_S
@@ -71,54 +70,17 @@ PEERS = {
 }
 
 
-class Peer:
-    """Does the same with each connection, on a thread of its own."""
-
-    def __init__(self, does: Callable[[socket.socket], None]) -> None:
-        self._does = does
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.accepted = 0
-        self._sockets: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for sock in (self._listener, *self._sockets):
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(60.0)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                self.accepted += 1
-                self._sockets.append(sock)
-                self._threads.append(threading.Thread(target=self._serve, args=(sock,)))
-                self._threads[-1].start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with sock, suppress(OSError):
-            self._does(sock)
-
-
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_that_is_no_broker_is_told_within_seconds_and_tried_again(
     kind: str, peer: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     began_at = time.monotonic()
-    with Peer(PEERS[peer]) as listener, made(kind, listener.port) as party:
+    with Listener(PEERS[peer]) as listener, made(kind, listener.port) as party:
         wait(lambda: "trying again until it works" in caplog.text, WITHIN_S)
         assert time.monotonic() - began_at < WITHIN_S
         assert party.problem not in (None, "not connected yet")
         assert not is_up(party)
-        wait(lambda: listener.accepted >= 2)
+        wait(lambda: len(listener.sockets) >= 2)
     assert "by a bug" not in caplog.text
     assert "Traceback" not in caplog.text

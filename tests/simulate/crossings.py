@@ -1,0 +1,41 @@
+"""Drives across a junction of four legs, drawn from a seed: what tests and figures of legs are measured on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sirend.simulate import array
+from sirend.simulate.junction import LEGS
+from sirend.simulate.scene import Scene
+from sirend.simulate.street import KMH
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SIRENS = (("us", "wail"), ("de", "hilo"), ("us", "yelp"), ("it", "hilo"), ("fr", "samu"), ("uk", "hilo"))
+
+
+def crossing(rng: np.random.Generator, seed: int, snr_db: float | None = None) -> tuple[Scene, str]:
+    """Return the drive ``seed``, 8 s from the junction, and the leg by which it comes.
+
+    ``snr_db`` is when it passes; None draws it from 0 to 30.
+    """
+    profile, siren = SIRENS[seed % len(SIRENS)]
+    speed_kmh = float(rng.uniform(30.0, 70.0))
+    scene = Scene(
+        siren=siren,
+        profile=profile,
+        start_m=speed_kmh * KMH * 8.0,
+        speed_kmh=speed_kmh,
+        pass_m=float(rng.uniform(2.0, 6.0)),
+        snr_db=float(rng.uniform(0.0, 30.0)) if snr_db is None else snr_db,
+        seed=seed,
+    )
+    return scene, list(LEGS)[int(rng.integers(len(LEGS)))]
+
+
+def array_crossing(rng: np.random.Generator, seed: int) -> tuple[Scene, str, float, array.Surroundings]:
+    """Return such a drive past an array, the bearing it comes from and what stands around: houses, every third time."""
+    scene, leg = crossing(rng, seed)
+    around = array.CANYON if seed % 3 == 2 else array.OPEN
+    return scene, leg, (LEGS[leg] + float(rng.uniform(-5.0, 5.0))) % 360.0, around

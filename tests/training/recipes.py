@@ -1,0 +1,15 @@
+"""A recipe of a network over eight seconds that is made in a moment."""
+
+from sirend.detect.bundle import OperatingPoint
+from sirend.training.episodes import EpisodeSpec
+from sirend.training.recipe import Recipe
+from sirend.training.specs import TeacherSpec, TemporalSpec
+
+TEMPORAL = TemporalSpec(units=8, suspect=-1.5)
+RECIPE = Recipe(
+    name="siren-9.9.9",
+    episodes=EpisodeSpec(),
+    temporal=TEMPORAL,
+    teacher=TeacherSpec("v", "ab", "there"),
+    strict=OperatingPoint(0.9, 0.5, 1.0, 3.0),
+)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from sirend.audio.stream import Samples
+from sirend.detect.frames import framed
 from sirend.detect.memory import Memory
 
 if TYPE_CHECKING:
@@ -83,11 +84,7 @@ def _mel(hz: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def mel_frames(spec: FeatureSpec, pcm: Pcm) -> Features:
     """Return the linear mel magnitudes of float32[..., n] samples: float32[..., frames, bands]."""
-    pcm = np.ascontiguousarray(pcm, np.float32)
-    frames = 1 + (pcm.shape[-1] - spec.frame_samples) // spec.step_samples
-    strides = (*pcm.strides[:-1], spec.step_samples * pcm.itemsize, pcm.itemsize)
-    framed = np.ndarray((*pcm.shape[:-1], frames, spec.frame_samples), np.float32, pcm, 0, strides)
-    spectrum = fft.rfft(framed * spec.hann, spec.fft_samples, axis=-1)
+    spectrum = fft.rfft(framed(pcm, spec.frame_samples, spec.step_samples) * spec.hann, spec.fft_samples, axis=-1)
     # abs() of complex numbers guards against overflow that samples in [-1, 1] cannot cause, at five times the cost.
     magnitude = np.square(spectrum.real)
     magnitude += np.square(spectrum.imag)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.detect.frames import framed
 
 if TYPE_CHECKING:
     from sirend.audio.stream import Pcm
@@ -38,11 +39,8 @@ def strength(pcm: Pcm) -> float:
     A phaser 0 dB over the street has .75 and more, all other sirens of the table under .7.
     """
     grid = _grid()
-    pcm = np.ascontiguousarray(pcm, np.float32)
-    shape = (1 + (pcm.size - FRAME) // STEP, FRAME)
-    framed = np.ndarray(shape, np.float32, pcm, 0, (STEP * pcm.itemsize, pcm.itemsize))
     # Few bins are wanted: a product with their waves takes half as long as a Fourier transform.
-    parts = np.square(framed @ grid.waves)
+    parts = np.square(framed(pcm, FRAME, STEP) @ grid.waves)
     power = parts[:, : grid.hz.size] + parts[:, grid.hz.size :]
     power *= grid.hz  # power x Hz: near white for a street
     middle = power @ grid.octaves / np.maximum(power.sum(axis=1), _SILENT)

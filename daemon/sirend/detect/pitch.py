@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
+from sirend.detect.frames import framed
 
 if TYPE_CHECKING:
     from sirend.audio.stream import Pcm, Window
@@ -131,10 +132,8 @@ def measure(pcm: Pcm) -> Floats:
     Frames of ``FRAME`` samples begin every ``STEP`` from the first.
     """
     grid = _grid()
-    pcm = np.ascontiguousarray(pcm, np.float32)
-    shape = (len(pcm), 1 + (pcm.shape[1] - FRAME) // STEP, FRAME)
-    framed = np.ndarray(shape, np.float32, pcm, 0, (pcm.strides[0], STEP * pcm.itemsize, pcm.itemsize))
-    spectrum = fft.rfft(framed * grid.hann, _FFT, axis=-1, overwrite_x=True)[..., : grid.top]
+    frames = framed(pcm, FRAME, STEP)
+    spectrum = fft.rfft(frames * grid.hann, _FFT, axis=-1, overwrite_x=True)[..., : grid.top]
     tilted = np.square(spectrum.real)
     tilted += np.square(spectrum.imag)
     tilted *= grid.tilt  # power x Hz: near white for a street
@@ -163,7 +162,7 @@ def measure(pcm: Pcm) -> Floats:
     found[0] = hz
     found[1] = np.where(everything > _SILENT, share, 0.0)
     found[2] = 10.0 * np.log10(np.maximum(of_partials * grid.to_power, _SILENT))
-    return found.reshape(3, *shape[:2])
+    return found.reshape(3, *frames.shape[:2])
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from sirend.call.sector import Leg, Legs, Sectors, allowed, follow
 from sirend.config.geometry import KNOWN
 from sirend.config.settings import Approach, ArrayConfig, AudioConfig, Config
 from sirend.detect import bundle
-from sirend.detect.bearing import Bearing, apart
+from sirend.detect.bearing import Bearing
+from sirend.detect.bearing_course import apart
 from sirend.detect.classifier import Classifier
 from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone, tone_of

@@ -31,7 +31,8 @@ from sirend.call.scribe import Scribe
 from sirend.config.geometry import KNOWN
 from sirend.config.settings import Approach, ArrayConfig, AudioConfig, Config
 from sirend.detect import bundle
-from sirend.detect.bearing import Compass, apart
+from sirend.detect.bearing import Compass
+from sirend.detect.bearing_course import apart
 from sirend.detect.classifier import Classifier
 from sirend.detect.motion import MEMORY_S
 from sirend.detect.pitch import PitchTracker

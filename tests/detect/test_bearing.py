@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, to_samples
 from sirend.audio.windows import Windows
 from sirend.config.geometry import KNOWN, SOUND_M_S
-from sirend.detect.bearing import Bearing, Compass, Look, agree, apart, latest
+from sirend.detect.bearing import Bearing, Compass
+from sirend.detect.bearing_course import Look, agree, apart, latest
 from sirend.detect.pitch import PitchTracker
 
 QUAD = KNOWN["respeaker-4"]

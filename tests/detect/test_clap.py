@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.detect.claps import claps
 
 from sirend.config.geometry import KNOWN
-from sirend.detect.bearing import apart
+from sirend.detect.bearing_course import apart
 from sirend.detect.clap import Clap, Claps, place
 from sirend.simulate.array import render
 from sirend.simulate.scene import Scene

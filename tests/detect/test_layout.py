@@ -10,7 +10,7 @@ import pytest
 from tests.detect.claps import claps
 
 from sirend.config.geometry import KNOWN, Geometry
-from sirend.detect.bearing import apart
+from sirend.detect.bearing_course import apart
 from sirend.detect.clap import Claps
 from sirend.detect.layout import LayoutReport, layout_report
 

@@ -15,7 +15,7 @@ from sirend.audio.routing import pickups
 from sirend.audio.stream import Block, to_samples
 from sirend.config import geometry
 from sirend.config import load as config
-from sirend.detect.bearing import apart
+from sirend.detect.bearing_course import apart
 from sirend.detect.clap import GONE_S, Clap, Claps, place
 from sirend.detect.layout import layout_report
 from sirend.errors import ConfigError, DeviceError, InputError

@@ -2,16 +2,14 @@
 
 A plane wave's phase differs between two microphones by 2 pi f (r1 - r2) u / c. Over the partials that the pitch track
 names, which stand out of a street by tens of dB, the direction u is the least-squares solution; phases that do not fit
-it are the street's and are left out. Each window gives one look; looks of the last seconds give the bearing, how fast
-it turns, and its uncertainty, and those that disagree with most do not count.
+it are the street's and are left out. Each window gives looks; what those of the last second and a half agree on
+(``bearing_course``) is the bearing.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +18,7 @@ from scipy import fft
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples, to_samples
 from sirend.config.geometry import SOUND_M_S
+from sirend.detect.bearing_course import MEMORIES_S, Look, latest
 from sirend.detect.pitch import FRAME, STEP, TONAL
 
 if TYPE_CHECKING:
@@ -41,25 +40,9 @@ _FITS_RAD = 0.8
 """A phase further from the fitted direction is the street's."""
 _LONG, _SHORT = 1.4, 0.6
 """The slope of the phases over the array is 1 for a wave along its plane and the cosine of its height for others."""
-_MEMORIES_S = (1.5, 0.75)
-"""Looks that are older say nothing of now: at 50 km/h a vehicle 30 m away has turned by 40 degrees meanwhile. The
-shorter memory counts once the latest looks leave the line of the longer: a vehicle that passes turns ever faster."""
-_LEAVES_DEG = 5.0
-"""Median of the last looks' distance from that line from which they have left it."""
-_LATEST = 3
-_AGREES_DEG = 10.0
-"""A look this far from the rest is a reflection's, or another siren's."""
-_LEAST_LOOKS = 4
-_LEAST_AGREEING = 0.6
 _EXPLAINED = 0.5
 """Share of the phases that a direction must explain to be one. A true array's wave has .8 and more in a quiet street
 and .5 at 0 dB, one with two neighbours swapped .1 to .5."""
-_MOST_DEG_S = 180.0
-"""A vehicle that passes at 5 m with 50 km/h turns as fast as that."""
-_FLOOR_DEG = 3.0
-"""No bearing is better than that: the phases of cheap capsules differ by some degrees, always the same way."""
-_BENDS_S = 0.15
-"""A bearing that turns is not stated better than what it turns by meanwhile: its line is a curve."""
 _TOLD_DEG = 25.0
 """One that is less sure is none."""
 _PAUSE = to_samples(0.5)
@@ -83,7 +66,6 @@ class Bearing:
     """Its uncertainty, one sigma, degrees."""
     turning_deg_s: float = 0.0
     """How fast it turns, clockwise over 0, degrees a second."""
-
     turning_sd_deg_s: float = 0.0
     """The uncertainty of that, one sigma."""
     below_db: float = 0.0
@@ -98,17 +80,6 @@ class Bearing:
         """Return what it will be at ``end`` if it turns on as it does."""
         deg = self.deg + self.turning_deg_s * (end - self.end) / SAMPLE_RATE_HZ
         return replace(self, end=end, deg=deg % 360.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the fresh samples of one window say."""
-
-    at: Samples
-    """The middle of what was looked at."""
-    deg: float
-    explained: float
-    """Share of the phases that it explains, up to 1."""
 
 
 class Compass:
@@ -152,7 +123,7 @@ class Compass:
         self._looks.extend(self._look(window, pitch))
         self._end = window.end
         self.past = self._earlier(window) if is_first else ()
-        while self._looks and window.end - self._looks[0].at > to_samples(_MEMORIES_S[0]):
+        while self._looks and window.end - self._looks[0].at > to_samples(MEMORIES_S[0]):
             self._looks.popleft()
         self._last = self._at(window.end, self._looks)
         return self._last
@@ -160,7 +131,7 @@ class Compass:
     def _earlier(self, window: Window) -> tuple[Bearing, ...]:
         """Return the bearings within ``window``, which is the first that is looked at, before its end."""
         start = window.end - window.pcm.shape[1]
-        ends = range(start + to_samples(_MEMORIES_S[1]), window.end, to_samples(_PAST_S))
+        ends = range(start + to_samples(MEMORIES_S[1]), window.end, to_samples(_PAST_S))
         found = (self._at(Samples(end), [look for look in self._looks if look.at < end]) for end in ends)
         return tuple(bearing for bearing in found if bearing is not None)
 
@@ -242,74 +213,3 @@ def partials(
     every = np.outer(hz.astype(np.float64), np.arange(1, _PARTIALS + 1))
     frames, number = np.nonzero((every >= _LOW_HZ) & (every <= top_hz))
     return np.rint(every[frames, number] * (FRAME / SAMPLE_RATE_HZ)).astype(np.int64), frames
-
-
-@dataclass(frozen=True, slots=True)
-class BearingCourse:
-    """The line that most looks agree on, at its end."""
-
-    deg: float
-    """Where it ends, 0..360."""
-    sd_deg: float
-    """Its uncertainty, one sigma, degrees."""
-    turning_deg_s: float
-    """Its slope, degrees a second."""
-    turning_sd_deg_s: float
-    """The uncertainty of that, one sigma."""
-    leaves_deg: float
-    """Median distance of the latest looks from it, degrees: they leave it where the bearing turns ever faster."""
-
-
-def latest(looks: Sequence[Look], now: Samples) -> BearingCourse | None:
-    """Return what ``looks`` agree on at ``now``: over the longest memory that the latest do not contradict."""
-    agreed = None
-    for memory_s in _MEMORIES_S:
-        recent = [look for look in looks if now - look.at <= to_samples(memory_s)]
-        agreed = agree(recent, now)
-        if agreed is not None and agreed.leaves_deg <= _LEAVES_DEG:
-            return agreed
-    return agreed
-
-
-def agree(looks: Sequence[Look], now: Samples) -> BearingCourse | None:
-    """Return the bearing at ``now`` that most of ``looks`` lead to; None if too few agree.
-
-    A line through those that agree: a vehicle that passes turns, and its bearing is the line's end.
-    """
-    if len(looks) < _LEAST_LOOKS:
-        return None
-    deg = np.array([look.deg for look in looks])
-    age_s = np.array([look.at - now for look in looks]) / SAMPLE_RATE_HZ
-    one, other = _pairs(len(looks))
-    turning = apart(deg[other], deg[one]) / np.maximum(age_s[other] - age_s[one], 1e-3)
-    off = apart(deg, deg[one, np.newaxis] + turning[:, np.newaxis] * (age_s - age_s[one, np.newaxis]))
-    fits = (np.abs(off) <= _AGREES_DEG) & (np.abs(turning) <= _MOST_DEG_S)[:, np.newaxis]
-    best = fits[int(np.argmax(fits.sum(axis=1)))]
-    count = int(best.sum())
-    if count < max(_LEAST_LOOKS, _LEAST_AGREEING * len(looks)):
-        return None
-    origin = deg[best][-1]
-    place, since = apart(deg[best], origin), age_s[best]
-    middle, mean = float(since.mean()), float(place.mean())
-    spread_s = float(np.sum(np.square(since - middle)))
-    slope = float((since - middle) @ (place - mean)) / max(spread_s, 1e-6)
-    left = float(np.sqrt(np.sum(np.square(place - mean - slope * (since - middle))) / max(1, count - 2)))
-    # Looks of neighbouring windows share what disturbs them (a reflection lasts): a third of their number counts.
-    sd_deg = left * math.sqrt(3.0 * (1.0 / count + middle**2 / max(spread_s, 1e-6)))
-    now_deg = float(origin + mean - slope * middle) % 360.0
-    leaves = apart(deg[-_LATEST:], now_deg + slope * age_s[-_LATEST:])
-    sd_deg = math.hypot(sd_deg, _FLOOR_DEG, _BENDS_S * slope)
-    slope_sd = left * math.sqrt(3.0 / max(spread_s, 1e-6))
-    return BearingCourse(now_deg, sd_deg, slope, slope_sd, float(np.median(np.abs(leaves))))
-
-
-@cache
-def _pairs(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the numbers of two of ``count`` looks that are not neighbours, of which the slope would be noise."""
-    one, other = np.triu_indices(count, 2)
-    return one, other
-
-
-def apart(deg: npt.ArrayLike, other: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return how far ``deg`` lies clockwise of ``other``, -180..180 degrees."""
-    return np.asarray((np.asarray(deg, np.float64) - np.asarray(other, np.float64) + 180.0) % 360.0 - 180.0)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sirend.config.geometry import SOUND_M_S
-from sirend.detect.bearing import apart
+from sirend.detect.bearing_course import apart
 from sirend.detect.clap import place
 
 if TYPE_CHECKING:

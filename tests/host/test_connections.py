@@ -71,20 +71,69 @@ def test_whoever_asks_at_once_is_served_while_hundreds_are_idle() -> None:
     serve(test, most=8)
 
 
-def test_connections_that_have_asked_make_no_room() -> None:
+async def asked(port: int, address: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection from ``address`` that has asked and was answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    writer.write(REQUEST)
+    assert await reader.readexactly(5) == b"asked"
+    return reader, writer
+
+
+def held(connections: Connections) -> int:
+    return sum(each.is_held for each in connections.transports.values())
+
+
+def test_of_those_that_have_asked_the_quietest_makes_room() -> None:
+    """32 connections of browsers, or of who wants nobody else to see the page, held it for 40 s."""
+
     async def test(_connections: Connections, port: int) -> None:
-        asked = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
-        for reader, writer in asked:
-            writer.write(REQUEST)
-            assert await reader.readexactly(5) == b"asked"
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        assert await is_closed(reader)
-        writer.close()
-        for reader, writer in asked:
-            assert not reader.at_eof()
+        old = [await asked(port) for _ in range(4)]
+        old[0][1].write(REQUEST)  # and asks again
+        assert await old[0][0].readexactly(5) == b"asked"
+        new = await asked(port)
+        assert await is_closed(old[1][0])
+        await asyncio.sleep(0.1)
+        assert [reader.at_eof() for reader, _ in (*old, new)] == [False, True, False, False, False]
+        for _, writer in (*old, new):
             writer.close()
 
     serve(test, most=4)
+
+
+def test_who_has_most_connections_makes_room_first() -> None:
+    async def test(_connections: Connections, port: int) -> None:
+        quiet = await asked(port, "127.0.0.2")
+        crowd = [await asked(port) for _ in range(20)]
+        assert not quiet[0].at_eof()
+        quiet[1].write(REQUEST)
+        assert await quiet[0].readexactly(5) == b"asked"
+        for _, writer in (quiet, *crowd):
+            writer.close()
+
+    serve(test, most=4)
+
+
+def test_streams_make_no_room_for_others_and_each_address_has_its_share_of_them() -> None:
+    async def test(connections: Connections, port: int) -> None:
+        async def stream(address: str) -> tuple[bool, asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asked(port, address)
+            return connections.hold(list(connections.transports)[-1], 4), reader, writer
+
+        first = [await stream("127.0.0.1") for _ in range(4)]
+        assert [is_held for is_held, _, _ in first] == [True] * 4
+        others = [await stream("127.0.0.2") for _ in range(2)]
+        assert [is_held for is_held, _, _ in others] == [True, True]
+        assert await is_closed(first[0][1])
+        assert await is_closed(first[1][1])
+        refused = [await stream(address) for address in ("127.0.0.2", "127.0.0.1")]
+        assert [is_held for is_held, _, _ in refused] == [False, False]
+        for _ in range(20):
+            (await asked(port))[1].close()
+        assert held(connections) == 4
+        for _, _, writer in (*first, *others, *refused):
+            writer.close()
+
+    serve(test, most=6)
 
 
 @pytest.mark.parametrize("drip", [b"", b"G"])
@@ -117,7 +166,7 @@ def test_an_answer_has_its_time_and_a_stream_is_held() -> None:
         held_reader, held_writer = await asyncio.open_connection("127.0.0.1", port)
         held_writer.write(REQUEST)
         await held_reader.readexactly(5)
-        connections.hold(list(connections.transports)[-1])
+        assert connections.hold(list(connections.transports)[-1], 1)
         assert await is_closed(reader)
         await asyncio.sleep(1.0)
         assert not held_reader.at_eof()

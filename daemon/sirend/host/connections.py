@@ -1,8 +1,9 @@
 """TCP connections of a small asyncio server, bounded in number and time, so that they cost the detection nothing.
 
-Descriptors that idle connections hold are missing elsewhere: at the broker, at the journal. Of more than ``most``,
-those that have not sent a whole request yet make room, the oldest first, so that whoever asks at once is served even
-while others flood the port.
+Descriptors that idle connections hold are missing elsewhere: at the broker, at the journal. Of more than ``most``
+one makes room, so that whoever comes is served even while others flood the port or keep what they have: of those that
+have not sent a whole request, or else of those that were not held, one of the address that has most of them, and of
+these the one that has been quiet for longest.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import os
 import resource
 import socket
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -39,15 +41,37 @@ _log = logging.getLogger(__name__)
 class WatchedConnection(asyncio.Protocol):
     """One connection: passes on what comes to the protocol that answers, and knows how far it has come."""
 
-    def __init__(self, inner: asyncio.Protocol, place: Connections) -> None:
-        """Pass on to ``inner``."""
+    def __init__(self, inner: asyncio.Protocol, place: Connections, address: str) -> None:
+        """Pass on to ``inner`` what comes from ``address``."""
+        self.address = address
+        self.is_held = False
+        """Whether it is a stream, which lasts."""
         self._inner = inner
         self._place = place
+        self._beginning: asyncio.Task[None] | None = None
         self._tail = b""
         self._received = 0
         self.transport: asyncio.BaseTransport | None = None
+        """None until the handshake of TLS is over, where there is one."""
         self.has_asked = False
         """Whether the head of a request has come."""
+
+    async def begin(self, accepted: socket.socket, tls: ssl.SSLContext | None, request_s: float) -> None:
+        """Shake hands with who is at the other end of ``accepted``, and begin."""
+        self._beginning = asyncio.current_task()
+        try:
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(request_s):
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: self,
+                    accepted,
+                    ssl=tls,
+                    ssl_handshake_timeout=None if tls is None else request_s,
+                )
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            accepted.close()
+            self._place.forget(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, after the handshake of TLS where there is one."""
@@ -57,6 +81,7 @@ class WatchedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
+        self._place.touch(self)
         if not self.has_asked:
             self._received += len(data)
             seen = self._tail + data
@@ -79,6 +104,7 @@ class WatchedConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on writing."""
+        self._place.touch(self)
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -90,6 +116,8 @@ class WatchedConnection(asyncio.Protocol):
         """Close at once, whatever is under way."""
         if isinstance(self.transport, asyncio.WriteTransport):
             self.transport.abort()
+        elif self._beginning is not None:
+            self._beginning.cancel()
 
 
 class Connections:
@@ -110,7 +138,8 @@ class Connections:
         self._most = max(2, min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE))
         self._request_s = request_s
         self._answer_s = answer_s
-        self._open: dict[asyncio.Task[None] | WatchedConnection, asyncio.TimerHandle | None] = {}
+        self._open: dict[WatchedConnection, asyncio.TimerHandle | None] = {}  # the quietest first
+        self._beginning: set[asyncio.Task[None]] = set()
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self.transports: dict[asyncio.BaseTransport, WatchedConnection] = {}
@@ -150,11 +179,32 @@ class Connections:
             listening.close()
         for each in list(self._open):
             self._cut(each)
+        await asyncio.gather(*self._beginning, return_exceptions=True)
 
-    def hold(self, transport: asyncio.BaseTransport | None) -> None:
-        """Let a connection last: a stream, which its handler ends when nobody reads it."""
-        if transport in self.transports and (timer := self._open.get(self.transports[transport])) is not None:
+    def hold(self, transport: asyncio.BaseTransport | None, most: int) -> bool:
+        """Let a connection last: a stream, which its handler ends when nobody reads it.
+
+        Of more than ``most`` streams, the oldest of the address that has most of them ends. Return False where each
+        address has its share: then another has to wait.
+        """
+        connection = None if transport is None else self.transports.get(transport)
+        if connection is None:
+            return False
+        held = [each for each in self._open if each.is_held]
+        if len(held) >= most:
+            address, count = Counter(each.address for each in held).most_common(1)[0]
+            if count <= 1 + sum(each.address == connection.address for each in held):
+                return False
+            self._cut(next(each for each in held if each.address == address))
+        connection.is_held = True
+        if (timer := self._open.get(connection)) is not None:
             timer.cancel()
+        return True
+
+    def touch(self, connection: WatchedConnection) -> None:
+        """Take note that a connection is not quiet; a stream stays where it was, for the oldest of them ends first."""
+        if connection in self._open and not connection.is_held:
+            self._open[connection] = self._open.pop(connection)
 
     def begin(self, connection: WatchedConnection, transport: asyncio.BaseTransport) -> None:
         """Give a connection past its handshake the time to ask."""
@@ -178,7 +228,7 @@ class Connections:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted, address = await loop.sock_accept(listening)
             except OSError as error:
                 _log.warning("no connection can be taken: %s", error.strerror or error)
                 await asyncio.sleep(PAUSE_S)
@@ -186,48 +236,28 @@ class Connections:
             if not self._make_room():
                 accepted.close()
                 continue
-            task = loop.create_task(self._begin(accepted))
-            self._open[task] = None
+            connection = WatchedConnection(self._answer(), self, str(address[0]))
+            self._open[connection] = None
+            task = loop.create_task(connection.begin(accepted, self._tls, self._request_s))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
             await asyncio.sleep(0)  # let it go on before the next is taken
 
     def _make_room(self) -> bool:
-        """Cut the oldest that has not asked for anything, where there are too many; return whether there is room."""
+        """Cut one where there are too many; return whether there is room."""
         if len(self._open) < self._most:
             return True
-        for each in self._open:
-            if isinstance(each, asyncio.Task) or not each.has_asked:
-                self._cut(each)
-                return True
-        return False
+        waiting = [each for each in self._open if not each.has_asked]
+        cuttable = waiting or [each for each in self._open if not each.is_held]
+        if not cuttable:
+            return False
+        address = Counter(each.address for each in cuttable).most_common(1)[0][0]
+        self._cut(next(each for each in cuttable if each.address == address))
+        return True
 
-    def _cut(self, each: asyncio.Task[None] | WatchedConnection) -> None:
-        if isinstance(each, asyncio.Task):
-            self._open.pop(each, None)
-            each.cancel()
-        else:
-            each.cut()
-            self.forget(each)
-
-    async def _begin(self, accepted: socket.socket) -> None:
-        """Shake hands and have a connection answered."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        connection = WatchedConnection(self._answer(), self)
-        try:
-            accepted.setblocking(False)
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            async with asyncio.timeout(self._request_s):
-                await loop.connect_accepted_socket(
-                    lambda: connection,
-                    accepted,
-                    ssl=self._tls,
-                    ssl_handshake_timeout=None if self._tls is None else self._request_s,
-                )
-        except (OSError, TimeoutError, asyncio.CancelledError):
-            accepted.close()
-        finally:
-            if task is not None:
-                self._open.pop(task, None)
+    def _cut(self, connection: WatchedConnection) -> None:
+        connection.cut()
+        self.forget(connection)
 
     def _in(self, seconds: float, connection: WatchedConnection) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, connection.cut)

@@ -144,12 +144,11 @@ class Web(Server):
         """Send what happens as server-sent events for as long as the viewer stays."""
         from aiohttp import web  # noqa: PLC0415
 
-        if len(self._feed.viewers) >= MOST_VIEWERS:
+        if not self._connections.hold(request.transport, MOST_VIEWERS):
             raise web.HTTPServiceUnavailable(text=f"{MOST_VIEWERS} pages are open already; close one")
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        self._connections.hold(request.transport)
         viewer = self._feed.welcome()
         try:
             while True:

@@ -29,7 +29,7 @@ from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone, tone_of
 from sirend.detect.tracker import Track
 from sirend.pipeline import Stages, detect
-from sirend.simulate.array import render
+from sirend.simulate.array_scene import render
 from sirend.simulate.scene import Scene
 from tests.bench import figures
 from tests.simulate.crossings import array_crossing

@@ -78,7 +78,7 @@ ELSEWHERE = {
         '"sirend", "monitor"',
     ),
     "sudo sirend bearing --config /etc/sirend/sirend.yaml --expect 0,90,180,270": (
-        "tests/cli/test_bearing.py",
+        "tests/cli/test_bearing_walk.py",
         '["bearing", "--config", str(site), "--expect", "0,90"]',
     ),
     "sudo systemctl stop sirend": ("tests/e2e/cabinet.py", '"stop"'),

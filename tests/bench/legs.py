@@ -37,7 +37,7 @@ from sirend.detect.classifier import Classifier
 from sirend.detect.motion import MEMORY_S
 from sirend.detect.pitch import PitchTracker
 from sirend.pipeline import Stages, detect
-from sirend.simulate import array, junction
+from sirend.simulate import array_scene, junction
 from sirend.simulate.junction import LEGS
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def looks(rendered: Rendered, deg_of: Sequence[float]) -> tuple[tuple[float, flo
 def measure(model: Bundle, seed: int) -> Drive:
     """Drive past both."""
     scene, leg, deg, around = array_crossing(np.random.default_rng(seed), seed)
-    rendered = array.render(scene, ARRAY, bearing_deg=deg, around=around)
+    rendered = array_scene.render(scene, ARRAY, bearing_deg=deg, around=around)
     one, bearing_ms, network_ms = called(ONE, model, rendered)
     four, _, _ = called(FOUR, model, junction.render(scene, leg=leg))
     return Drive(

@@ -27,7 +27,7 @@ from sirend.audio import devices as rig
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
 from sirend.config.settings import Approach, AudioConfig, CallConfig, Config, JournalConfig, MqttConfig
 from sirend.detect import bundle
-from sirend.publish.mqtt.daemon import Mqtt
+from sirend.publish.mqtt.publisher import Mqtt
 from sirend.service import daemon as service
 from sirend.simulate.scene import Scene, render
 

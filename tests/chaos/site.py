@@ -18,7 +18,7 @@ from tests.service.test_daemon import MODEL, FakeMicrophone
 from sirend.audio import devices
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples
 from sirend.config.settings import CallConfig, Config, MqttConfig
-from sirend.publish.mqtt.daemon import Mqtt
+from sirend.publish.mqtt.publisher import Mqtt
 from sirend.service import daemon as service
 from sirend.service import inputs
 

@@ -26,8 +26,8 @@ from sirend.config.settings import MqttConfig, TlsConfig
 from sirend.errors import ConfigError
 from sirend.publish.mqtt.backoff import Backoff
 from sirend.publish.mqtt.connection import client_id_of
-from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.guest import Delivery
+from sirend.publish.mqtt.publisher import Mqtt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from sirend.call.state import CallState, Reason
 from sirend.client import Consumer, Fault, Keyring, Subscription, Topics
 from sirend.config.settings import MqttConfig
 from sirend.publish.mqtt.backoff import Backoff
-from sirend.publish.mqtt.daemon import Mqtt
+from sirend.publish.mqtt.publisher import Mqtt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

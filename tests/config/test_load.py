@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from sirend.audio.stream import Samples, to_samples
 from sirend.call.machine import Rules, State, step
 from sirend.config import fields as keys
-from sirend.config import listen as listen_settings
-from sirend.config import settings
+from sirend.config import listen_settings, settings
 from sirend.config.load import load, repetition_s
 from sirend.config.secrets import secret, secret_lines
 from sirend.config.settings import (
@@ -78,7 +77,7 @@ def test_the_shipped_file_has_one_commented_key_a_line() -> None:
 def test_every_key_is_read_by_someone() -> None:
     """No key that nobody reads: each name is an attribute that a module other than those that declare it looks at."""
     package = SHIPPED.parents[1] / "daemon" / "sirend"
-    declaring = {package / "config" / name for name in ("settings.py", "listen.py", "fields.py")}
+    declaring = {package / "config" / name for name in ("settings.py", "listen_settings.py", "fields.py")}
     text = "".join(path.read_text() for path in package.rglob("*.py") if path not in declaring)
     kinds = [each for module in (settings, listen_settings) for each in vars(module).values() if isinstance(each, type)]
     own = {"from_min", "to_min", "days"}  # of an inhibit, which judges by itself: Inhibit.covers

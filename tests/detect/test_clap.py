@@ -11,7 +11,7 @@ from tests.detect.claps import claps
 from sirend.config.geometry import KNOWN
 from sirend.detect.bearing_course import apart
 from sirend.detect.clap import Clap, Claps, place
-from sirend.simulate.array import render
+from sirend.simulate.array_scene import render
 from sirend.simulate.scene import Scene
 
 QUAD = KNOWN["respeaker-4"]

@@ -29,8 +29,8 @@ from sirend.call.clock import LiveClock
 from sirend.call.scribe import Scribe
 from sirend.config.settings import Approach, CallConfig, Config, HomeAssistantConfig, MqttConfig
 from sirend.publish.mqtt.backoff import Backoff
-from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.home_assistant import discovery
+from sirend.publish.mqtt.publisher import Mqtt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,7 +22,7 @@ from sirend.client.statement import StatementError, parse
 from sirend.config.settings import MqttConfig
 from sirend.controller.listen import line_of
 from sirend.publish.mqtt.backoff import Backoff
-from sirend.publish.mqtt.daemon import Mqtt
+from sirend.publish.mqtt.publisher import Mqtt
 from sirend.signing import canonical
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from sirend.service import daemon as service
 from sirend.service import inputs
 from sirend.service.daemon import Service
 from sirend.service.rereading import Rereading
-from sirend.simulate import array as simulated
+from sirend.simulate import array_scene as simulated
 from sirend.simulate.scene import Scene
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def test_a_clock_set_by_hours_neither_ends_nor_prolongs_a_call_and_is_counted(
         "sirend.service.health.time",
         SimpleNamespace(time=wall.time, monotonic=time.monotonic, process_time=time.process_time),
     )
-    monkeypatch.setattr("sirend.publish.mqtt.daemon.datetime", wall)
+    monkeypatch.setattr("sirend.publish.mqtt.publisher.datetime", wall)
     monkeypatch.setattr(service, "LiveClock", lambda arrived: LiveClock(arrived, wall.now))
     received = run(broker)
     assert states(received) == [("approaching", "siren"), ("clear", "shutdown")]

@@ -15,7 +15,7 @@ from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track, Tracker
-from sirend.publish.mqtt.daemon import Counts
+from sirend.publish.mqtt.publisher import Counts
 from sirend.service import health
 from sirend.service.health import Health, Vitals
 

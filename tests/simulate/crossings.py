@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sirend.simulate import array
+from sirend.simulate import array_scene
 from sirend.simulate.junction import LEGS
 from sirend.simulate.scene import Scene
 from sirend.simulate.street import KMH
@@ -34,8 +34,8 @@ def crossing(rng: np.random.Generator, seed: int, snr_db: float | None = None) -
     return scene, list(LEGS)[int(rng.integers(len(LEGS)))]
 
 
-def array_crossing(rng: np.random.Generator, seed: int) -> tuple[Scene, str, float, array.Surroundings]:
+def array_crossing(rng: np.random.Generator, seed: int) -> tuple[Scene, str, float, array_scene.Surroundings]:
     """Return such a drive past an array, the bearing it comes from and what stands around: houses, every third time."""
     scene, leg = crossing(rng, seed)
-    around = array.CANYON if seed % 3 == 2 else array.OPEN
+    around = array_scene.CANYON if seed % 3 == 2 else array_scene.OPEN
     return scene, leg, (LEGS[leg] + float(rng.uniform(-5.0, 5.0))) % 360.0, around

@@ -12,7 +12,7 @@ from sirend.cli import recordings
 from sirend.cli.arguments import parser
 from sirend.config.geometry import KNOWN
 from sirend.errors import UsageError
-from sirend.simulate import array, junction
+from sirend.simulate import array_scene, junction
 from sirend.simulate.levels import RATE_HZ, rms
 from sirend.simulate.scene import Scene, render
 from sirend.simulate.wind import turbulence
@@ -84,7 +84,7 @@ def test_a_bare_capsule_in_a_storm_hides_the_siren_for_longer() -> None:
 def test_every_microphone_of_an_array_and_of_a_junction_stands_in_it() -> None:
     calm, windy = (Scene(start_m=40.0, after_m=10.0, speed_kmh=60.0, seed=5, wind_m_s=speed) for speed in (0.0, 10.0))
     small = KNOWN["respeaker-4"]
-    at_array = array.render(windy, small).pcm.astype(np.float64) - array.render(calm, small).pcm
+    at_array = array_scene.render(windy, small).pcm.astype(np.float64) - array_scene.render(calm, small).pcm
     at_junction = junction.render(windy).pcm.astype(np.float64) - junction.render(calm).pcm
     for added in (at_array[:, list(small.channels)], at_junction):
         assert added.std(axis=0).min() > 3e-4

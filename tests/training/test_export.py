@@ -41,10 +41,10 @@ def export() -> ModuleType:
 def model() -> tf.keras.Model:
     import tensorflow as tf  # noqa: PLC0415
 
-    from sirend.training import network  # noqa: PLC0415
+    from sirend.training import architectures  # noqa: PLC0415
 
     tf.keras.utils.set_random_seed(0)
-    return network.student(RECIPE.features.frames, RECIPE.features.bands, RECIPE.student)
+    return architectures.student(RECIPE.features.frames, RECIPE.features.bands, RECIPE.student)
 
 
 @pytest.fixture(scope="module")
@@ -110,19 +110,24 @@ def fused(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.Te
     """Return a bundle of two networks; what YAMNet's would say of a patch is told by one layer of random weights."""
     import tensorflow as tf  # noqa: PLC0415
 
-    from sirend.training import network  # noqa: PLC0415
+    from sirend.training import architectures  # noqa: PLC0415
     from sirend.training.teacher import Teacher  # noqa: PLC0415
 
     tf.keras.utils.set_random_seed(1)
     patch = tf.keras.Input((PATCH_FRAMES, RECIPE.features.bands))
     flat = tf.keras.layers.Dense(EMBEDDING, activation="relu")(tf.keras.layers.GlobalAveragePooling1D()(patch))
-    heads = tuple(network.head(HeadSpec(units=8), number) for number in range(3))
+    heads = tuple(architectures.head(HeadSpec(units=8), number) for number in range(3))
     rng = np.random.default_rng(1)
     teacher = Teacher(0.1 * rng.standard_normal((EMBEDDING, 521)), np.zeros(521), 1.0, 0.0, heads, 0.5)
     out = tmp_path_factory.mktemp("fused") / "siren-0.0.0"
     halved = replace(RECIPE, stored="float16")
     export.write(
-        out, halved, network.fused(model, teacher, FusedSpec(highest=0.5)), CALIBRATION, {}, tf.keras.Model(patch, flat)
+        out,
+        halved,
+        architectures.fused(model, teacher, FusedSpec(highest=0.5)),
+        CALIBRATION,
+        {},
+        tf.keras.Model(patch, flat),
     )
     return out
 

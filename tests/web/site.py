@@ -31,7 +31,7 @@ from sirend.observe.merge import Mosaic
 from sirend.observe.snapshot import Post, View
 from sirend.pipeline import Stages, detect
 from sirend.publish.journal import Journal
-from sirend.simulate import array, junction, scene
+from sirend.simulate import array_scene, junction, scene
 from sirend.web.feed import Archive
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Site:
         driven = scene.Scene(start_m=500.0, snr_db=snr_db, seed=3)
         if has_array:
             driven = replace(driven, seed=4)
-            self._pcm = array.render(driven, geometry.KNOWN["respeaker-4"], bearing_deg=165.0).pcm
+            self._pcm = array_scene.render(driven, geometry.KNOWN["respeaker-4"], bearing_deg=165.0).pcm
         else:
             self._pcm = junction.render(driven, leg="south").pcm
         self._pcm = self._pcm[: len(self._pcm) // BLOCK * BLOCK]

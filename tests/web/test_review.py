@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.conftest import PATIENCE_S, free_port
 from tests.e2e.webdriver import Browser
-from tests.evidence.test_street import keep
+from tests.evidence.test_street_chooser import keep
 from tests.web.test_page import AXE, RULES
 from tests.web.test_server import ask
 
 from sirend.errors import DeviceError
-from sirend.evidence.street import Worth
+from sirend.evidence.street_chooser import Worth
 from sirend.evidence.street_set import StreetSet
 from sirend.web.review import serve
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sirend.audio.stream import Samples, to_samples
-from sirend.config.array import MAIN, apart_deg
+from sirend.config.array_settings import MAIN, apart_deg
 from sirend.detect.motion import Motion
 
 if TYPE_CHECKING:

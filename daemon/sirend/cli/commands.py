@@ -151,9 +151,9 @@ def doctor(args: argparse.Namespace) -> int:
 
 def bearing(args: argparse.Namespace) -> int:
     """Tell from claps whether an array is mounted and wired as it is configured."""
-    from sirend.cli import bearing as walk
+    from sirend.cli import bearing_walk
 
-    return walk.main(args)
+    return bearing_walk.main(args)
 
 
 def devices(args: argparse.Namespace) -> int:
@@ -185,7 +185,7 @@ def listen(args: argparse.Namespace) -> int:
     from sirend.config.in_force import InForce
     from sirend.controller.listen import consumer_of
     from sirend.controller.listen import listen as follow
-    from sirend.host.background import Background
+    from sirend.host.background_thread import Background
     from sirend.host.log import Lines, unblock
     from sirend.host.signals import heeding
 
@@ -226,7 +226,7 @@ def events(args: argparse.Namespace) -> int:
 
 def fleet(args: argparse.Namespace) -> int:
     """Show the sites of a broker."""
-    from sirend.cli.fleet import ListView, watch
+    from sirend.cli.fleet_list import ListView, watch
     from sirend.config import load as config
     from sirend.host.signals import heeding
 

@@ -76,7 +76,7 @@ def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
 def simulate(args: argparse.Namespace) -> int:
     """Write a simulated drive-by and the truth about it."""
     from sirend.config import geometry
-    from sirend.simulate import array, junction
+    from sirend.simulate import array_scene, junction
     from sirend.simulate.scene import Scene, render, write
 
     names = (
@@ -99,9 +99,9 @@ def simulate(args: argparse.Namespace) -> int:
         raise UsageError("--array and --approaches contradict each other: give one of them")
     renderer = partial(junction.render, leg=args.leg or "north") if args.approaches else render
     if args.array is not None:
-        around = array.CANYON if args.houses else array.OPEN
+        around = array_scene.CANYON if args.houses else array_scene.OPEN
         renderer = partial(
-            array.render, array=geometry.KNOWN[args.array], bearing_deg=args.bearing_deg or 0.0, around=around
+            array_scene.render, array=geometry.KNOWN[args.array], bearing_deg=args.bearing_deg or 0.0, around=around
         )
     write(scene, args.out, renderer)
     return 0

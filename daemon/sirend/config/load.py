@@ -7,8 +7,7 @@ import ipaddress
 import os
 from pathlib import Path
 
-from sirend.config import array, fields, yamlfile
-from sirend.config import listen as listen_settings
+from sirend.config import array_settings, fields, listen_settings, yamlfile
 from sirend.config.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 from sirend.config.whole import unfinished
 from sirend.errors import ConfigError
@@ -97,7 +96,7 @@ def _with_files(config: Config, folder: Path, problems: list[str], *, for_onlook
     )
     return dataclasses.replace(
         config,
-        audio=audio if config.array is None else array.opened(config.array, audio),
+        audio=audio if config.array is None else array_settings.opened(config.array, audio),
         web=dataclasses.replace(config.web, tls=served, token_file=of_secret(config.web.token_file, "web.token_file")),
         detect=dataclasses.replace(config.detect, model=plain(config.detect.model)),
         journal=dataclasses.replace(config.journal, path=plain(config.journal.path)),
@@ -188,7 +187,7 @@ def _misplaced(config: Config) -> list[str]:
     """Return what is wrong with the approaches and the channels that they listen to."""
     audio = config.audio
     if config.array is not None:
-        return array.contradictions(config.array, config.approaches, audio.channels) + _named(config)
+        return array_settings.contradictions(config.array, config.approaches, audio.channels) + _named(config)
     problems = [
         f"approaches[{i}].channel is {approach.channel}: "
         f"with audio.channels {audio.channels} allowed is 0 to {audio.channels - 1}"

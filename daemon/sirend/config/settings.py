@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sirend.config import fields
 from sirend.config.geometry import KNOWN
-from sirend.config.listen import ListenConfig
+from sirend.config.listen_settings import ListenConfig
 
 if TYPE_CHECKING:
     from datetime import datetime

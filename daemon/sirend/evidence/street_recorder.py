@@ -12,7 +12,7 @@ import numpy as np
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.evidence.blur import blurred
 from sirend.evidence.follower import Follower, new_hops
-from sirend.evidence.street import Chooser, Piece, Worth
+from sirend.evidence.street_chooser import Chooser, Piece, Worth
 from sirend.evidence.street_set import LABELS, REVIEW, StreetSet
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TextIO
 
-from sirend.host.background import Background
+from sirend.host.background_thread import Background
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from sirend.call.event import to_json
-from sirend.host.background import Background
+from sirend.host.background_thread import Background
 from sirend.host.outfile import sync_folder
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from sirend.observe.merge import Mosaic
 from sirend.observe.snapshot import Post, View
 from sirend.pipeline import detect_all, schedule
 from sirend.publish.journal import Journal
-from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.home_assistant import discovery
+from sirend.publish.mqtt.publisher import Mqtt
 from sirend.service.extras import onlookers
 from sirend.service.health import Health
 from sirend.service.inputs import stages_of

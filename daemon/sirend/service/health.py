@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sirend.audio.stream import Block, GapReason, Score
     from sirend.call.watch import ApproachWatch
     from sirend.detect.tracker import Track
-    from sirend.publish.mqtt.daemon import Counts
+    from sirend.publish.mqtt.publisher import Counts
 
 RECENT_S = 60.0
 """How long an overflow is worth a word."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sirend.call.limits import CallLimits
-from sirend.host.background import Background
+from sirend.host.background_thread import Background
 from sirend.host.outfile import replace_file
 
 if TYPE_CHECKING:

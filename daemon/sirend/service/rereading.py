@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from sirend.errors import ConfigError, SirendError
-from sirend.host.background import Background
+from sirend.host.background_thread import Background
 
 if TYPE_CHECKING:
     from collections.abc import Callable

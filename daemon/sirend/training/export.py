@@ -17,7 +17,7 @@ from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Spectrogram
 from sirend.detect.manifest import WINDOW_SCHEMA
-from sirend.training import network
+from sirend.training import architectures
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def golden(recipe: Recipe, model: keras.Model, backbone: keras.Model | None, bun
         said = [keras.ops.convert_to_numpy(backbone(heard.patch(place, PATCH_FRAMES))) for place in PLACES]
         inputs.append(np.stack(said, axis=1))
     score = Classifier(bundles.load(bundle), len(pcm)).score(heard)
-    return {"pcm": pcm, "features": heard.log, "logit": network.logits(model, *inputs), "score": score}
+    return {"pcm": pcm, "features": heard.log, "logit": architectures.logits(model, *inputs), "score": score}
 
 
 def write(

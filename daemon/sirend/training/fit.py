@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from sirend.training import checkpoint, network
+from sirend.training import architectures, checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
     frames, bands = pool.features.shape[1:]
-    model = network.student(frames, bands, student)
+    model = architectures.student(frames, bands, student)
     schedule = keras.optimizers.schedules.CosineDecay(
         spec.learning_rate / 20, max(1, spec.steps - EVERY), warmup_target=spec.learning_rate, warmup_steps=EVERY
     )

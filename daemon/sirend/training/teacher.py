@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from scipy import optimize
 
-from sirend.training import backbone, network
+from sirend.training import architectures, backbone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,15 +53,15 @@ class Teacher:
 
     def judge(self, embedding: np.ndarray) -> np.ndarray:
         """Return the fused log-odds float32[windows] of float16[windows, patches, 1024]."""
-        evidence = self.scale * network.evidence(embedding, self.kernel, self.bias) + self.offset
-        opinions = np.mean([network.logits(head, embedding) for head in self.heads], axis=0)
+        evidence = self.scale * architectures.evidence(embedding, self.kernel, self.bias) + self.offset
+        opinions = np.mean([architectures.logits(head, embedding) for head in self.heads], axis=0)
         return np.asarray(self.share * evidence + (1.0 - self.share) * opinions, dtype=np.float32)
 
 
 def knowing(embedding: np.ndarray, siren: np.ndarray, known: np.ndarray, weights: backbone.Weights) -> Teacher:
     """Return a teacher that has its class evidence alone, made log-odds on the windows ``known`` (indices)."""
     kernel, bias = backbone.class_layer(weights)
-    scale, offset = calibrate(network.evidence(embedding[known], kernel, bias), siren[known])
+    scale, offset = calibrate(architectures.evidence(embedding[known], kernel, bias), siren[known])
     return Teacher(kernel, bias, scale, offset, (), 1.0)
 
 
@@ -101,7 +101,7 @@ def _head(
 ) -> keras.Model:
     """Return one head: from ``folder``, or fitted and kept there."""
     keras.utils.set_random_seed(spec.seed + number)
-    model = network.head(spec, number)
+    model = architectures.head(spec, number)
     described = json.dumps([asdict(replace(spec, evidence=0.0, heads=0)), number, keras.backend.backend()])
     content = described.encode() + known.tobytes() + siren.tobytes() + embedding[known[::97]].tobytes()
     kept = folder / f"head-{hashlib.sha256(content).hexdigest()[:12]}.npz"

@@ -84,7 +84,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
 
         streaming.train(plan, recordings, out, work, published, without)
         return
-    from sirend.training import backbone, export, fit, network, teacher  # noqa: PLC0415  TensorFlow takes seconds to import
+    from sirend.training import architectures, backbone, export, fit, teacher  # noqa: PLC0415  TensorFlow takes seconds to import
 
     weights = None
     patches = work / "teacher.tflite"
@@ -119,11 +119,11 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     if plan.fused and knowing and weights and embedding is not None and tested.embedding is not None:
         sure = teacher.with_heads(knowing, embedding, drawn.siren, known, plan.fused.head, work)
         model, listener = (
-            network.fused(model, sure, plan.fused),
+            architectures.fused(model, sure, plan.fused),
             backbone.assembled(plan.features.bands, weights),
         )
         inputs.append(tested.embedding[held])
-    logit = network.logits(model, *inputs)
+    logit = architectures.logits(model, *inputs)
     calibration = teacher.calibrate(logit, tested.siren[held])
     agreeing = float(np.mean((logit > 0) == tested.siren[held]))
     metrics = {

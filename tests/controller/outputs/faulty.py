@@ -15,7 +15,7 @@ from gpiozero.pins.mock import MockFactory
 
 from sirend.call.state import CallState
 from sirend.client import Call
-from sirend.config.listen import NtcipConfig, Preempt, Relay
+from sirend.config.listen_settings import NtcipConfig, Preempt, Relay
 from sirend.controller.outputs.command import Command
 from sirend.controller.outputs.ntcip import PREEMPT_CONTROL_STATE, PREEMPT_STATE, Ntcip
 from sirend.controller.outputs.relay import Relays

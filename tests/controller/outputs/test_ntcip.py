@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.controller.outputs.faulty import Cable, bytes_of, call
 
-from sirend.config.listen import NtcipConfig, Preempt
+from sirend.config.listen_settings import NtcipConfig, Preempt
 from sirend.controller.outputs import BEAT_S, Report
 from sirend.controller.outputs.ntcip import PREEMPT_CONTROL_STATE, Ntcip
 from sirend.errors import ConfigError

@@ -8,7 +8,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 from tests.controller.outputs.faulty import call, wait
 
-from sirend.config.listen import Relay
+from sirend.config.listen_settings import Relay
 from sirend.controller.outputs import Report
 from sirend.controller.outputs.relay import Relays
 from sirend.errors import ConfigError, DeviceError

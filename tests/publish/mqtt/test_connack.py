@@ -12,7 +12,7 @@ from tests.transitions import CALL
 
 from sirend.client import Consumer, Keyring, Subscription
 from sirend.config.settings import MqttConfig
-from sirend.publish.mqtt.daemon import Mqtt
+from sirend.publish.mqtt.publisher import Mqtt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

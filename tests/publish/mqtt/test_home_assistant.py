@@ -9,8 +9,8 @@ import pytest
 import sirend
 from sirend.config.settings import Approach, CallConfig, Config, HomeAssistantConfig, MqttConfig
 from sirend.publish.mqtt.backoff import Backoff
-from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.home_assistant import discovery
+from sirend.publish.mqtt.publisher import Mqtt
 
 if TYPE_CHECKING:
     from tests.conftest import Broker

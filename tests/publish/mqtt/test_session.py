@@ -25,7 +25,7 @@ from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.config.settings import MqttConfig, TlsConfig
 from sirend.publish.mqtt.backoff import Backoff
 from sirend.publish.mqtt.bounded_client import LARGEST_PACKET
-from sirend.publish.mqtt.daemon import Mqtt
+from sirend.publish.mqtt.publisher import Mqtt
 from sirend.signing import key_id
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sirend.client import Call
-    from sirend.config.listen import NtcipConfig
+    from sirend.config.listen_settings import NtcipConfig
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sirend.client import Call
-    from sirend.config.listen import Relay
+    from sirend.config.listen_settings import Relay
 
 
 class Relays(KeptOutput):

@@ -10,7 +10,7 @@ from sirend.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sirend.config.listen import NtcipConfig
+    from sirend.config.listen_settings import NtcipConfig
 
 
 class SnmpError(Exception):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sirend.errors import DeviceError
 from sirend.publish.mqtt.connection import client_id_of
-from sirend.publish.mqtt.daemon import Mqtt
+from sirend.publish.mqtt.publisher import Mqtt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

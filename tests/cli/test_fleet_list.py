@@ -15,8 +15,8 @@ from tests.client.test_fleet import NOW, city, health
 from tests.conftest import PATIENCE_S, free_port
 
 from sirend.call.clock import utc_text
-from sirend.cli import fleet as command
-from sirend.cli.fleet import ListView, ago, sums, table, watch
+from sirend.cli import fleet_list as command
+from sirend.cli.fleet_list import ListView, ago, sums, table, watch
 from sirend.cli.main import main
 from sirend.config.settings import MqttConfig
 

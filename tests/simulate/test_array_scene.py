@@ -9,7 +9,7 @@ import soundfile
 
 from sirend.cli.main import main
 from sirend.config.geometry import KNOWN
-from sirend.simulate.array import render
+from sirend.simulate.array_scene import render
 from sirend.simulate.scene import Scene
 from sirend.simulate.street import Air, DriveBy, drive_by
 

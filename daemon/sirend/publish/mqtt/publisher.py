@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Self
 from sirend.call.event import to_json
 from sirend.call.state import CallState
 from sirend.publish.mqtt.connection import client_id_of
+from sirend.publish.mqtt.echo_watch import EchoWatch
 from sirend.publish.mqtt.outbox import Message, Outbox
 from sirend.publish.mqtt.session import Session
 from sirend.publish.mqtt.stamp import Stamp
 from sirend.publish.mqtt.topics import Topics
-from sirend.publish.mqtt.watch import EchoWatch
 from sirend.signing import canonical
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from sirend.detect.motion import Motion
 from sirend.errors import InputError
 from sirend.evidence.blur import blurred
 from sirend.evidence.clip import Hop
-from sirend.evidence.street import Chooser, Piece, Worth
+from sirend.evidence.street_chooser import Chooser, Piece, Worth
 from sirend.evidence.street_recorder import StreetRecorder
 from sirend.evidence.street_set import COLUMNS, StreetSet
 from sirend.observe.snapshot import HeardThere, View

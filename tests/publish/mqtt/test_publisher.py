@@ -21,7 +21,7 @@ from sirend.call.scribe import Scribe
 from sirend.config.settings import MqttConfig, TlsConfig
 from sirend.errors import ConfigError
 from sirend.publish.mqtt.backoff import Backoff
-from sirend.publish.mqtt.daemon import Counts, Mqtt
+from sirend.publish.mqtt.publisher import Counts, Mqtt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,7 +221,8 @@ def test_everything_published_before_a_clean_close_arrives_in_order_before_offli
 
 def test_a_killed_daemon_is_declared_offline_by_its_will(broker: Broker) -> None:
     program = (
-        "import sys, time; from sirend.config.settings import MqttConfig; from sirend.publish.mqtt.daemon import Mqtt\n"
+        "import sys, time\n"
+        "from sirend.config.settings import MqttConfig; from sirend.publish.mqtt.publisher import Mqtt\n"
         "with Mqtt(MqttConfig(port=int(sys.argv[1])), 's', ['main']): time.sleep(600)"
     )
     with broker.subscribe("sirend/s/availability") as subscriber:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sirend.config.listen import ListenConfig, NtcipConfig, Preempt, Relay
+from sirend.config.listen_settings import ListenConfig, NtcipConfig, Preempt, Relay
 from sirend.config.load import load
 from sirend.errors import ConfigError
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 
-from sirend.host.background import Background
+from sirend.host.background_thread import Background
 
 LATEST_S = 60.0
 

@@ -14,6 +14,14 @@ CLASSES = {
 }
 """Why a name may stand for two things; one for which that is no longer so is an error too."""
 MODULES: dict[str, str] = {}
+FUNCTIONS = {
+    "add_arguments": "a command whose words are its own module's: `cli.arguments` asks each the same",
+    "load": "`config.load` and `bundle.load`, never called without the name of what they load",
+    "main": "what `python -m` or a command runs",
+    "selftest": "a function of `cli.commands` is named like its command",
+    "step": "a pure state machine: state and input in, state and output out",
+    "sweep": "each sound of `confusers` is drawn by its name; in `siren_sound` it is a pitch",
+}
 _ROOT = Path(sirend.__file__).parent
 
 
@@ -46,3 +54,9 @@ def test_no_module_has_the_name_of_another() -> None:
     twice = _twice(places)
     assert {name: where for name, where in twice.items() if name not in MODULES} == {}
     assert set(MODULES) <= set(twice), "an exception that is none any more"
+
+
+def test_no_public_function_has_the_name_of_another() -> None:
+    twice = _twice(_defined(ast.FunctionDef, ast.AsyncFunctionDef))
+    assert {name: where for name, where in twice.items() if name not in FUNCTIONS} == {}
+    assert set(FUNCTIONS) <= set(twice), "an exception that is none any more"

@@ -27,7 +27,7 @@ from sirend.detect.tone import Tone, tone_of
 from sirend.errors import InputError
 from sirend.pipeline import Stages, detect, schedule
 from sirend.simulate import sirens, synthesis
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -314,7 +314,7 @@ def test_another_hop_than_the_models_is_warned_of(caplog: pytest.LogCaptureFixtu
 
 
 def test_motion_is_that_of_a_pitch_followed_all_the_time_though_none_is_before_a_siren() -> None:
-    rendered = render(Scene(siren="hilo", profile="de", start_m=120.0, snr_db=20.0, seed=2))
+    rendered = render_scene(Scene(siren="hilo", profile="de", start_m=120.0, snr_db=20.0, seed=2))
     quiet = np.zeros((to_samples(6.0), 1), np.float32)
     pcm = np.concatenate((quiet, rendered.pcm[:, np.newaxis], quiet))
     made, always, followed = stages(Config()), PitchTracker(MEMORY_S), 0
@@ -330,7 +330,7 @@ def test_motion_is_that_of_a_pitch_followed_all_the_time_though_none_is_before_a
 
 
 def test_events_name_the_tone_of_their_own_window_though_it_is_judged_only_for_them() -> None:
-    siren = synthesis.synthesise(sirens.tone("de", "hilo"), to_samples(16.0), 16_000, np.random.default_rng(2))
+    siren = synthesis.synthesise(sirens.find_siren("de", "hilo"), to_samples(16.0), 16_000, np.random.default_rng(2))
     pcm = (0.2 * siren).astype(np.float32)[:, np.newaxis]
     made, always, judged, named = stages(Config()), PitchTracker(MEMORY_S), 0, set()
     for window in made.windows.push(Block(Samples(0), pcm)):

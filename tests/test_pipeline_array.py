@@ -29,7 +29,7 @@ from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone, tone_of
 from sirend.detect.tracker import Track
 from sirend.pipeline import Stages, detect
-from sirend.simulate.array_scene import render
+from sirend.simulate.array_scene import render_at_array
 from sirend.simulate.scene import Scene
 from tests.bench import figures
 from tests.simulate.crossings import array_crossing
@@ -85,7 +85,7 @@ DRIVE = Scene(siren="hilo", profile="de", start_m=120.0, speed_kmh=50.0, pass_m=
 
 @pytest.fixture(scope="module")
 def from_the_east() -> npt.NDArray[np.float32]:
-    return render(DRIVE, ARRAY, bearing_deg=65.0).pcm
+    return render_at_array(DRIVE, ARRAY, bearing_deg=65.0).pcm
 
 
 def heard(pcm: npt.NDArray[np.float32], config: Config) -> tuple[list[Event], Stages]:
@@ -119,7 +119,7 @@ class BelievesLate:
 @pytest.mark.parametrize("late_s", [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
 @pytest.mark.parametrize("deg", [65.0, 165.0, 280.0])
 def test_a_siren_that_is_believed_only_as_it_passes_is_called_on_no_wrong_leg(deg: float, late_s: float) -> None:
-    rendered = render(DRIVE, ARRAY, bearing_deg=deg)
+    rendered = render_at_array(DRIVE, ARRAY, bearing_deg=deg)
     leg = next(name for name, at in LEGS.items() if abs(float(apart(at, deg))) < 45.0)
     late = BelievesLate(round(4 * (rendered.truth["closest_s"] + late_s - 2.0)))
     made = stages(site(), late)
@@ -158,7 +158,7 @@ def test_a_dead_microphone_is_named_and_main_alone_is_called(from_the_east: npt.
 
 
 def test_swapped_neighbours_are_named_and_main_alone_is_called() -> None:
-    pcm = render(DRIVE, ARRAY, bearing_deg=10.0).pcm[: 8 * 16_000]
+    pcm = render_at_array(DRIVE, ARRAY, bearing_deg=10.0).pcm[: 8 * 16_000]
     called, made = heard(pcm[:, [0, 2, 1, 3, 4, 5]], site())
     assert made.ear is not None
     assert "two channels swapped" in str(made.ear.problem)
@@ -293,7 +293,7 @@ def test_the_right_leg_is_called_by_the_network_that_ships() -> None:
     known_s: list[float] = []
     for seed in range(DRIVES):
         scene, leg, deg, around = array_crossing(np.random.default_rng(seed), seed)
-        rendered = render(scene, ARRAY, bearing_deg=deg, around=around)
+        rendered = render_at_array(scene, ARRAY, bearing_deg=deg, around=around)
         scribe = Scribe(
             site="main-5th", boot_id="replay", mode="replay", model=model.name, clock=ReplayClock(), valid_for_s=5.0
         )

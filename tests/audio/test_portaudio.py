@@ -105,7 +105,7 @@ def test_a_host_without_inputs_is_told_what_there_is(library: SimpleNamespace) -
 def test_a_missing_library_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(DeviceError, match="sudo apt-get install libportaudio2"):
-        portaudio.load()
+        portaudio.load_sounddevice()
 
 
 def test_a_library_that_does_not_start_is_no_bug_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_a_library_that_does_not_start_is_no_bug_of_ours(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     with pytest.raises(DeviceError, match=r"^PortAudio does not start \(Unanticipated host error\); `arecord -L`"):
-        portaudio.load()
+        portaudio.load_sounddevice()
     (tmp_path / "sounddevice.py").write_text("1 / 0\n")
     with pytest.raises(ZeroDivisionError):
-        portaudio.load()
+        portaudio.load_sounddevice()

@@ -210,7 +210,7 @@ def test_each_codec_and_rate_arrives_at_16_khz(street: str, coder: str, words: s
         assert 0.15 < float(np.std(pcm)) < 0.3
         assert not source.is_seeking
         assert source.problem is None
-        assert rtsp.measure(AudioConfig(device=server.url), 0.5).startswith(words)
+        assert rtsp.stream_report(AudioConfig(device=server.url), 0.5).startswith(words)
 
 
 def test_a_camera_that_is_killed_is_named_within_5_s_and_back_when_it_is(
@@ -279,7 +279,7 @@ def test_a_wrong_password_is_named_within_5_s_and_never_written(
             assert took_s < 5.0
             assert source.problem == "wrong name or password (audio.credentials_file)"
             with pytest.raises(DeviceError) as caught:
-                rtsp.measure(audio)
+                rtsp.stream_report(audio)
             secret.write_text("guest:r@ght:word\n")
             until(items, is_sound)
     for text in (*caplog.messages, str(caught.value)):
@@ -296,10 +296,10 @@ def test_a_stream_without_sound_and_a_path_that_is_none_are_named(street: str) -
     with serving(f"{street} ! {ALAW}") as server:
         nowhere = AudioConfig(device=server.url.replace("street", "nowhere"))
         with pytest.raises(DeviceError, match="it has no such stream: is the path right"):
-            rtsp.measure(nowhere)
+            rtsp.stream_report(nowhere)
         two = AudioConfig(device=server.url, channels=2)
         with pytest.raises(DeviceError, match=r"it has 1 channels, audio\.channels is 2"):
-            rtsp.measure(two)
+            rtsp.stream_report(two)
 
 
 def test_an_encrypted_stream_is_heard_where_the_certificate_is_of_the_authority(street: str, tmp_path: Path) -> None:
@@ -312,11 +312,11 @@ def test_an_encrypted_stream_is_heard_where_the_certificate_is_of_the_authority(
         (tmp_path / f"{name}.pem").write_text(cert.read_text() + key.read_text())
         made.append(cert)
     with serving(f"{street} ! {ALAW}", "--pem", str(tmp_path / "camera.pem"), scheme="rtsps") as server:
-        assert rtsp.measure(AudioConfig(device=server.url, authority_file=made[0]), 0.5).startswith("pcm_alaw")
+        assert rtsp.stream_report(AudioConfig(device=server.url, authority_file=made[0]), 0.5).startswith("pcm_alaw")
         with pytest.raises(DeviceError):
-            rtsp.measure(AudioConfig(device=server.url, authority_file=made[1]), 0.5)
+            rtsp.stream_report(AudioConfig(device=server.url, authority_file=made[1]), 0.5)
         with pytest.raises(DeviceError):
-            rtsp.measure(AudioConfig(device=server.url), 0.5)
+            rtsp.stream_report(AudioConfig(device=server.url), 0.5)
 
 
 @pytest.mark.parametrize("coder", [ALAW, OPUS, AAC])

@@ -30,7 +30,7 @@ from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Extractor, Spectrogram
 from sirend.pipeline import Scorer, Stages, detect
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 5
@@ -42,7 +42,7 @@ def street(minutes: float) -> Pcm:
     parts: list[Pcm] = []
     samples = round(minutes * 60 * SAMPLE_RATE_HZ)
     while sum(map(len, parts)) < samples:
-        parts.append(render(Scene(siren="hilo", profile="de", start_m=300.0, snr_db=10.0, seed=len(parts))).pcm)
+        parts.append(render_scene(Scene(siren="hilo", profile="de", start_m=300.0, snr_db=10.0, seed=len(parts))).pcm)
     return np.concatenate(parts)[:samples]
 
 

@@ -176,9 +176,9 @@ def looks(rendered: Rendered, deg_of: Sequence[float]) -> tuple[tuple[float, flo
 def measure(model: Bundle, seed: int) -> Drive:
     """Drive past both."""
     scene, leg, deg, around = array_crossing(np.random.default_rng(seed), seed)
-    rendered = array_scene.render(scene, ARRAY, bearing_deg=deg, around=around)
+    rendered = array_scene.render_at_array(scene, ARRAY, bearing_deg=deg, around=around)
     one, bearing_ms, network_ms = called(ONE, model, rendered)
-    four, _, _ = called(FOUR, model, junction.render(scene, leg=leg))
+    four, _, _ = called(FOUR, model, junction.render_at_junction(scene, leg=leg))
     return Drive(
         seed=seed,
         leg=leg,

@@ -29,7 +29,7 @@ from sirend.config.settings import Approach, AudioConfig, CallConfig, Config, Jo
 from sirend.detect import bundle
 from sirend.publish.mqtt.publisher import Mqtt
 from sirend.service import daemon as service
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def street(channels: int) -> Pcm:
     level = 0.005 * (1.5 + np.sin(np.linspace(0.0, 40.0, n, dtype=np.float32)))
     pcm = (level[:, np.newaxis] * rng.standard_normal((n, channels), dtype=np.float32)).astype(np.float32)
     for start_s, seed in ((100, 11), (400, 12)):
-        siren = render(Scene(start_m=300.0, speed_kmh=120.0, snr_db=10.0, seed=seed)).pcm.astype(np.float32)
+        siren = render_scene(Scene(start_m=300.0, speed_kmh=120.0, snr_db=10.0, seed=seed)).pcm.astype(np.float32)
         start = start_s * SAMPLE_RATE_HZ
         pcm[start : start + len(siren)] += siren[:, np.newaxis]
     return pcm

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sirend.cli.check import ADVISORY, check
+from sirend.cli.check import ADVISORY, check_file
 from sirend.detect import bundle
 from sirend.errors import ConfigError
 
@@ -31,7 +31,7 @@ def test_a_sound_configuration_is_summed_up(tmp_path: Path) -> None:
     newest = bundle.load(bundle.find(None))
     with np.load(newest.path / "golden.npz", allow_pickle=False) as golden:
         windows = len(golden["score"])
-    lines = check(
+    lines = check_file(
         write(
             tmp_path,
             "site: elm-st\naudio: {device: USB, channels: 2}\n"
@@ -54,7 +54,7 @@ def test_a_sound_configuration_is_summed_up(tmp_path: Path) -> None:
 
 def test_a_site_whose_trial_is_over_is_not_called_advisory(tmp_path: Path) -> None:
     text = "site: elm-st\ncall: {advisory: false}\nmqtt: {sign_key_file: null}\n"
-    assert check(write(tmp_path, text))[0].startswith("site elm-st: ")
+    assert check_file(write(tmp_path, text))[0].startswith("site elm-st: ")
 
 
 def test_what_a_listener_would_do_is_told_and_its_secrets_are_read(tmp_path: Path, model: Path) -> None:
@@ -69,13 +69,13 @@ listen:
   ntcip: {host: 192.0.2.7, community_file: community, preempts: [{number: 3}]}
 """
     (tmp_path / "community").write_text("public\n")
-    assert check(write(tmp_path, text))[3] == (
+    assert check_file(write(tmp_path, text))[3] == (
         "sirend listen: runs a command; GPIO 17 for main; controller 192.0.2.7:161 by SNMP v2c: preempt 3 for main; "
         "also in advisory and replayed calls (rehearsal)"
     )
     (tmp_path / "community").write_text("\n")
     with pytest.raises(ConfigError) as caught:
-        check(write(tmp_path, text))
+        check_file(write(tmp_path, text))
     assert caught.value.problems == (f"{tmp_path / 'community'}: the secret's first line is empty",)
 
 
@@ -104,7 +104,7 @@ listen:
     for module in EXTRAS:
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigError) as caught:
-        check(write(tmp_path, text))
+        check_file(write(tmp_path, text))
     told = caught.value.problems
     expected = [
         "detect.hop is not a key",
@@ -125,19 +125,19 @@ def test_problems_of_secrets_thresholds_and_model_are_told_together(tmp_path: Pa
         tmp_path, "site: main-5th\ndetect: {model: model, enter: 0.2, exit: null}\nmqtt: {sign_key_file: key}\n"
     )
     with pytest.raises(ConfigError) as caught:
-        check(file)
+        check_file(file)
     assert caught.value.where == str(file)
     secret, thresholds = caught.value.problems
     assert secret == f"{tmp_path / 'key'}: the secret's first line is empty"
     assert thresholds.startswith("detect: exit ")
     (model / "manifest.json").unlink()
     with pytest.raises(ConfigError) as caught:
-        check(file)
+        check_file(file)
     assert caught.value.problems[1] == f"{model}: this is no model bundle: it has no file manifest.json"
 
 
 def test_page_metrics_and_clips_are_summed_up(tmp_path: Path) -> None:
-    lines = check(
+    lines = check_file(
         write(
             tmp_path,
             "site: main-5th\nweb: {enabled: true}\nmetrics: {enabled: true}\n"
@@ -158,10 +158,10 @@ def test_a_page_that_cannot_be_served_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "good").write_text("open sesame\n")
     web = "enabled: true, tls: {cert_file: page.pem, key_file: page.pem}"
     with pytest.raises(ConfigError) as caught:
-        check(write(tmp_path, f"site: main-5th\nweb: {{{web}, token_file: token}}\n"))
+        check_file(write(tmp_path, f"site: main-5th\nweb: {{{web}, token_file: token}}\n"))
     assert caught.value.problems == (f"{tmp_path / 'token'}: the secret's first line is empty",)
     with pytest.raises(ConfigError) as caught:
-        check(write(tmp_path, f"site: main-5th\nweb: {{{web}, token_file: good}}\n"))
+        check_file(write(tmp_path, f"site: main-5th\nweb: {{{web}, token_file: good}}\n"))
     (problem,) = caught.value.problems
     assert problem.startswith("web.tls: certificate and key cannot be used")
 
@@ -173,7 +173,7 @@ def test_a_machine_that_computes_something_else_is_noticed(tmp_path: Path, model
     golden[what] = golden[what] + 0.5
     np.savez_compressed(model / "golden.npz", **golden)
     with pytest.raises(ConfigError) as caught:
-        check(write(tmp_path, "site: main-5th\ndetect: {model: model}\n"))
+        check_file(write(tmp_path, "site: main-5th\ndetect: {model: model}\n"))
     name = {"features": "features", "score": "scores"}[what]
     assert f"golden.npz: {name} differ by " in caught.value.problems[0]
 
@@ -181,7 +181,7 @@ def test_a_machine_that_computes_something_else_is_noticed(tmp_path: Path, model
 def test_golden_windows_that_cannot_be_read_are_told(tmp_path: Path, model: Path) -> None:
     (model / "golden.npz").write_text("gold")
     with pytest.raises(ConfigError) as caught:
-        check(write(tmp_path, "site: main-5th\ndetect: {model: model}\n"))
+        check_file(write(tmp_path, "site: main-5th\ndetect: {model: model}\n"))
     assert "golden.npz: the golden windows cannot be read: " in caught.value.problems[0]
 
 
@@ -190,5 +190,5 @@ def test_a_model_without_golden_windows_is_tried_all_the_same(tmp_path: Path, mo
     manifest.pop("golden", None)
     (model / "manifest.json").write_text(json.dumps(manifest))
     (model / "golden.npz").unlink()
-    lines = check(write(tmp_path, "site: main-5th\ndetect: {model: model}\n"))
+    lines = check_file(write(tmp_path, "site: main-5th\ndetect: {model: model}\n"))
     assert lines[3] == f"model {bundle.load(model).name}: digests verified"

@@ -16,7 +16,7 @@ from tests.conftest import PATIENCE_S, free_port
 
 from sirend.call.clock import utc_text
 from sirend.cli import fleet_list as command
-from sirend.cli.fleet_list import ListView, ago, sums, table, watch
+from sirend.cli.fleet_list import ListView, ago, site_table, sums, watch
 from sirend.cli.main import main
 from sirend.config.settings import MqttConfig
 
@@ -31,13 +31,13 @@ SITES = 1_000
 
 def test_the_table_fits_and_says_what_is_wrong() -> None:
     fleet = city()
-    lines = list(table(fleet.rows(NOW), NOW, 160, None))
+    lines = list(site_table(fleet.rows(NOW), NOW, 160, None))
     assert lines[0].split() == "health site last call model version floor drift clock deg C what is wrong".split()  # noqa: SIM905
     assert lines[1].startswith("OFFLINE  birch")
     assert lines[2].endswith("input lost: device_lost")
     assert "CALLING north" in next(line for line in lines if " oak " in line)
     assert "2 h north" in next(line for line in lines if " ash " in line)
-    short = list(table(fleet.rows(NOW), NOW, 40, 3))
+    short = list(site_table(fleet.rows(NOW), NOW, 40, 3))
     assert max(map(len, short[:-1])) <= 40
     assert short[-1] == "and 3 more; narrow it with --filter"
     assert sums(fleet, NOW) == "6 sites: 1 offline, 1 failed, 1 silent, 1 clock, 1 drift, 1 ok; 1 calling"

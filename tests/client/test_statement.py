@@ -13,7 +13,7 @@ from sirend.call.clock import ReplayClock
 from sirend.call.event import to_json
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState
-from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse
+from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ def fields(**changes: object) -> dict[str, Any]:
 
 
 def test_a_statement_has_the_fields_of_the_event() -> None:
-    stated = parse(json.dumps(fields()).encode())
+    stated = parse_statement(json.dumps(fields()).encode())
     assert (stated.site, stated.approach, stated.state, stated.reason) == ("s", "main", "approaching", "siren")
     assert (stated.boot_id, stated.seq, stated.mode, stated.advisory) == ("b", 1, "live", True)
     assert (stated.valid_until - stated.at).total_seconds() == 5.0
@@ -68,7 +68,7 @@ def test_a_statement_has_the_fields_of_the_event() -> None:
 )
 def test_what_is_no_statement_says_why(damage: Callable[[dict[str, Any]], bytes], fault: Fault) -> None:
     with pytest.raises(StatementError) as refused:
-        parse(damage(fields()))
+        parse_statement(damage(fields()))
     assert refused.value.fault is fault
 
 
@@ -79,7 +79,7 @@ def test_what_decides_must_be_there(key: str) -> None:
     found = fields()
     del found[key]
     with pytest.raises(StatementError):
-        parse(json.dumps(found).encode())
+        parse_statement(json.dumps(found).encode())
 
 
 JSON = st.recursive(
@@ -92,13 +92,13 @@ JSON = st.recursive(
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_nothing_but_the_contract_is_a_statement(payload: bytes) -> None:
     with pytest.raises(StatementError):
-        parse(payload)
+        parse_statement(payload)
 
 
 @given(st.sampled_from(sorted(fields())), JSON)
 def test_a_damaged_field_is_refused_or_harmless(key: str, value: object) -> None:
     try:
-        stated = parse(json.dumps(fields(**{key: value})).encode())
+        stated = parse_statement(json.dumps(fields(**{key: value})).encode())
     except StatementError:
         return
     assert stated.state is CallState.APPROACHING

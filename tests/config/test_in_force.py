@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sirend.config.in_force import InForce, place
+from sirend.config.in_force import InForce, remembered_file
 from sirend.config.load import load
 from sirend.config.reload import KEPT, LIMITS
 from sirend.errors import ConfigError
@@ -86,7 +86,7 @@ def test_a_file_that_lost_its_signing_says_how_to_confirm_it(file: Path) -> None
     assert problem == (
         "it takes away mqtt.sign_key_file, which was in force at the last run; a file that was cut off looks just like "
         "that. If it is meant, write it out, such as `mqtt.sign_key_file: null` or the value, or remove "
-        f"{place(file)}"
+        f"{remembered_file(file)}"
     )
     confirmed = lost.replace("mqtt:\n", "mqtt:\n  sign_key_file: null\n")
     assert _run(file, confirmed).mqtt.sign_key_file is None
@@ -123,24 +123,24 @@ def test_a_refused_file_is_not_what_is_in_force(file: Path) -> None:
     file.write_text(WHOLE.replace("advisory: false", "advisory: true"))
     in_force.load()  # read again, but not taken up
     in_force.keep(first)
-    remembered = place(file)
+    remembered = remembered_file(file)
     assert remembered is not None
     assert remembered.read_text() == WHOLE
     assert remembered.stat().st_mode & 0o777 == 0o640
 
 
 def test_each_file_has_a_memory_of_its_own(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert place(file) != place(file.parent / "other" / "sirend.yaml")
+    assert remembered_file(file) != remembered_file(file.parent / "other" / "sirend.yaml")
     monkeypatch.delenv("STATE_DIRECTORY")
     monkeypatch.setenv("XDG_STATE_HOME", "/home/me/state")
-    found = place(Path("/etc/sirend/sirend.yaml"))
+    found = remembered_file(Path("/etc/sirend/sirend.yaml"))
     assert found is not None
     assert (found.parent, found.name.startswith("in-force-sirend-")) == (Path("/home/me/state/sirend"), True)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"site: [", b"was: of another version\n"])
 def test_a_memory_that_says_nothing_holds_nobody_up(file: Path, content: bytes) -> None:
-    remembered = place(file)
+    remembered = remembered_file(file)
     assert remembered is not None
     remembered.parent.mkdir()
     remembered.write_bytes(content)

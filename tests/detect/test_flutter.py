@@ -8,7 +8,7 @@ import pytest
 from sirend.detect import flutter
 from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import synthetic_street
-from sirend.simulate.levels import RATE_HZ, mix
+from sirend.simulate.levels import RATE_HZ, mix_at_snr
 
 WINDOW = 2 * RATE_HZ
 
@@ -32,9 +32,9 @@ def test_slower_and_faster_ones_do_not(rate_hz: float) -> None:
 
 def test_a_phaser_flutters_in_a_street_as_loud_as_itself() -> None:
     rng = np.random.default_rng(2)
-    siren = synthesis.synthesise(sirens.tone("us", "phaser"), WINDOW, RATE_HZ, rng)
+    siren = synthesis.synthesise(sirens.find_siren("us", "phaser"), WINDOW, RATE_HZ, rng)
     street = synthetic_street(WINDOW, rng)
-    assert flutter.strength(mix(siren, street, 0.0)[0]) > 0.75
+    assert flutter.strength(mix_at_snr(siren, street, 0.0)[0]) > 0.75
     assert flutter.strength(street) < 0.4
 
 

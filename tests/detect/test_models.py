@@ -10,7 +10,7 @@ from sirend.cli.check import SCORE_TOLERANCE
 from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Spectrogram
-from sirend.detect.golden import listen
+from sirend.detect.golden import golden_outputs
 from sirend.training import recipe
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -26,7 +26,7 @@ def test_a_bundle_gives_its_golden_features_and_scores(folder: Path) -> None:
     bundle = bundles.load(folder)
     with np.load(folder / "golden.npz", allow_pickle=False) as golden:
         if bundle.streaming is not None:
-            features, score = listen(bundle, golden["pcm"])
+            features, score = golden_outputs(bundle, golden["pcm"])
             np.testing.assert_allclose(features, golden["features"], atol=1e-4)
             np.testing.assert_allclose(score, golden["score"], atol=SCORE_TOLERANCE)
             return
@@ -39,6 +39,6 @@ def test_a_bundle_gives_its_golden_features_and_scores(folder: Path) -> None:
 @pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: folder.name)
 def test_a_bundle_names_its_recipe_and_has_its_card(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
-    digests = [recipe.load(path).digest for path in MODELS.glob("*.yaml")]
+    digests = [recipe.load_recipe(path).digest for path in MODELS.glob("*.yaml")]
     assert manifest["recipe_sha256"] in digests
     assert bundles.load(folder).name in (folder / "MODEL_CARD.md").read_text()

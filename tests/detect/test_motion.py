@@ -14,12 +14,12 @@ from tests.bench import figures
 
 from sirend.audio.stream import Block, Pcm, Samples, to_samples
 from sirend.audio.windows import Windows
-from sirend.detect.motion import MEMORY_S, Course, Motion, decide, follow, motion_of
+from sirend.detect.motion import MEMORY_S, Course, Motion, decide, find_course, motion_of
 from sirend.detect.pitch import STEP, PitchTracker
 from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import synthetic_street
-from sirend.simulate.levels import mix
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.levels import mix_at_snr
+from sirend.simulate.scene import Scene, render_scene
 from sirend.simulate.street import KMH, DriveBy, drive_by
 
 RATE_HZ = 16_000
@@ -71,7 +71,7 @@ def _counts() -> dict[str, Counter[str]]:
     """Return how often each motion was right, wrong or unknown at an SNR of 5 dB and more."""
     counts: dict[str, Counter[str]] = {"away": Counter(), "near": Counter()}
     for seed in range(DRIVES):
-        rendered = render(_scene(seed))
+        rendered = render_scene(_scene(seed))
         time_s, snr_db, distance_m, closest_s = (
             rendered.truth[key] for key in ("time_s", "snr_db", "distance_m", "closest_s")
         )
@@ -107,7 +107,7 @@ def test_most_windows_of_a_drive_at_the_levels_of_a_street_are_said_to_approach(
         drive = Scene(
             siren, profile, sight_m + 40.0, 15.0, float(rng.uniform(30.0, 70.0)), in_sight_m=sight_m, seed=seed
         )
-        rendered = render(drive)
+        rendered = render_scene(drive)
         first_s, snr_db = rendered.truth["first_audible_s"], rendered.truth["snr_db"]
         for at_s, motion in _motions(rendered.pcm, round((first_s - 1.0) * RATE_HZ)):
             if first_s <= at_s < drive.stop_line_s - NEAR_S and snr_db[round(10 * at_s)] > 0.0:
@@ -123,9 +123,11 @@ def _parked(profile: str, siren: str, seconds: float = 24.0) -> Pcm:
     """Return a siren that stands 40 m from the microphone, at 15 dB over the street."""
     rng = np.random.default_rng(7)
     geometry, samples = DriveBy(39.0, 0.0, 8.0), to_samples(seconds)
-    source = synthesis.synthesise(sirens.tone(profile, siren), geometry.source_samples(samples, RATE_HZ), RATE_HZ, rng)
+    source = synthesis.synthesise(
+        sirens.find_siren(profile, siren), geometry.source_samples(samples, RATE_HZ), RATE_HZ, rng
+    )
     received, _ = drive_by(source, geometry, RATE_HZ, samples=samples)
-    mixture = mix(received, synthetic_street(samples, rng), 15.0)[0]
+    mixture = mix_at_snr(received, synthetic_street(samples, rng), 15.0)[0]
     return np.asarray(0.5 * mixture / np.abs(mixture).max(), np.float32)
 
 
@@ -160,7 +162,7 @@ def _frames(slope_db_s: float, *, seconds: float = 16.0, drop: float = 0.0) -> C
     at_s = np.arange(round(seconds * RATE_HZ / STEP)) * STEP / RATE_HZ
     hz = np.where(at_s % 1.5 < 0.75, 410.0, 547.0) * np.where(at_s > at_s[-1] - 4.0, 1.0 - drop, 1.0)
     level_db = -60.0 + slope_db_s * at_s + 6.0 * (hz > 480.0)
-    return follow(hz.astype(np.float32), np.full(hz.size, 0.8, np.float32), level_db.astype(np.float32))
+    return find_course(hz.astype(np.float32), np.full(hz.size, 0.8, np.float32), level_db.astype(np.float32))
 
 
 @given(st.floats(-3.0, 3.0))
@@ -202,5 +204,5 @@ def test_any_frames_give_an_answer(seed: int, frames: int) -> None:
     rng = np.random.default_rng(seed)
     hz, strength = rng.uniform(250.0, 2500.0, frames), rng.random(frames)
     level = rng.uniform(-120.0, 0.0, frames)
-    course = follow(*(part.astype(np.float32) for part in (hz, strength, level)))
+    course = find_course(*(part.astype(np.float32) for part in (hz, strength, level)))
     assert course is None or decide(course) in Motion

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from sirend.audio.stream import Block, Pcm, Samples, Window
 from sirend.audio.windows import Windows
-from sirend.detect.pitch import FRAME, MEMORY_S, STEP, Pitch, PitchTracker, measure
+from sirend.detect.pitch import FRAME, MEMORY_S, STEP, Pitch, PitchTracker, measure_pitch
 from sirend.simulate import siren_sound, sirens, synthesis
 from sirend.simulate.background import synthetic_street
-from sirend.simulate.levels import mix
+from sirend.simulate.levels import mix_at_snr
 
 RATE_HZ = 16_000
 HOP = 4_000
@@ -33,7 +33,7 @@ def _last(pcm: Pcm, hop: int = HOP) -> Pitch:
 
 @given(st.floats(255.0, 2490.0), st.floats(-60.0, 0.0))
 def test_a_steady_tone_is_measured_to_two_hertz_and_its_level_to_half_a_decibel(hz: float, level_db: float) -> None:
-    found, strength, level_dbfs = measure(_sine(hz, amplitude=10 ** (level_db / 20))[np.newaxis])[:, 0]
+    found, strength, level_dbfs = measure_pitch(_sine(hz, amplitude=10 ** (level_db / 20))[np.newaxis])[:, 0]
     assert np.abs(found - hz).max() < 2.0
     assert strength.min() > 0.97
     assert np.abs(level_dbfs - (level_db - 3.01)).max() < 0.5
@@ -44,8 +44,8 @@ def _share_within(tone: siren_sound.SirenSound, snr_db: float | None, tolerance:
     rng = np.random.default_rng(5)
     pcm = synthesis.synthesise(tone, 8 * RATE_HZ, RATE_HZ, rng)
     if snr_db is not None:
-        pcm = mix(pcm, synthetic_street(pcm.size, rng), snr_db)[0]
-    hz = measure(pcm[np.newaxis])[0, 0]
+        pcm = mix_at_snr(pcm, synthetic_street(pcm.size, rng), snr_db)[0]
+    hz = measure_pitch(pcm[np.newaxis])[0, 0]
     at_s = (np.arange(hz.size) * STEP + FRAME / 2) / RATE_HZ
     sounding = tone.motion.level(at_s) > 0.9
     right = np.abs(hz / siren_sound.instantaneous_hz(tone, at_s) - 1.0) < tolerance
@@ -72,20 +72,20 @@ def test_a_yelp_is_followed_coarsely(key: tuple[str, str]) -> None:
 
 def test_a_louder_third_harmonic_is_not_the_pitch() -> None:
     pcm = _sine(400.0, amplitude=0.05) + _sine(1200.0, amplitude=0.1)
-    assert measure(pcm[np.newaxis])[0, 0] == pytest.approx(400.0, abs=2.0)
+    assert measure_pitch(pcm[np.newaxis])[0, 0] == pytest.approx(400.0, abs=2.0)
 
 
 def test_strength_tells_a_tone_from_a_street() -> None:
     rng = np.random.default_rng(3)
     street = synthetic_street(8 * RATE_HZ, rng)
-    tone = mix(_sine(700.0, street.size), street, 5.0)[0]
-    alone, with_tone = measure(np.stack((street, tone)))[1]
+    tone = mix_at_snr(_sine(700.0, street.size), street, 5.0)[0]
+    alone, with_tone = measure_pitch(np.stack((street, tone)))[1]
     assert np.quantile(alone, 0.9) < 0.3
     assert np.quantile(with_tone, 0.1) > 0.35
 
 
 def test_silence_has_no_strength() -> None:
-    _, strength, level_dbfs = measure(np.zeros((1, RATE_HZ), np.float32))
+    _, strength, level_dbfs = measure_pitch(np.zeros((1, RATE_HZ), np.float32))
     assert strength.max() == 0.0
     assert level_dbfs == pytest.approx(-120.0)
 
@@ -95,7 +95,7 @@ def test_silence_has_no_strength() -> None:
 def test_frames_are_the_same_whatever_the_hop(hop: int, seed: int) -> None:
     pcm = np.random.default_rng(seed).standard_normal((2, 72_000)).astype(np.float32)
     found = _last(pcm, hop)
-    whole = measure(pcm[:, (-FRAME) % STEP :])
+    whole = measure_pitch(pcm[:, (-FRAME) % STEP :])
     begin = (int(found.at[0]) - FRAME // 2 - (-FRAME) % STEP) // STEP
     assert np.diff(found.at).tolist() == [STEP] * (found.at.size - 1)
     expected = whole[:, :, begin : begin + found.at.size]

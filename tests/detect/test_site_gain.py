@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend.detect.site_gain import SiteGain, SiteGainSpec, follow, gain
+from sirend.detect.site_gain import SiteGain, SiteGainSpec, gain, step
 
 SPEC = SiteGainSpec(target_rms=2.0, prior_s=30.0, memory_s=120.0, low_db=-20.0, high_db=40.0)
 
@@ -11,7 +11,7 @@ SPEC = SiteGainSpec(target_rms=2.0, prior_s=30.0, memory_s=120.0, low_db=-20.0, 
 def _followed(rms: float, seconds: float, state: SiteGain | None = None) -> SiteGain:
     state = state or SiteGain()
     for _ in range(round(4 * seconds)):
-        state = follow(SPEC, state, np.array([rms]), 0.25)
+        state = step(SPEC, state, np.array([rms]), 0.25)
     return state
 
 
@@ -49,7 +49,7 @@ def test_digital_silence_says_nothing_of_the_site() -> None:
 def test_each_approach_has_its_own_level_and_the_gain_stays_in_bounds(levels: list[float]) -> None:
     both, one = SiteGain(), SiteGain()
     for rms in levels:
-        both = follow(SPEC, both, np.array([rms, 2.0]), 0.25)
-        one = follow(SPEC, one, np.array([rms]), 0.25)
+        both = step(SPEC, both, np.array([rms, 2.0]), 0.25)
+        one = step(SPEC, one, np.array([rms]), 0.25)
     assert both.mean_db.tolist() == [*one.mean_db.tolist(), 0.0]
     assert 0.0999 <= gain(SPEC, both).min() <= gain(SPEC, both).max() <= 100.1

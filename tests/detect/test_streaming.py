@@ -18,7 +18,7 @@ from sirend.audio.windows import Windows
 from sirend.detect.bundle import Bundle, Calibration, Evidence, Head, OperatingPoint, Patches, Streaming
 from sirend.detect.classifier import Classifier, Streamed
 from sirend.detect.features import Extractor, FeatureSpec, mel_frames
-from sirend.detect.golden import listen
+from sirend.detect.golden import golden_outputs
 from sirend.detect.site_gain import SiteGainSpec
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def test_a_quiet_microphone_is_brought_to_the_level_of_a_street_in_minutes() -> 
 
 def test_golden_vectors_are_the_scores_at_the_bundle_s_own_hop() -> None:
     pcm = np.round(32_767 * sound(5.0, 13)[:, 0]).astype(np.int16)
-    features, scores = listen(bundle(), pcm)
+    features, scores = golden_outputs(bundle(), pcm)
     assert features.shape == (198, 64)
     heard = pcm.astype(np.float32) / np.float32(32_768)
     np.testing.assert_allclose(np.exp(features) - 0.001, mel_frames(SPEC, heard[:32_000]), atol=1e-4)

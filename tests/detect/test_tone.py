@@ -15,13 +15,13 @@ from sirend.audio.stream import Block, Samples
 from sirend.audio.windows import Windows
 from sirend.config import settings
 from sirend.detect.motion import MEMORY_S
-from sirend.detect.pitch import STEP, PitchTracker, measure
+from sirend.detect.pitch import STEP, PitchTracker, measure_pitch
 from sirend.detect.tone import Tone, tone_of, tone_of_pitch
 from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import synthetic_street
-from sirend.simulate.levels import RATE_HZ, mix
-from sirend.simulate.scene import Scene, render
-from sirend.training.tones import kind
+from sirend.simulate.levels import RATE_HZ, mix_at_snr
+from sirend.simulate.scene import Scene, render_scene
+from sirend.training.tones import tone_of_siren
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "5"))
 
@@ -34,10 +34,10 @@ def _confusion() -> dict[Tone, Counter[Tone]]:
     for seed in range(DRIVES):
         profile, siren = every[seed % len(every)]
         drive = Scene(siren, profile, start_m=180.0, after_m=60.0, speed_kmh=50.0, in_sight_m=130.0, seed=seed)
-        rendered = render(drive)
+        rendered = render_scene(drive)
         audible_s, snr_db = rendered.truth["first_audible_s"], rendered.truth["snr_db"]
         windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
-        counts = table.setdefault(kind(profile, siren), Counter())
+        counts = table.setdefault(tone_of_siren(profile, siren), Counter())
         for window in windows.push(Block(Samples(0), rendered.pcm[:, np.newaxis])):
             followed = pitch.update(window)
             end_s = window.end / RATE_HZ
@@ -68,10 +68,10 @@ def test_the_configuration_knows_every_tone() -> None:
 
 def _frames(profile: str, siren: str, seconds: float, snr_db: float = 15.0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(7)
-    tone = sirens.tone(profile, siren)
+    tone = sirens.find_siren(profile, siren)
     samples = round(seconds * RATE_HZ)
-    mixed, _ = mix(synthesis.synthesise(tone, samples, RATE_HZ, rng), synthetic_street(samples, rng), snr_db)
-    hz, strength, _ = measure(mixed[np.newaxis])[:, 0]
+    mixed, _ = mix_at_snr(synthesis.synthesise(tone, samples, RATE_HZ, rng), synthetic_street(samples, rng), snr_db)
+    hz, strength, _ = measure_pitch(mixed[np.newaxis])[:, 0]
     return hz, strength
 
 
@@ -80,13 +80,15 @@ def _frames(profile: str, siren: str, seconds: float, snr_db: float = 15.0) -> t
     [("us", "wail"), ("jp", "fire"), ("de", "yelp"), ("de", "hilo"), ("it", "hilo"), ("ch", "hilo")],
 )
 def test_a_clear_siren_is_named(profile: str, siren: str) -> None:
-    assert tone_of_pitch(*_frames(profile, siren, 8.0)) is kind(profile, siren)
+    assert tone_of_pitch(*_frames(profile, siren, 8.0)) is tone_of_siren(profile, siren)
 
 
 def test_a_phaser_is_named_by_its_flutter_and_nothing_else_flutters() -> None:
     rng = np.random.default_rng(5)
     for (profile, siren), tone in sorted(sirens.TONES.items()):
-        mixed, _ = mix(synthesis.synthesise(tone, 6 * RATE_HZ, RATE_HZ, rng), synthetic_street(6 * RATE_HZ, rng), 5.0)
+        mixed, _ = mix_at_snr(
+            synthesis.synthesise(tone, 6 * RATE_HZ, RATE_HZ, rng), synthetic_street(6 * RATE_HZ, rng), 5.0
+        )
         windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
         told = [tone_of(pitch.update(each), 0, 0, each.pcm[0]) for each in windows.push(_block(mixed))]
         assert (Tone.PHASER in told) == (siren == "phaser"), (profile, siren)
@@ -106,7 +108,7 @@ def test_what_is_not_certain_is_not_named(profile: str, siren: str) -> None:
 
 
 def test_a_street_and_a_steady_tone_are_no_siren() -> None:
-    street = measure(synthetic_street(8 * RATE_HZ, np.random.default_rng(1))[np.newaxis])[:, 0]
+    street = measure_pitch(synthetic_street(8 * RATE_HZ, np.random.default_rng(1))[np.newaxis])[:, 0]
     assert tone_of_pitch(street[0], street[1]) is Tone.UNKNOWN
     steady = np.full(256, 900.0, np.float32)
     assert tone_of_pitch(steady, np.ones(256, np.float32)) is Tone.UNKNOWN
@@ -120,8 +122,10 @@ def test_a_keyed_tone_is_a_horn_where_it_is_low_and_pulsed_where_it_is_high() ->
 
 def test_a_siren_that_changes_is_mixed_for_a_while() -> None:
     rng = np.random.default_rng(3)
-    parts = [synthesis.synthesise(sirens.tone("us", name), 4 * RATE_HZ, RATE_HZ, rng) for name in ("wail", "yelp")]
-    mixed, _ = mix(np.concatenate(parts), synthetic_street(8 * RATE_HZ, rng), 20.0)
+    parts = [
+        synthesis.synthesise(sirens.find_siren("us", name), 4 * RATE_HZ, RATE_HZ, rng) for name in ("wail", "yelp")
+    ]
+    mixed, _ = mix_at_snr(np.concatenate(parts), synthetic_street(8 * RATE_HZ, rng), 20.0)
     windows, pitch = Windows(window=32_000, hop=4_000, channels=[0]), PitchTracker(MEMORY_S)
     said = [tone_of(pitch.update(each), 0, 0) for each in windows.push(Block(Samples(0), mixed[:, np.newaxis]))]
     assert said[-1] is Tone.MIXED

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,7 +93,7 @@ def loud_drive_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _drive_by(path: Path, snr_db: float) -> Path:
-    simulated = render(Scene(start_m=300.0, speed_kmh=120.0, snr_db=snr_db, seed=11)).pcm
+    simulated = render_scene(Scene(start_m=300.0, speed_kmh=120.0, snr_db=snr_db, seed=11)).pcm
     nothing = 0.005 * np.random.default_rng(1).standard_normal(8 * 16_000)
     soundfile.write(path, np.concatenate((simulated, nothing)), 16_000, subtype="FLOAT")
     return path

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ ROOT = "sirend/main-5th"
 def long_siren(tmp_path: Path) -> Path:
     """Return a WAV of over a minute in which a siren comes near again and again."""
     path = tmp_path / "siren.wav"
-    passing = render(Scene(speed_kmh=120.0, snr_db=20.0, seed=11)).pcm
+    passing = render_scene(Scene(speed_kmh=120.0, snr_db=20.0, seed=11)).pcm
     near = passing[len(passing) // 4 : 3 * len(passing) // 4]
     soundfile.write(path, np.tile(near, 8), 16_000, subtype="FLOAT")
     return path

@@ -98,13 +98,13 @@ def test_a_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         UsageError, match=r"--plot needs matplotlib: sudo make install EXTRAS=plot, or make venv EXTRAS=plot"
     ):
-        picture.check(Path("a.png"))
+        picture.require_picture(Path("a.png"))
 
 
 def test_only_a_png_is_drawn() -> None:
     with pytest.raises(UsageError, match=r"--plot a.jpg: the picture is a PNG; name it a.png"):
-        picture.check(Path("a.jpg"))
-    picture.check(Path("/dev/null"))
+        picture.require_picture(Path("a.jpg"))
+    picture.require_picture(Path("/dev/null"))
 
 
 @pytest.mark.parametrize(

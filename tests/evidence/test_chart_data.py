@@ -45,7 +45,7 @@ def test_a_long_recording_takes_no_more_columns_and_points_than_a_day_of_hours(h
 
 def siren(seconds: int) -> Pcm:
     return synthesis.synthesise(
-        sirens.tone("de", "hilo"), seconds * SAMPLE_RATE_HZ, SAMPLE_RATE_HZ, np.random.default_rng(3)
+        sirens.find_siren("de", "hilo"), seconds * SAMPLE_RATE_HZ, SAMPLE_RATE_HZ, np.random.default_rng(3)
     )
 
 
@@ -54,7 +54,7 @@ def test_the_pitch_is_that_of_the_siren_whatever_a_point_stands_for(frames: int)
     """Germany's two tones, DIN 14610: what lies between them are the changes."""
     track = PitchTrack(frames)
     track.hear(siren(8))
-    expected = siren_sound.instantaneous_hz(sirens.tone("de", "hilo"), np.array(track.at_s))
+    expected = siren_sound.instantaneous_hz(sirens.find_siren("de", "hilo"), np.array(track.at_s))
     off = np.abs(np.array(track.hz) / expected - 1.0)
     assert len(track.hz) > 0.9 * 8 * 32 / frames
     assert np.mean(off < 0.02) > 0.9

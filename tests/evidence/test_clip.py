@@ -16,7 +16,7 @@ from sirend.audio.stream import Samples, to_samples
 from sirend.call.state import CallState
 from sirend.detect.motion import Motion
 from sirend.evidence.clip import Hop, Take, Tape
-from sirend.observe.moment import told
+from sirend.observe.moment import event_values
 from sirend.observe.snapshot import HeardThere
 
 HOP = 4_000
@@ -103,7 +103,7 @@ def test_sound_and_notes_are_what_was_heard() -> None:
     read, rate = soundfile.read(io.BytesIO(take.flac()), dtype="float32")
     assert rate == 16_000
     assert read == pytest.approx(pcm, abs=1 / 32_000)
-    notes = json.loads(take.notes(told))
+    notes = json.loads(take.notes(event_values))
     assert [event["state"] for event in notes["events"]] == ["approaching", "clear"]
     assert [notes["windows"][0]["end_s"], notes["windows"][-1]["end_s"], len(notes["windows"])] == [0.25, 7.0, 28]
     assert take.name.startswith("19700101T000000Z-main-")

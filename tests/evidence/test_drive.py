@@ -11,8 +11,8 @@ from tests.evidence.test_chart import event
 
 from sirend.call.state import CallState, Reason
 from sirend.evidence.chart_data import CallSpan
-from sirend.evidence.drive import Drive, Span, lead, read, told
-from sirend.simulate.scene import Scene, write
+from sirend.evidence.drive import Drive, Span, lead, lead_text, read_drive
+from sirend.simulate.scene import Scene, write_scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,13 +52,13 @@ def call(from_s: float, to_s: float | None, reason: Reason = Reason.QUIET, appro
     ],
 )
 def test_the_call_that_stands_at_the_stop_line_counts(calls: list[CallSpan], said: str) -> None:
-    assert told(lead(DRIVE, map(Span.of, calls))) == said
+    assert lead_text(lead(DRIVE, map(Span.of, calls))) == said
 
 
 def test_a_siren_that_is_never_audible_has_no_delay() -> None:
     quiet = replace(DRIVE, first_audible_s=None)
     said = "called 10.0 s and 100 m before the stop line, although it never came within 5 dB of the street"
-    assert told(lead(quiet, [Span.of(call(20.0, 40.0))])) == said
+    assert lead_text(lead(quiet, [Span.of(call(20.0, 40.0))])) == said
 
 
 def test_only_the_leg_by_which_it_comes_counts() -> None:
@@ -70,9 +70,9 @@ def test_only_the_leg_by_which_it_comes_counts() -> None:
 
 
 def test_the_truth_beside_a_recording_is_read(tmp_path: Path) -> None:
-    write(Scene(start_m=50.0, speed_kmh=60.0, stop_line_m=10.0), tmp_path / "pass.wav")
+    write_scene(Scene(start_m=50.0, speed_kmh=60.0, stop_line_m=10.0), tmp_path / "pass.wav")
     truth = json.loads((tmp_path / "pass.json").read_text())
-    drive = read(tmp_path / "pass.wav")
+    drive = read_drive(tmp_path / "pass.wav")
     assert drive is not None
     assert (drive.stop_line_s, drive.first_audible_s) == (truth["stop_line_s"], truth["first_audible_s"])
     assert drive.speed_m_s == pytest.approx(60.0 / 3.6)
@@ -85,4 +85,4 @@ def test_the_truth_beside_a_recording_is_read(tmp_path: Path) -> None:
 def test_what_is_no_truth_is_left_alone(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "street.json").write_text(content)
-    assert read(tmp_path / "street.wav") is None
+    assert read_drive(tmp_path / "street.wav") is None

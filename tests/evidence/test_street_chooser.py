@@ -19,7 +19,7 @@ from sirend.evidence.street_chooser import Chooser, Piece, Worth
 from sirend.evidence.street_recorder import StreetRecorder
 from sirend.evidence.street_set import COLUMNS, StreetSet
 from sirend.observe.snapshot import HeardThere, View
-from sirend.training.corpus import Kind, load, read_clips
+from sirend.training.corpus import Kind, load_clips, read_clips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +111,7 @@ def test_training_reads_the_quiet_and_what_somebody_labelled(tmp_path: Path) -> 
         (Kind.OTHER, "street", "street-main-5th", "street-main-5th/20261128T12-main"),
         (Kind.EMERGENCY, "siren", "street-main-5th", "street-main-5th/20261128T12-main"),
     ]
-    assert [len(pcm) for pcm in load(clips, folder).pcm] == [5 * SAMPLE_RATE_HZ] * 2
+    assert [len(pcm) for pcm in load_clips(clips, folder).pcm] == [5 * SAMPLE_RATE_HZ] * 2
     assert not street.label("audio/none.flac", "other")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.rglob("*.*"))

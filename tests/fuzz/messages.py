@@ -18,7 +18,7 @@ from sirend.call.event import to_json
 from sirend.call.scribe import Scribe
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.client.consumer import Moment
-from sirend.client.statement import StatementError, parse
+from sirend.client.statement import StatementError, parse_statement
 from sirend.config.settings import MqttConfig
 from sirend.controller.listen import line_of
 from sirend.publish.mqtt.backoff import Backoff
@@ -61,7 +61,7 @@ STATEMENTS = st.one_of(
 
 def _statement(data: bytes, _folder: Path) -> None:
     try:
-        statement = parse(data)
+        statement = parse_statement(data)
     except StatementError as error:
         is_readable(error)
     else:

@@ -203,7 +203,7 @@ MANIFEST = Parser(
 def _streaming(data: bytes, folder: Path) -> None:
     """Hold what a manifest says of a stream to what the networks' code relies on; there need be no network."""
     try:
-        manifest = manifests.parse(folder / bundle.MANIFEST_FILE, data)
+        manifest = manifests.parse_manifest(folder / bundle.MANIFEST_FILE, data)
     except ConfigError as error:
         for problem in error.problems:
             assert 0 < len(problem) < LONGEST_MESSAGE, problem[:200]
@@ -249,15 +249,15 @@ def _journal(data: bytes, folder: Path) -> None:
     file.write_bytes(data)
     wanted = history.Wanted(since=NOW - timedelta(days=1), approach="main", type="approaching")
     torn: list[str] = []
-    for read in history.read(file, torn):
+    for read in history.read_events(file, torn):
         wanted.includes(read)
-        assert "\n" not in history.line(read)
+        assert "\n" not in history.event_line(read)
         history.write_csv([read], io.StringIO())
     said = event()
     with Journal(file, 16_000_000) as journal:
         journal.publish(said)
     assert journal.failures == 0
-    assert list(history.read(file, []))[-1] == json.loads(to_json(said))
+    assert list(history.read_events(file, []))[-1] == json.loads(to_json(said))
 
 
 _LINES = st.one_of(STATEMENTS, st.just(to_json(event()).encode()), st.just(b""))

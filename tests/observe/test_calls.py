@@ -10,7 +10,7 @@ from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.evidence.clip import name_of
 from sirend.observe.calls import History, clip_name
-from sirend.observe.moment import told
+from sirend.observe.moment import event_values
 from sirend.publish.journal import Journal
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_a_call_has_the_names_of_its_files() -> None:
     (event,) = run("one", "north", ends=False)
     history.learn(event)
     name = name_of(event)
-    assert clip_name(told(event)) == name
+    assert clip_name(event_values(event)) == name
     (call,) = history.calls({f"{name}.png", f"{name}.json", "other.flac"})
     assert (call["name"], call["kept"]) == (name, ["png", "json"])
 

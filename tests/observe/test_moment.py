@@ -16,7 +16,7 @@ from sirend.detect.bearing import Bearing
 from sirend.detect.features import FeatureSpec
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
-from sirend.observe.moment import Glance, about, clap, columns, peak_dbfs, told
+from sirend.observe.moment import Glance, about, clap, event_values, mel_columns, peak_dbfs
 from sirend.observe.snapshot import View
 
 if TYPE_CHECKING:
@@ -42,17 +42,17 @@ def decoded(text: str) -> npt.NDArray[np.uint8]:
 
 
 def test_a_tone_lights_its_band_and_a_hop_has_five_columns() -> None:
-    shown = decoded(columns(SPEC, tone(1_000.0, 0.5, 4_000 + 240)))
+    shown = decoded(mel_columns(SPEC, tone(1_000.0, 0.5, 4_000 + 240)))
     assert shown.shape == (5, 64)
     band = int(np.argmax(SPEC.mel_weights[32]))  # 1000 Hz is bin 32 of 31.25 Hz each
     assert set(shown.argmax(axis=1)) == {band}
-    quieter = decoded(columns(SPEC, tone(1_000.0, 0.05, 4_240)))
+    quieter = decoded(mel_columns(SPEC, tone(1_000.0, 0.05, 4_240)))
     assert shown[2, band] - quieter[2, band] == pytest.approx(20.0 / 110.0 * 255.0, abs=1.5)
 
 
 def test_silence_and_full_scale_stay_in_range() -> None:
-    assert decoded(columns(SPEC, np.zeros(4_240, dtype=np.float32))).max() == 0
-    assert 200 < decoded(columns(SPEC, tone(1_000.0, 1.0, 4_240))).max() <= 255
+    assert decoded(mel_columns(SPEC, np.zeros(4_240, dtype=np.float32))).max() == 0
+    assert 200 < decoded(mel_columns(SPEC, tone(1_000.0, 1.0, 4_240))).max() <= 255
 
 
 def test_a_calibrated_microphone_has_levels_in_decibels_of_sound_pressure() -> None:
@@ -114,7 +114,7 @@ def test_a_soft_tick_is_no_clap() -> None:
 
 def test_an_event_is_shown_without_what_is_meant_for_controllers() -> None:
     (event,) = events(1)
-    shown = told(event)
+    shown = event_values(event)
     assert "sig" not in shown
     assert (shown["state"], shown["approach"]) == ("approaching", "main")
 

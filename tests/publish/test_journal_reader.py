@@ -12,7 +12,7 @@ from tests.observe.test_snapshot import events
 from sirend.call.event import to_json
 from sirend.cli import main as cli
 from sirend.errors import InputError
-from sirend.publish.journal_reader import Wanted, line, read, tail, write_csv
+from sirend.publish.journal_reader import Wanted, event_line, read_events, tail, write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def journal(tmp_path: Path) -> Path:
 
 def test_both_files_are_read_in_order_and_torn_lines_are_named(journal: Path) -> None:
     torn: list[str] = []
-    assert [event["seq"] for event in read(journal, torn)] == [1, 2, 3, 4]
+    assert [event["seq"] for event in read_events(journal, torn)] == [1, 2, 3, 4]
     assert torn == [f"{journal}.1, line 3", f"{journal}, line 3"]
 
 
@@ -50,7 +50,7 @@ def test_an_event_that_lacks_what_is_shown_of_it_is_torn(tmp_path: Path, damage:
     journal = tmp_path / "events.jsonl"
     journal.write_text(json.dumps({**event, **damage}) + "\n" + json.dumps(event) + "\n")
     torn: list[str] = []
-    assert list(read(journal, torn)) == [event]
+    assert list(read_events(journal, torn)) == [event]
     assert torn == [f"{journal}, line 1"]
 
 
@@ -58,15 +58,15 @@ def test_lines_that_are_no_text_or_too_deep_are_torn(tmp_path: Path) -> None:
     journal = tmp_path / "events.jsonl"
     journal.write_bytes(b"\xff\xfe\n" + b"[" * 100_000 + b"\n" + b"1" * 5_000 + b"\n")
     torn: list[str] = []
-    assert list(read(journal, torn)) == []
+    assert list(read_events(journal, torn)) == []
     assert torn == [f"{journal}, line {number}" for number in (1, 2, 3)]
 
 
 def test_a_missing_journal_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: File name too long"):
-        list(read(tmp_path / ("x" * 300), []))
+        list(read_events(tmp_path / ("x" * 300), []))
     with pytest.raises(InputError, match="there is no journal"):
-        list(read(tmp_path / "none", []))
+        list(read_events(tmp_path / "none", []))
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_a_missing_journal_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_events_are_filtered(journal: Path, wanted: Wanted, seqs: list[int]) -> None:
-    assert [event["seq"] for event in filter(wanted.includes, read(journal, []))] == seqs
+    assert [event["seq"] for event in filter(wanted.includes, read_events(journal, []))] == seqs
 
 
 def test_csv_has_a_header_and_a_row_an_event(journal: Path) -> None:
     file = io.StringIO()
-    write_csv(read(journal, []), file)
+    write_csv(read_events(journal, []), file)
     rows = list(csv.DictReader(io.StringIO(file.getvalue())))
     assert [row["seq"] for row in rows] == ["1", "2", "3", "4"]
     assert rows[0] == rows[0] | {
@@ -100,14 +100,14 @@ def test_csv_has_a_header_and_a_row_an_event(journal: Path) -> None:
 
 
 def test_a_line_says_what_happened(journal: Path) -> None:
-    first, second = list(read(journal, []))[:2]
-    assert line(first).split() == (
+    first, second = list(read_events(journal, []))[:2]
+    assert event_line(first).split() == (
         ["1970-01-01T00:00:00.000Z", "main", "approaching", "confidence", "0.90,", "-30", "dBFS,", "unknown"]
     )
-    assert "cleared (quiet)" in line(second)
+    assert "cleared (quiet)" in event_line(second)
     stopped = {**second, "reason": "shutdown"}
-    assert "cleared (end of the recording)" in line(stopped)
-    assert "cleared (shutdown)" in line({**stopped, "mode": "live"})
+    assert "cleared (end of the recording)" in event_line(stopped)
+    assert "cleared (shutdown)" in event_line({**stopped, "mode": "live"})
 
 
 def test_the_command_lists_exports_and_warns(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,16 +147,16 @@ def test_who_may_not_read_it_is_told_of_sudo(journal: Path, monkeypatch: pytest.
     monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(InputError, match=r"events.jsonl.1: you may not read it; use sudo"):
-        list(read(journal, []))
+        list(read_events(journal, []))
     with pytest.raises(InputError, match=r"events.jsonl: you may not read it; use sudo"):
         tail(journal, 100)
 
 
 def test_siren_and_bearing_are_in_line_and_csv_where_they_are_known(journal: Path) -> None:
-    first, second = list(read(journal, []))[:2]
+    first, second = list(read_events(journal, []))[:2]
     placed = {**first, "tone": "wail", "bearing_deg": 92.5, "bearing_sd_deg": 3.1}
-    assert line(placed).endswith("unknown, wail, from 92 +- 3 degrees")
-    assert line({**placed, "bearing_deg": "92"}).endswith("unknown, wail")
+    assert event_line(placed).endswith("unknown, wail, from 92 +- 3 degrees")
+    assert event_line({**placed, "bearing_deg": "92"}).endswith("unknown, wail")
     file = io.StringIO()
     write_csv([placed, second], file)
     rows = list(csv.DictReader(io.StringIO(file.getvalue())))

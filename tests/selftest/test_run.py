@@ -16,7 +16,7 @@ from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.selftest.result import SelfTestResult
 from sirend.selftest.run import SCENE, main, selftest
-from sirend.simulate.scene import Rendered, render
+from sirend.simulate.scene import Rendered, render_scene
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,7 +56,7 @@ class Between:
 
 @pytest.fixture(scope="module")
 def rendered() -> Rendered:
-    return render(SCENE)
+    return render_scene(SCENE)
 
 
 def test_a_model_that_hears_the_siren_and_its_end_passes_whatever_the_schedule_forbids(rendered: Rendered) -> None:

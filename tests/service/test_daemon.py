@@ -399,7 +399,7 @@ class ArrayMicrophone(FakeMicrophone):
     def __init__(self, broken: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> None:
         super().__init__([])
         scene = Scene(siren="hilo", profile="de", start_m=120.0, speed_kmh=50.0, pass_m=4.0, snr_db=25.0, seed=2)
-        pcm = simulated.render(scene, KNOWN["respeaker-4"], bearing_deg=10.0).pcm[32_000:112_000]
+        pcm = simulated.render_at_array(scene, KNOWN["respeaker-4"], bearing_deg=10.0).pcm[32_000:112_000]
         self._pcm = broken(pcm)[:, :5]
 
     def __iter__(self) -> Iterator[Block | Gap]:

@@ -16,7 +16,7 @@ from sirend.call.watch import ApproachWatch
 from sirend.config.settings import Config, JournalConfig
 from sirend.detect.tracker import Tracker
 from sirend.service import limits_file
-from sirend.service.limits_file import SCHEMA, LimitsFile, place
+from sirend.service.limits_file import SCHEMA, LimitsFile, limits_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,4 +162,4 @@ def test_the_file_lies_where_state_lies(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     config = Config(journal=JournalConfig(path=None if journal is None else Path(journal)))
-    assert place(config) == Path(expected) / f"limits-{config.site}.json"
+    assert limits_path(config) == Path(expected) / f"limits-{config.site}.json"

@@ -9,7 +9,7 @@ import soundfile
 
 from sirend.cli.main import main
 from sirend.config.geometry import KNOWN
-from sirend.simulate.array_scene import render
+from sirend.simulate.array_scene import render_at_array
 from sirend.simulate.scene import Scene
 from sirend.simulate.street import Air, DriveBy, drive_by
 
@@ -34,7 +34,7 @@ def test_delays_between_microphones_are_exact_to_a_thousandth_of_a_sample() -> N
 
 def test_the_same_scene_gives_the_same_samples_in_the_columns_of_the_device() -> None:
     array = KNOWN["respeaker-4"]
-    once, again = (render(SHORT, array, bearing_deg=90.0) for _ in range(2))
+    once, again = (render_at_array(SHORT, array, bearing_deg=90.0) for _ in range(2))
     assert np.array_equal(once.pcm, again.pcm)
     assert once.pcm.shape[1] == 6
     microphones = once.pcm[:, list(array.channels)]
@@ -43,7 +43,7 @@ def test_the_same_scene_gives_the_same_samples_in_the_columns_of_the_device() ->
 
 
 def test_the_bearing_begins_where_it_comes_from_and_ends_opposite() -> None:
-    truth = render(SHORT, KNOWN["respeaker-4"], bearing_deg=90.0).truth
+    truth = render_at_array(SHORT, KNOWN["respeaker-4"], bearing_deg=90.0).truth
     assert truth["bearing_deg"][0] == pytest.approx(90.0, abs=12.0)
     assert truth["bearing_deg"][-1] == pytest.approx(270.0, abs=13.0)
     assert len(truth["bearing_deg"]) == len(truth["time_s"]) == len(truth["snr_db"])

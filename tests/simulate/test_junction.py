@@ -23,9 +23,9 @@ from sirend.detect import bundle
 from sirend.detect.bundle import Bundle
 from sirend.detect.classifier import Classifier
 from sirend.pipeline import Stages, detect
-from sirend.simulate.junction import LEGS, render
+from sirend.simulate.junction import LEGS, render_at_junction
 from sirend.simulate.levels import RATE_HZ
-from sirend.simulate.scene import Scene, write
+from sirend.simulate.scene import Scene, write_scene
 from sirend.simulate.street import KMH
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "20"))
@@ -41,7 +41,7 @@ def _called(model: Bundle, ear: Classifier, scene: Scene, leg: str) -> list[str]
         site="main-5th", boot_id="replay", mode="replay", model=model.name, clock=ReplayClock(), valid_for_s=5.0
     )
     stages = Stages.of(SITE, model, ear, scribe, channels=range(len(LEGS)))
-    events = detect([Block(Samples(0), render(scene, leg=leg).pcm)], stages)
+    events = detect([Block(Samples(0), render_at_junction(scene, leg=leg).pcm)], stages)
     return [event.approach for event in events if not event.refresh and event.type == "emergency_approaching"]
 
 
@@ -66,7 +66,7 @@ def test_the_right_leg_is_called_and_no_other() -> None:
 
 @pytest.mark.parametrize("leg", LEGS)
 def test_the_leg_that_it_comes_by_hears_it_first_and_the_opposite_one_last(leg: str) -> None:
-    truth = render(Scene(start_m=150.0, speed_kmh=50.0, snr_db=30.0, pass_m=3.0), leg=leg).truth
+    truth = render_at_junction(Scene(start_m=150.0, speed_kmh=50.0, snr_db=30.0, pass_m=3.0), leg=leg).truth
     opposite = list(LEGS)[(list(LEGS).index(leg) + 2) % 4]
     snr_db = {name: np.array(each["snr_db"]) for name, each in truth["approaches"].items()}
     pass_s = truth["closest_s"]
@@ -79,7 +79,7 @@ def test_the_leg_that_it_comes_by_hears_it_first_and_the_opposite_one_last(leg: 
 
 def test_microphones_hear_one_siren_each_by_its_own_way() -> None:
     scene = Scene(start_m=60.0, speed_kmh=40.0, snr_db=60.0, pass_m=3.0)
-    rendered = render(scene, leg="north")
+    rendered = render_at_junction(scene, leg="north")
     assert rendered.pcm.shape == (round(scene.duration_s * RATE_HZ), 4)
     north, south = rendered.pcm[RATE_HZ : 3 * RATE_HZ, 0], rendered.pcm[RATE_HZ : 3 * RATE_HZ, 2]
     lags = np.correlate(north, south[2000:-2000], "valid")
@@ -89,7 +89,7 @@ def test_microphones_hear_one_siren_each_by_its_own_way() -> None:
 
 def test_the_file_has_a_channel_a_leg_and_the_truth_beside_it(tmp_path: Path) -> None:
     scene = Scene(start_m=30.0, speed_kmh=60.0, seed=3)
-    write(scene, tmp_path / "direct.wav", partial(render, leg="west"))
+    write_scene(scene, tmp_path / "direct.wav", partial(render_at_junction, leg="west"))
     words = ["--start-m", "30", "--speed-kmh", "60", "--seed", "3", "--approaches", "--leg", "west"]
     assert cli.main(["simulate", str(tmp_path / "out.wav"), *words]) == 0
     assert (tmp_path / "out.wav").read_bytes() == (tmp_path / "direct.wav").read_bytes()
@@ -106,7 +106,7 @@ def test_the_file_has_a_channel_a_leg_and_the_truth_beside_it(tmp_path: Path) ->
 
 def test_a_junction_has_levels_buildings_and_a_stop_line_too() -> None:
     scene = Scene(start_m=150.0, speed_kmh=50.0, pass_m=3.0, in_sight_m=80.0, stop_line_m=5.0)
-    truth = render(scene, leg="east").truth
+    truth = render_at_junction(scene, leg="east").truth
     east = truth["approaches"]["east"]
     assert truth["stop_line_s"] == pytest.approx(155.0 / (50.0 * KMH), abs=1e-3)
     # 112 dB at 4.2 m, of which the cone takes up to 20 dB when it is abreast.

@@ -16,8 +16,8 @@ from scipy import signal
 from sirend.cli.arguments import parser
 from sirend.errors import DeviceError, InputError, UsageError
 from sirend.simulate.background import synthetic_street
-from sirend.simulate.levels import RATE_HZ, mix
-from sirend.simulate.scene import Scene, render, write
+from sirend.simulate.levels import RATE_HZ, mix_at_snr
+from sirend.simulate.scene import Scene, render_scene, write_scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,12 +38,12 @@ def in_band_db(pcm: NDArray[np.float32]) -> float:
 
 @pytest.fixture(scope="module")
 def default() -> simulate.Rendered:
-    return render(Scene(start_m=300.0, snr_db=5.0))
+    return render_scene(Scene(start_m=300.0, snr_db=5.0))
 
 
 @pytest.fixture(scope="module")
 def city() -> simulate.Rendered:
-    return render(Scene(start_m=400.0, speed_kmh=50.0, in_sight_m=200.0, stop_line_m=20.0))
+    return render_scene(Scene(start_m=400.0, speed_kmh=50.0, in_sight_m=200.0, stop_line_m=20.0))
 
 
 def test_the_default_scene_is_the_one_of_the_command_line() -> None:
@@ -89,7 +89,7 @@ def test_levels_are_those_of_distance_and_street(city: simulate.Rendered) -> Non
 
 
 def test_buildings_take_twenty_decibels_until_it_is_in_sight(city: simulate.Rendered) -> None:
-    open_road = render(Scene(start_m=400.0, speed_kmh=50.0, stop_line_m=20.0)).truth
+    open_road = render_scene(Scene(start_m=400.0, speed_kmh=50.0, stop_line_m=20.0)).truth
     lost = np.array(open_road["level_db"]) - np.array(city.truth["level_db"])
     distance_m = np.array(city.truth["distance_m"])
     before = np.arange(lost.size) < 10 * city.truth["closest_s"]
@@ -111,13 +111,13 @@ def test_it_is_first_audible_when_it_stays_five_decibels_under_the_street(city: 
     snr_db, first = np.array(city.truth["snr_db"]), round(10 * city.truth["first_audible_s"])
     assert (snr_db[first : first + 10] >= -5.0).all()
     assert all((snr_db[begin : begin + 10] < -5.0).any() for begin in range(first))
-    inaudible = render(Scene(start_m=50.0, snr_db=-60.0)).truth
+    inaudible = render_scene(Scene(start_m=50.0, snr_db=-60.0)).truth
     assert (inaudible["first_audible_s"], inaudible["level_db"], inaudible["dbfs_of_94_db"]) == (None, None, None)
 
 
 def test_warm_dry_air_swallows_more() -> None:
     mild, dry = (
-        render(Scene(start_m=400.0, humidity_percent=humidity, temperature_c=30.0)).truth["level_db"][20]
+        render_scene(Scene(start_m=400.0, humidity_percent=humidity, temperature_c=30.0)).truth["level_db"][20]
         for humidity in (90.0, 10.0)
     )
     assert mild - dry > 1.0
@@ -137,7 +137,7 @@ def test_audible_is_where_the_snr_says(default: simulate.Rendered) -> None:
 
 def test_the_siren_is_as_loud_as_asked() -> None:
     # The same street without the siren is what a scene at -60 dB leaves; scale both back to the street's own level.
-    loud, street = (render(Scene(start_m=100.0, snr_db=snr_db, seed=4)) for snr_db in (10.0, -60.0))
+    loud, street = (render_scene(Scene(start_m=100.0, snr_db=snr_db, seed=4)) for snr_db in (10.0, -60.0))
     gains = [10.0 ** (rendered.truth["background_dbfs"] / 20.0) for rendered in (loud, street)]
     siren = loud.pcm / gains[0] - street.pcm / gains[1]
     closest = int(loud.truth["closest_s"] * RATE_HZ)
@@ -150,7 +150,7 @@ BAND = signal.butter(4, (300.0, 4000.0), "bandpass", fs=RATE_HZ, output="sos")
 
 
 def test_the_sound_follows_the_truth() -> None:
-    rendered = render(Scene(siren="yelp", start_m=150.0, snr_db=30.0))
+    rendered = render_scene(Scene(siren="yelp", start_m=150.0, snr_db=30.0))
     closest = int(rendered.truth["closest_s"] * RATE_HZ)
     near = in_band_db(rendered.pcm[closest - 8000 : closest + 8000])
     far = in_band_db(rendered.pcm[:16_000])
@@ -162,7 +162,7 @@ def test_the_sound_follows_the_truth() -> None:
 
 @pytest.mark.parametrize("snr_db", [5.0, 60.0])
 def test_level_is_the_stated_one_and_nothing_clips(snr_db: float) -> None:
-    rendered = render(Scene(start_m=50.0, snr_db=snr_db))
+    rendered = render_scene(Scene(start_m=50.0, snr_db=snr_db))
     peak_dbfs = 20 * np.log10(np.max(np.abs(rendered.pcm)))
     if snr_db == 5.0:
         assert rendered.truth["background_dbfs"] == -36.0
@@ -174,7 +174,7 @@ def test_level_is_the_stated_one_and_nothing_clips(snr_db: float) -> None:
 
 def test_the_same_scene_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
     def digest(name: str, scene: Scene) -> list[str]:
-        write(scene, tmp_path / f"{name}.wav")
+        write_scene(scene, tmp_path / f"{name}.wav")
         return [hashlib.sha256((tmp_path / f"{name}{end}").read_bytes()).hexdigest() for end in (".wav", ".json")]
 
     first, again, other = digest("a", SHORT), digest("b", SHORT), digest("c", Scene(start_m=50.0, snr_db=5.0, seed=1))
@@ -184,13 +184,13 @@ def test_the_same_scene_gives_the_same_bytes_and_another_seed_does_not(tmp_path:
 
 
 def test_another_siren_passes_in_the_same_street() -> None:
-    wail, yelp = (render(Scene(siren=siren, start_m=50.0, snr_db=-60.0)).pcm for siren in ("wail", "yelp"))
+    wail, yelp = (render_scene(Scene(siren=siren, start_m=50.0, snr_db=-60.0)).pcm for siren in ("wail", "yelp"))
     assert np.max(np.abs(wail - yelp)) < 1e-3
     assert np.std(wail) == pytest.approx(10 ** (-36 / 20), rel=0.01)
 
 
 def test_files_hold_what_was_rendered(tmp_path: Path) -> None:
-    rendered = write(SHORT, tmp_path / "pass.WAV")
+    rendered = write_scene(SHORT, tmp_path / "pass.WAV")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pass.WAV", "pass.json"]
     info = soundfile.info(tmp_path / "pass.WAV")
     assert (info.samplerate, info.channels, info.subtype, info.format) == (16_000, 1, "PCM_16", "WAV")
@@ -205,7 +205,7 @@ def test_a_given_background_is_looped_without_a_click(tmp_path: Path) -> None:
     tone = 0.1 * np.sin(2 * np.pi * 500.0 * np.arange(3 * RATE_HZ + 7) / RATE_HZ)
     soundfile.write(tmp_path / "hum.wav", np.column_stack((tone, tone)), RATE_HZ)
     scene = Scene(start_m=50.0, snr_db=-60.0, background=tmp_path / "hum.wav")
-    rendered = render(scene)
+    rendered = render_scene(scene)
     assert rendered.truth["background"] == "hum.wav"
     gain = 10 ** (rendered.truth["background_dbfs"] / 20) / (0.1 / np.sqrt(2))
     assert np.max(np.abs(rendered.pcm)) < 0.1 * gain * 1.5
@@ -218,7 +218,7 @@ def test_a_given_background_is_looped_without_a_click(tmp_path: Path) -> None:
 def test_a_background_of_another_rate_keeps_its_pitch(tmp_path: Path) -> None:
     hum = 0.1 * np.sin(2 * np.pi * 1000.0 * np.arange(8 * 44_100) / 44_100)
     soundfile.write(tmp_path / "hum.flac", hum, 44_100)
-    pcm = render(Scene(start_m=50.0, snr_db=-60.0, background=tmp_path / "hum.flac")).pcm
+    pcm = render_scene(Scene(start_m=50.0, snr_db=-60.0, background=tmp_path / "hum.flac")).pcm
     assert int(np.argmax(np.abs(np.fft.rfft(pcm[:RATE_HZ])))) == 1000
 
 
@@ -252,7 +252,7 @@ def test_a_bad_background_leaves_nothing_behind(tmp_path: Path, how: str, said: 
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(InputError, match=said) as caught:
-        write(Scene(start_m=50.0, background=background), out / "pass.wav")
+        write_scene(Scene(start_m=50.0, background=background), out / "pass.wav")
     assert "street.wav" in str(caught.value)
     assert list(out.iterdir()) == []
 
@@ -261,20 +261,20 @@ def test_a_bad_background_leaves_nothing_behind(tmp_path: Path, how: str, said: 
 def test_an_output_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, blocked: str) -> None:
     (tmp_path / blocked).mkdir()
     with pytest.raises(DeviceError, match="cannot write"):
-        write(SHORT, tmp_path / "pass.wav")
+        write_scene(SHORT, tmp_path / "pass.wav")
     assert [path.name for path in tmp_path.iterdir()] == [blocked]
 
 
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"the folder .*nowhere is missing; make it"):
-        write(SHORT, tmp_path / "nowhere" / "pass.wav")
+        write_scene(SHORT, tmp_path / "nowhere" / "pass.wav")
 
 
 def test_an_old_file_survives_a_failed_run(tmp_path: Path) -> None:
-    write(SHORT, tmp_path / "pass.wav")
+    write_scene(SHORT, tmp_path / "pass.wav")
     before = (tmp_path / "pass.wav").read_bytes()
     with pytest.raises(InputError):
-        write(Scene(start_m=50.0, background=tmp_path / "none.wav"), tmp_path / "pass.wav")
+        write_scene(Scene(start_m=50.0, background=tmp_path / "none.wav"), tmp_path / "pass.wav")
     assert (tmp_path / "pass.wav").read_bytes() == before
 
 
@@ -304,9 +304,9 @@ def test_a_scene_that_cannot_be_is_refused(figures: dict[str, Any], said: str) -
 
 def test_unknown_sirens_and_outputs_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no siren 'foghorn'"):
-        write(Scene(siren="foghorn"), tmp_path / "pass.wav")
+        write_scene(Scene(siren="foghorn"), tmp_path / "pass.wav")
     with pytest.raises(UsageError, match=r"not named \*.wav"):
-        write(SHORT, tmp_path / "pass.mp3")
+        write_scene(SHORT, tmp_path / "pass.mp3")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -318,7 +318,7 @@ def test_mix_gives_the_snr_whatever_the_levels(
     rng = np.random.default_rng(seed)
     siren = (siren_level * np.sin(2 * np.pi * 900.0 * np.arange(RATE_HZ) / RATE_HZ)).astype(np.float32)
     street = (street_level * rng.standard_normal(RATE_HZ)).astype(np.float32)
-    mixture, gain = mix(siren, street, snr_db)
+    mixture, gain = mix_at_snr(siren, street, snr_db)
     np.testing.assert_allclose(mixture - street, gain * siren, atol=1e-4 * gain + 1e-5)
     expected = gain * siren_level / np.sqrt(2) / (street_level * np.sqrt(3700 / 8000))
     assert 20 * np.log10(expected) == pytest.approx(snr_db, abs=0.5)
@@ -329,7 +329,7 @@ def test_mix_refuses_silence() -> None:
     silence = np.zeros(4000, np.float32)
     for siren, background in ((silence, noise), (noise, silence)):
         with pytest.raises(ValueError, match="not silent"):
-            mix(siren, background, 0.0)
+            mix_at_snr(siren, background, 0.0)
 
 
 def test_the_synthetic_street_rumbles_and_swells() -> None:

@@ -52,7 +52,7 @@ def sounded(tone: siren_sound.SirenSound, seconds: float, *, start_s: float = 0.
 def test_two_tones_sound_at_their_pitches(
     profile: str, siren: str, pitches_hz: tuple[float, float], cycle_s: float
 ) -> None:
-    tone = sirens.tone(profile, siren)
+    tone = sirens.find_siren(profile, siren)
     assert tone.motion.cycle_s == pytest.approx(cycle_s)
     pcm = sounded(tone, 2 * cycle_s)
     for step, expected_hz in enumerate(pitches_hz):
@@ -78,10 +78,10 @@ def test_two_tones_sound_at_their_pitches(
 def test_sweeps_span_their_range_once_a_cycle(
     profile: str, siren: str, low_hz: float, high_hz: float, cpm: float
 ) -> None:
-    motion = sirens.tone(profile, siren).motion
+    motion = sirens.find_siren(profile, siren).motion
     assert 60.0 / motion.cycle_s == pytest.approx(cpm)
     seconds = np.linspace(0.0, motion.cycle_s, 20_000, endpoint=False)
-    pitch_hz = siren_sound.instantaneous_hz(sirens.tone(profile, siren), seconds)
+    pitch_hz = siren_sound.instantaneous_hz(sirens.find_siren(profile, siren), seconds)
     assert pitch_hz.min() == pytest.approx(low_hz, rel=1e-3)
     assert pitch_hz.max() == pytest.approx(high_hz, rel=1e-3)
     turns = np.sign(np.diff(np.concatenate((pitch_hz, pitch_hz[:2]))))
@@ -89,7 +89,7 @@ def test_sweeps_span_their_range_once_a_cycle(
 
 
 def test_wail_is_heard_where_the_pitch_says() -> None:
-    tone = sirens.tone("us", "wail")
+    tone = sirens.find_siren("us", "wail")
     pcm = sounded(tone, 4.0)
     for at_s in (0.4, 1.0, 1.9, 2.6, 3.5):
         middle = int(at_s * RATE_HZ)
@@ -98,7 +98,7 @@ def test_wail_is_heard_where_the_pitch_says() -> None:
 
 
 def test_the_japanese_ambulance_beats_ten_times_a_second() -> None:
-    pcm = sounded(sirens.tone("jp", "ambulance"), 0.65)[800:9600].astype(float)
+    pcm = sounded(sirens.find_siren("jp", "ambulance"), 0.65)[800:9600].astype(float)
     spectrum = np.abs(np.fft.rfft(pcm * np.hanning(pcm.size), 16_000))
     assert {int(np.argmax(spectrum[955:966])) + 955, int(np.argmax(spectrum[966:976])) + 966} <= set(range(959, 972))
     assert spectrum[970] > 0.4 * spectrum[960]
@@ -106,13 +106,13 @@ def test_the_japanese_ambulance_beats_ten_times_a_second() -> None:
 
 
 def test_the_rumbler_sounds_below_its_main_tone() -> None:
-    plain, rumbler = (sounded(sirens.tone("us", name), 2.0) for name in ("yelp", "rumbler"))
+    plain, rumbler = (sounded(sirens.find_siren("us", name), 2.0) for name in ("yelp", "rumbler"))
     bass = [np.sum(np.abs(np.fft.rfft(pcm))[360:800] ** 2) / np.sum(pcm**2) for pcm in (plain, rumbler)]  # 180-400 Hz
     assert bass[1] > 100 * bass[0]
 
 
 def test_the_third_harmonic_is_strong_and_the_second_weak() -> None:
-    pcm = sounded(sirens.tone("us", "hilo"), 60 / 140)
+    pcm = sounded(sirens.find_siren("us", "hilo"), 60 / 140)
     spectrum = np.abs(np.fft.rfft(pcm * np.hanning(pcm.size), RATE_HZ))
     first, second, third = (float(spectrum[k * 950 - 10 : k * 950 + 11].max()) for k in (1, 2, 3))
     assert third > 0.2 * first
@@ -130,20 +130,20 @@ def test_nothing_aliases() -> None:
 
 
 def test_a_tone_has_no_clicks_between_its_steps() -> None:
-    pcm = sounded(sirens.tone("it", "hilo"), 6.0)
+    pcm = sounded(sirens.find_siren("it", "hilo"), 6.0)
     jumps = np.abs(np.diff(pcm))
     at_border = jumps[int(1.45 * RATE_HZ) : int(1.55 * RATE_HZ)].max()
     assert at_border <= 1.2 * jumps[int(2.0 * RATE_HZ) : int(2.5 * RATE_HZ)].max()
 
 
 def test_gaps_are_silent_and_tones_are_not() -> None:
-    pcm = sounded(sirens.tone("ch", "hilo"), 2.3)
+    pcm = sounded(sirens.find_siren("ch", "hilo"), 2.3)
     gap, tone = pcm[int(0.97 * RATE_HZ) : int(1.1 * RATE_HZ)], pcm[int(0.2 * RATE_HZ) : int(0.8 * RATE_HZ)]
     assert np.std(gap) < 0.003 * np.std(tone)
 
 
 def test_start_moves_along_the_cycle() -> None:
-    tone = sirens.tone("de", "hilo")
+    tone = sirens.find_siren("de", "hilo")
     assert strongest_hz(sounded(tone, 0.5, start_s=0.8), below_hz=900.0) == pytest.approx(547.0, rel=0.006)
 
 
@@ -157,13 +157,13 @@ def test_start_moves_along_the_cycle() -> None:
 )
 def test_unknown_names_list_what_there_is(profile: str, siren: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        sirens.tone(profile, siren)
+        sirens.find_siren(profile, siren)
     assert said in str(caught.value)
 
 
 def test_every_alias_leads_somewhere() -> None:
     for profile, name in sirens.ALIASES:
-        assert sirens.tone(profile, name).siren == sirens.ALIASES[profile, name]
+        assert sirens.find_siren(profile, name).siren == sirens.ALIASES[profile, name]
 
 
 @settings(max_examples=40, deadline=None)

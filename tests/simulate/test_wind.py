@@ -14,7 +14,7 @@ from sirend.config.geometry import KNOWN
 from sirend.errors import UsageError
 from sirend.simulate import array_scene, junction
 from sirend.simulate.levels import RATE_HZ, rms
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 from sirend.simulate.wind import turbulence
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_each_microphone_and_each_seed_has_a_wind_of_its_own() -> None:
 
 
 def test_a_scene_in_the_wind_is_that_without_plus_its_noise() -> None:
-    calm, windy = (render(Scene(start_m=60.0, wind_m_s=speed, seed=3)) for speed in (0.0, 12.0))
+    calm, windy = (render_scene(Scene(start_m=60.0, wind_m_s=speed, seed=3)) for speed in (0.0, 12.0))
     pascal = (windy.pcm - calm.pcm) / 10.0 ** ((calm.truth["dbfs_of_94_db"]) / 20.0)
     assert windy.truth["dbfs_of_94_db"] == calm.truth["dbfs_of_94_db"] == -26.0
     np.testing.assert_allclose(pascal, turbulence(Scene(wind_m_s=12.0, seed=3), pascal.size), atol=1e-4)
@@ -75,7 +75,7 @@ def test_a_scene_in_the_wind_is_that_without_plus_its_noise() -> None:
 
 def test_a_bare_capsule_in_a_storm_hides_the_siren_for_longer() -> None:
     calm, storm = (
-        render(Scene(start_m=300.0, wind_m_s=speed, windscreen_m=0.01)).truth["first_audible_s"]
+        render_scene(Scene(start_m=300.0, wind_m_s=speed, windscreen_m=0.01)).truth["first_audible_s"]
         for speed in (0.0, 20.0)
     )
     assert storm > calm + 1.0
@@ -84,8 +84,10 @@ def test_a_bare_capsule_in_a_storm_hides_the_siren_for_longer() -> None:
 def test_every_microphone_of_an_array_and_of_a_junction_stands_in_it() -> None:
     calm, windy = (Scene(start_m=40.0, after_m=10.0, speed_kmh=60.0, seed=5, wind_m_s=speed) for speed in (0.0, 10.0))
     small = KNOWN["respeaker-4"]
-    at_array = array_scene.render(windy, small).pcm.astype(np.float64) - array_scene.render(calm, small).pcm
-    at_junction = junction.render(windy).pcm.astype(np.float64) - junction.render(calm).pcm
+    at_array = (
+        array_scene.render_at_array(windy, small).pcm.astype(np.float64) - array_scene.render_at_array(calm, small).pcm
+    )
+    at_junction = junction.render_at_junction(windy).pcm.astype(np.float64) - junction.render_at_junction(calm).pcm
     for added in (at_array[:, list(small.channels)], at_junction):
         assert added.std(axis=0).min() > 3e-4
         assert np.abs(np.corrcoef(added.T) - np.eye(4)).max() < 0.5

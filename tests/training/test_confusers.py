@@ -26,14 +26,14 @@ def _peaks_hz(pcm: np.ndarray) -> list[int]:
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(WINDOW, 48_000))
 def test_a_confuser_has_the_length_asked_for_and_peak_one(seed: int, samples: int) -> None:
-    pcm = confusers.draw(np.random.default_rng(seed), samples)
+    pcm = confusers.draw_confuser(np.random.default_rng(seed), samples)
     assert pcm.shape == (samples,)
     assert pcm.dtype == np.float32
     assert np.isfinite(pcm).all()
     assert np.abs(pcm).max() == pytest.approx(1.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", confusers.kinds().values(), ids=confusers.kinds())
+@pytest.mark.parametrize("kind", confusers.confuser_kinds().values(), ids=confusers.confuser_kinds())
 def test_every_kind_is_audible_and_finite(kind: Callable[[np.random.Generator, Any], Any]) -> None:
     seconds = np.arange(WINDOW) / RATE_HZ
     for seed in range(20):
@@ -44,9 +44,9 @@ def test_every_kind_is_audible_and_finite(kind: Callable[[np.random.Generator, A
 
 
 def test_the_same_seed_gives_the_same_sound() -> None:
-    one, two = (confusers.draw(np.random.default_rng(5), WINDOW) for _ in range(2))
+    one, two = (confusers.draw_confuser(np.random.default_rng(5), WINDOW) for _ in range(2))
     assert np.array_equal(one, two)
-    assert not np.array_equal(one, confusers.draw(np.random.default_rng(6), WINDOW))
+    assert not np.array_equal(one, confusers.draw_confuser(np.random.default_rng(6), WINDOW))
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -83,6 +83,6 @@ def test_singing_stays_within_a_voice_and_its_harmonics(seed: int) -> None:
 
 def test_a_named_kind_is_drawn() -> None:
     rng = np.random.default_rng(3)
-    pcm = confusers.draw(rng, WINDOW, "sweep")
+    pcm = confusers.draw_confuser(rng, WINDOW, "sweep")
     first, last = (_peaks_hz(part)[0] for part in (pcm[:8_000], pcm[-8_000:]))
     assert first != last, "a sweep moves"

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from sirend.errors import InputError
-from sirend.training.corpus import COLUMNS, Clip, Kind, kept_back, load, read_clips
+from sirend.training.corpus import COLUMNS, Clip, Kind, kept_back, load_clips, read_clips
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +95,7 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, caplog
     soundfile.write(tmp_path / "good.wav", np.full(16_000, 0.25), 16_000)
     (tmp_path / "bad.wav").write_bytes(b"this is no audio")
     with caplog.at_level(logging.WARNING, logger="sirend"):
-        corpus = load([_clip("bad.wav"), _clip("gone.wav"), _clip("good.wav")], tmp_path)
+        corpus = load_clips([_clip("bad.wav"), _clip("gone.wav"), _clip("good.wav")], tmp_path)
     assert [clip.path for clip in corpus.clips] == ["good.wav"]
     assert len(corpus) == len(corpus.pcm) == 1
     assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
@@ -106,7 +106,7 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, caplog
 
 def test_nothing_that_can_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none of the clips in clips\.csv could be read"):
-        load([_clip("gone.wav")], tmp_path)
+        load_clips([_clip("gone.wav")], tmp_path)
 
 
 def test_audio_is_mono_at_16_khz_and_exact_to_16_bits(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_audio_is_mono_at_16_khz_and_exact_to_16_bits(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "mono.wav", left, 16_000, subtype="PCM_16")
     soundfile.write(tmp_path / "stereo.wav", np.stack([left // 2, left // 2], axis=1), 16_000, subtype="PCM_16")
     soundfile.write(tmp_path / "slow.wav", np.zeros(8_000, dtype=np.int16), 8_000)
-    corpus = load([_clip("mono.wav"), _clip("stereo.wav"), _clip("slow.wav")], tmp_path)
+    corpus = load_clips([_clip("mono.wav"), _clip("stereo.wav"), _clip("slow.wav")], tmp_path)
     assert np.array_equal(corpus.pcm[0], left)
     assert np.array_equal(corpus.pcm[1], left // 2)
     assert len(corpus.pcm[2]) == 16_000
@@ -125,13 +125,13 @@ def test_audio_is_mono_at_16_khz_and_exact_to_16_bits(tmp_path: Path) -> None:
 
 def test_a_clip_shorter_than_a_window_gets_no_silence(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", np.full(800, 0.5), 16_000)
-    assert len(load([_clip("short.wav")], tmp_path).pcm[0]) == 800
+    assert len(load_clips([_clip("short.wav")], tmp_path).pcm[0]) == 800
 
 
 def test_where_gives_the_indices_of_what_is_wanted(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav", "c.wav"):
         soundfile.write(tmp_path / name, np.zeros(160), 16_000)
-    corpus = load([_clip("a.wav"), _clip("b.wav"), _clip("c.wav")], tmp_path)
+    corpus = load_clips([_clip("a.wav"), _clip("b.wav"), _clip("c.wav")], tmp_path)
     assert corpus.where(lambda clip: clip.path != "b.wav") == [0, 2]
 
 

@@ -36,5 +36,5 @@ def test_fewer_misses_cost_more_alarms(clips: list[tuple[float, bool]]) -> None:
 
 
 def test_the_curves_are_drawn(tmp_path: Path) -> None:
-    curves.draw(tmp_path / "curves.png", {"sirend": (SCORE, SIREN), "yamnet": (1.0 - SCORE, SIREN)})
+    curves.draw_curves(tmp_path / "curves.png", {"sirend": (SCORE, SIREN), "yamnet": (1.0 - SCORE, SIREN)})
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,7 @@ import pytest
 
 from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
-from sirend.training.hearing import hear
+from sirend.training.hearing import score_stream
 from sirend.training.peer import FRAME, Peer
 
 PEER = Path(os.environ.get("SIREND_RECORDINGS", Path(__file__).parents[3] / "shared" / "data")).parent / "peers"
@@ -18,8 +18,8 @@ PEER = Path(os.environ.get("SIREND_RECORDINGS", Path(__file__).parents[3] / "sha
 def test_a_stream_in_pieces_is_heard_as_one(cuts: tuple[int, ...]) -> None:
     pcm = (0.1 * np.random.default_rng(0).standard_normal(6 * 16_000)).astype(np.float32)
     bundle = bundles.load(bundles.find(None))
-    whole = hear(bundle, Classifier(bundle), [pcm])
-    pieces = hear(bundle, Classifier(bundle), np.split(pcm, cuts))
+    whole = score_stream(bundle, Classifier(bundle), [pcm])
+    pieces = score_stream(bundle, Classifier(bundle), np.split(pcm, cuts))
     for one, other in zip(whole, pieces, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     assert len(whole[0]) == 17
@@ -27,7 +27,7 @@ def test_a_stream_in_pieces_is_heard_as_one(cuts: tuple[int, ...]) -> None:
 
 def test_a_short_sound_is_heard_after_silence() -> None:
     bundle = bundles.load(bundles.find(None))
-    end_s, _, _ = hear(bundle, Classifier(bundle), [np.zeros(100, dtype=np.float32)] * 2)
+    end_s, _, _ = score_stream(bundle, Classifier(bundle), [np.zeros(100, dtype=np.float32)] * 2)
     assert end_s.tolist() == [2.0]
 
 

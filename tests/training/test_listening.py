@@ -45,7 +45,7 @@ def _corpus() -> Corpus:
 def _listen(folder: Path, spec: EpisodeSpec = SPEC) -> listening.Heard:
     network = folder / "speaking.tflite"
     network.write_bytes(mean(PATCH_FRAMES, FEATURES.bands, listening.OUTPUTS))
-    return listening.listen(
+    return listening.hear_episodes(
         _corpus(), spec, FEATURES, network, lambda _: True, folder / "episodes", seed=1, purpose="train"
     )
 

@@ -31,7 +31,7 @@ def test_the_poisson_bound_is_garwoods(count: int, upper: float) -> None:
 
 def test_a_share_is_shown_with_its_interval() -> None:
     assert measures.share(9, 10) == {"called": 9, "of": 10, "interval_95": [0.596, 0.982]}
-    assert measures.text(measures.share(9, 10)) == "9 of 10 (0.60-0.98)"
+    assert measures.share_text(measures.share(9, 10)) == "9 of 10 (0.60-0.98)"
 
 
 def test_a_rate_has_the_exact_bound_and_none_without_hours() -> None:

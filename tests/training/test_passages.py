@@ -6,7 +6,7 @@ import pytest
 from sirend.simulate import sirens
 from sirend.training import lookalikes
 from sirend.training.corpus import Clip, Corpus, Kind
-from sirend.training.passages import LEAD_S, SIREN_S, Folds, Passage, plan
+from sirend.training.passages import LEAD_S, SIREN_S, Folds, Passage, plan_passages
 
 RATE_HZ = 16_000
 FOLDS = Folds(sets=(("a", "b"), ("c",)), divided=("d",), streets=("a", "c", "d"))
@@ -29,7 +29,7 @@ def recordings() -> Corpus:
 
 @pytest.fixture(scope="module")
 def planned(recordings: Corpus) -> list[Passage]:
-    return plan(recordings, FOLDS)
+    return plan_passages(recordings, FOLDS)
 
 
 def test_a_passage_holds_only_what_its_own_fold_leaves_out(recordings: Corpus, planned: list[Passage]) -> None:
@@ -62,7 +62,7 @@ def test_a_divided_set_is_left_out_by_every_fold_in_part() -> None:
 def test_every_tone_and_every_lookalike_is_tried(planned: list[Passage]) -> None:
     tones = {f"{profile} {siren}" for profile, siren in sirens.CALLING}
     assert {each.label for each in planned if each.kind == "tone"} == tones
-    assert {each.label for each in planned if each.kind == "confuser"} == set(lookalikes.kinds())
+    assert {each.label for each in planned if each.kind == "confuser"} == set(lookalikes.lookalike_kinds())
 
 
 @pytest.mark.parametrize("kind", ["siren", "tone"])

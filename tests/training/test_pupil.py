@@ -32,7 +32,7 @@ def lessons() -> tuple[np.ndarray, np.ndarray]:
 
 def test_it_learns_to_say_what_it_is_taught(lessons: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     mel, wanted = lessons
-    model = pupil.fit(mel, wanted, ENDS, replace(SPEC, steps=300), tmp_path)
+    model = pupil.fit_pupil(mel, wanted, ENDS, replace(SPEC, steps=300), tmp_path)
     said = pupil.says(model, mel, ENDS)
     assert said.shape == wanted.shape
     assert said.dtype == np.float16
@@ -41,8 +41,8 @@ def test_it_learns_to_say_what_it_is_taught(lessons: tuple[np.ndarray, np.ndarra
 
 def test_a_stopped_run_goes_on(lessons: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     mel, wanted = lessons
-    first = pupil.fit(mel, wanted, ENDS, SPEC, tmp_path)
-    again = pupil.fit(mel, wanted, ENDS, SPEC, tmp_path)
+    first = pupil.fit_pupil(mel, wanted, ENDS, SPEC, tmp_path)
+    again = pupil.fit_pupil(mel, wanted, ENDS, SPEC, tmp_path)
     for one, two in zip(first.weights, again.weights, strict=True):
         assert np.array_equal(one.numpy(), two.numpy())
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [SPEC.steps]
@@ -50,10 +50,10 @@ def test_a_stopped_run_goes_on(lessons: tuple[np.ndarray, np.ndarray], tmp_path:
 
 def test_what_it_is_taught_are_the_numbers_of_the_large_head_and_the_classes() -> None:
     keras.utils.set_random_seed(0)
-    model = temporal.network(TemporalSpec(units=NUMBERS), OUTPUTS, 8)
+    model = temporal.temporal_network(TemporalSpec(units=NUMBERS), OUTPUTS, 8)
     said = np.random.default_rng(1).normal(0, 1, (3, 4, OUTPUTS)).astype(np.float16)
     mel, label = np.zeros((3, 300, 8), np.float16), np.zeros((3, 4), np.float32)
-    wanted = pupil.taught(model, Heard(said, mel, (96, 150, 200, 250), label, ((),) * 3))
+    wanted = pupil.pupil_targets(model, Heard(said, mel, (96, 150, 200, 250), label, ((),) * 3))
     assert wanted.shape == (3, 4, NUMBERS + len(CLASSES))
     assert (wanted[..., :NUMBERS] >= 0).all()
     assert np.array_equal(wanted[..., NUMBERS:], said[..., -len(CLASSES) :])

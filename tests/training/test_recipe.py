@@ -12,7 +12,7 @@ from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError
 from sirend.training.corpus import Clip, Kind
 from sirend.training.episodes import EpisodeSpec
-from sirend.training.recipe import Recipe, load
+from sirend.training.recipe import Recipe, load_recipe
 from sirend.training.scenes import SceneSpec
 from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, PupilSpec, StudentSpec, TeacherSpec, TemporalSpec
 
@@ -43,7 +43,7 @@ def _file(folder: Path, text: str) -> Path:
 def _problems(folder: Path, text: str) -> tuple[str, ...]:
     path = _file(folder, text)
     with pytest.raises(ConfigError) as caught:
-        load(path)
+        load_recipe(path)
     assert caught.value.where == str(path)
     return caught.value.problems
 
@@ -66,7 +66,7 @@ def test_recipes_ship() -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_a_shipped_recipe_is_read_whole(path: Path) -> None:
-    recipe = load(path)
+    recipe = load_recipe(path)
     assert recipe.name.startswith("siren-")
     assert recipe.teacher is not None
     assert len(recipe.teacher.sha256) == 64
@@ -77,7 +77,7 @@ def test_a_shipped_recipe_is_read_whole(path: Path) -> None:
 
 
 def test_a_name_is_all_that_a_recipe_must_say(tmp_path: Path) -> None:
-    recipe = load(_file(tmp_path, "name: siren-1.2.3\n"))
+    recipe = load_recipe(_file(tmp_path, "name: siren-1.2.3\n"))
     assert recipe == Recipe(name="siren-1.2.3")
     assert (recipe.features, recipe.fit, recipe.teacher) == (FeatureSpec(), FitSpec(), None)
 
@@ -96,7 +96,7 @@ teacher: {variables: v, sha256: s, published: p, head: {units: 3}}
 fused: null
 operating_point: {enter: 0.9, exit: 0.5, confirm_s: 1, release_s: 2}
 """
-    assert load(_file(tmp_path, text)) == Recipe(
+    assert load_recipe(_file(tmp_path, text)) == Recipe(
         name="siren-1.2.3",
         seed=7,
         licences=("CC0",),
@@ -170,8 +170,8 @@ def test_the_digest_changes_with_every_field_of_a_section(section: str) -> None:
 
 
 def test_the_digest_is_of_what_is_said_not_of_how_it_is_written(tmp_path: Path) -> None:
-    one = load(_file(tmp_path, "name: siren-1.2.3\nseed: 1\n"))
-    two = load(_file(tmp_path, "# the same\nseed: 1\nfused: null\nname: 'siren-1.2.3'\n"))
+    one = load_recipe(_file(tmp_path, "name: siren-1.2.3\nseed: 1\n"))
+    two = load_recipe(_file(tmp_path, "# the same\nseed: 1\nfused: null\nname: 'siren-1.2.3'\n"))
     assert one.digest == two.digest
 
 

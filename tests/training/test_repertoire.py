@@ -10,7 +10,7 @@ RATE_HZ = 16_000
 
 def test_a_siren_has_the_length_asked_for_and_peak_one() -> None:
     for seed in range(12):
-        pcm, name = repertoire.draw(np.random.default_rng(seed), 3 * RATE_HZ + seed)
+        pcm, name = repertoire.draw_siren(np.random.default_rng(seed), 3 * RATE_HZ + seed)
         assert pcm.shape == (3 * RATE_HZ + seed,)
         assert pcm.dtype == np.float32
         assert np.abs(pcm).max() == pytest.approx(1.0, abs=1e-5)
@@ -18,14 +18,14 @@ def test_a_siren_has_the_length_asked_for_and_peak_one() -> None:
 
 
 def test_the_same_seed_gives_the_same_siren() -> None:
-    one, two = (repertoire.draw(np.random.default_rng(3), RATE_HZ) for _ in range(2))
+    one, two = (repertoire.draw_siren(np.random.default_rng(3), RATE_HZ) for _ in range(2))
     assert one[1] == two[1]
     assert np.array_equal(one[0], two[0])
 
 
 def test_all_kinds_are_drawn_and_an_air_horn_never() -> None:
     rng = np.random.default_rng(0)
-    drawn = {repertoire.tone(rng, repertoire.voice(rng)).siren for _ in range(300)}
+    drawn = {repertoire.draw_tone(rng, repertoire.voice(rng)).siren for _ in range(300)}
     assert {"pulsed", "two-tone", "phaser", "rumbler", "hooter", "sweep", "wail"} <= drawn
     assert "airhorn" not in drawn
 

@@ -79,8 +79,10 @@ def test_a_network_that_would_say_something_else_is_refused(
 
 
 def test_a_bundle_is_rounded_whole(speaking: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, head = tmp_path / "siren-9.9.9", temporal.network(TEMPORAL, OUTPUTS, 64)
-    streaming.write(out, RECIPE, temporal.listener(head, speaking, TEMPORAL), temporal.judge(head), (1.0, 0.0), {})
+    out, head = tmp_path / "siren-9.9.9", temporal.temporal_network(TEMPORAL, OUTPUTS, 64)
+    streaming.write_streaming_bundle(
+        out, RECIPE, temporal.listener(head, speaking, TEMPORAL), temporal.shipped_head(head), (1.0, 0.0), {}
+    )
     before = bundles.load(out)
     monkeypatch.setattr(rounding, "sounds", lambda *_: (heard(20, 1), heard(20, 2)))
     change = rounding.convert(out, RECIPE, Corpus((), ()))
@@ -91,6 +93,6 @@ def test_a_bundle_is_rounded_whole(speaking: keras.Model, tmp_path: Path, monkey
     assert json.loads((out / "manifest.json").read_text())["recipe_sha256"] == RECIPE.digest
     assert [each.name for each in tmp_path.iterdir()] == ["siren-9.9.9"]
     with np.load(out / "golden.npz") as kept:
-        features, score = golden.listen(after, kept["pcm"])
+        features, score = golden.golden_outputs(after, kept["pcm"])
         assert features == pytest.approx(kept["features"], abs=1e-5)
         assert score == pytest.approx(kept["score"], abs=1e-5)

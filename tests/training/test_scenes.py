@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.training.corpus import Clip, Corpus, Kind
-from sirend.training.scenes import AUDIBLE_S, Scenes, SceneSpec, TrainingScene, mix
+from sirend.training.scenes import AUDIBLE_S, Scenes, SceneSpec, TrainingScene, add_while_sounding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,16 +61,18 @@ def test_a_mixture_has_the_ratio_asked_for_while_the_siren_sounds(
     wanted, street = np.zeros(8_000, dtype=np.float32), rng.standard_normal(8_000).astype(np.float32)
     wanted[:sounding] = np.where(rng.random(sounding) < 0.5, -0.25, 0.25)
     street *= np.float32(street_rms / _rms(street))
-    added = mix(wanted, street, snr_db).astype(np.float64) - street
+    added = add_while_sounding(wanted, street, snr_db).astype(np.float64) - street
     assert 20 * np.log10(_rms(added[:sounding]) / _rms(street)) == pytest.approx(snr_db, abs=0.05)
     assert np.abs(added[sounding:]).max(initial=0.0) == 0.0
 
 
 def test_mixing_with_silence_on_either_side_stays_finite() -> None:
     silence, tone = np.zeros(800, dtype=np.float32), np.ones(800, dtype=np.float32)
-    assert np.array_equal(mix(silence, tone, 10.0), tone)
-    assert np.isfinite(mix(tone, silence, 10.0)).all()
-    assert _rms(mix(tone, silence, 10.0)) < 1e-3, "nothing is louder than a street because there is no street"
+    assert np.array_equal(add_while_sounding(silence, tone, 10.0), tone)
+    assert np.isfinite(add_while_sounding(tone, silence, 10.0)).all()
+    assert _rms(add_while_sounding(tone, silence, 10.0)) < 1e-3, (
+        "nothing is louder than a street because there is no street"
+    )
 
 
 def test_windows_are_finite_and_within_full_scale(drawn: list[TrainingScene]) -> None:

@@ -30,13 +30,13 @@ def test_false_calls_have_the_label_of_what_sounded_and_thresholds_their_calls()
     recordings = Corpus(tuple(clip(label) for label in LABELS), (np.zeros(80_000, dtype=np.int16),) * 3)
     planned = [Trial("siren", (0,)), Trial("other", (1, 2, 1))]
     sounds = [heard(5.0, (2.0, 5.0), 0.965, [4.0]), heard(15.0, (7.0, 11.0), 0.88, [5.9, 6.1, 15.9])]
-    card = scorecard.measure(recordings, planned, sounds, POINT)
+    card = scorecard.trial_figures(recordings, planned, sounds, POINT)
     assert card["false_calls_by_label"] == {"town horn": 2, "town dog": 1}
     curve = card["operating_curve"]
     assert list(curve) == ["0.5", "0.7", "0.8", "0.85", "0.9", "0.95"]
     assert curve["0.8"] == {"siren_clips": 1, "false": 1}
     assert curve["0.9"] == {"siren_clips": 1, "false": 0}
     assert curve["0.95"] == {"siren_clips": 1, "false": 0}
-    page = scorecard.markdown({"model": "siren-9.0.0", "sets": ["town"], "made": "today"}, card)
+    page = scorecard.report_page({"model": "siren-9.0.0", "sets": ["town"], "made": "today"}, card)
     assert "False calls by what sounded: town horn 2, town dog 1\n" in page
     assert "| 0.8 | 1 | 1 |\n" in page

@@ -26,7 +26,7 @@ def make_corpus(folder: Path, clips: int = 16) -> None:
         for number in range(clips):
             is_siren = number % 2 == 0
             tone = random_tone(rng)
-            pcm = synthesise(tone, 3 * RATE_HZ, RATE_HZ, rng) if is_siren else confusers.draw(rng, 3 * RATE_HZ)
+            pcm = synthesise(tone, 3 * RATE_HZ, RATE_HZ, rng) if is_siren else confusers.draw_confuser(rng, 3 * RATE_HZ)
             soundfile.write(folder / f"{number}.wav", 0.3 * pcm, RATE_HZ)
             kind, label = ("emergency", "siren") if is_siren else ("other", "confuser")
             table.writerow([f"{number}.wav", "made", kind, label, f"g{number}", "CC0", 3.0])

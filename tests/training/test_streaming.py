@@ -41,7 +41,7 @@ class Small:
         pooled = keras.layers.GlobalAveragePooling1D()(inputs)
         embedding = keras.layers.Dense(EMBEDDING, activation="relu")(pooled)
         both = keras.layers.Concatenate()([embedding, keras.layers.Dense(len(CLASSES))(embedding)])
-        return cls(keras.Model(inputs, both), temporal.network(TEMPORAL, OUTPUTS, 64))
+        return cls(keras.Model(inputs, both), temporal.temporal_network(TEMPORAL, OUTPUTS, 64))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def written(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bundle of them."""
     out = tmp_path_factory.mktemp("models") / "siren-9.9.9"
     listener = temporal.listener(small.head, small.speaking, TEMPORAL)
-    streaming.write(out, RECIPE, listener, temporal.judge(small.head), CALIBRATION, {"episodes": 3})
+    streaming.write_streaming_bundle(
+        out, RECIPE, listener, temporal.shipped_head(small.head), CALIBRATION, {"episodes": 3}
+    )
     return out
 
 
@@ -73,7 +75,7 @@ def test_a_bundle_says_how_it_is_used(written: Path) -> None:
 
 def test_its_golden_vectors_are_what_the_daemon_makes_of_the_sound(written: Path) -> None:
     with np.load(written / "golden.npz") as kept:
-        features, score = golden.listen(bundles.load(written), kept["pcm"])
+        features, score = golden.golden_outputs(bundles.load(written), kept["pcm"])
         assert features == pytest.approx(kept["features"], abs=1e-5)
         assert score == pytest.approx(kept["score"], abs=1e-5)
         assert len(score) == 113  # a window of two seconds at every quarter second of thirty
@@ -94,7 +96,7 @@ def test_folds_are_asked_as_the_daemon_asks(small: Small, written: Path) -> None
 
 
 def test_head_and_vehicle_classes_have_their_shares() -> None:
-    model = temporal.network(TEMPORAL, OUTPUTS, 64)
+    model = temporal.temporal_network(TEMPORAL, OUTPUTS, 64)
     rng = np.random.default_rng(1)
     said = rng.normal(0, 1, (2, 5, EMBEDDING + len(CLASSES))).astype(np.float16)
     mel = rng.normal(0, 1, (2, 500, 64)).astype(np.float16)
@@ -102,9 +104,11 @@ def test_head_and_vehicle_classes_have_their_shares() -> None:
     cut = patches.cut(mel, heard.until).astype(np.float32)
     head = keras.ops.convert_to_numpy(model([said.astype(np.float32), cut]))
     vehicles = said[:, :, EMBEDDING : EMBEDDING + VEHICLES].max(axis=2)
-    assert streaming.fused(model, heard, np.arange(2), 0.25) == pytest.approx(0.75 * head + 0.25 * vehicles, abs=1e-4)
+    assert streaming.fused_logits(model, heard, np.arange(2), 0.25) == pytest.approx(
+        0.75 * head + 0.25 * vehicles, abs=1e-4
+    )
 
 
 def test_a_recipe_that_lacks_something_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="strict"):
-        streaming.train(Recipe(name="siren-9.9.9"), Corpus((), ()), tmp_path, tmp_path, tmp_path)
+        streaming.train_streaming(Recipe(name="siren-9.9.9"), Corpus((), ()), tmp_path, tmp_path, tmp_path)

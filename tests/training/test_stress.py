@@ -33,33 +33,33 @@ def test_a_street_is_a_clip_that_sounds(corpus: Corpus) -> None:
 
 
 def test_every_siren_passes_at_every_snr_and_every_confuser_is_tried() -> None:
-    planned = stress.plan([0], 1, seed=3)
-    assert planned == stress.plan([0], 1, seed=3)
+    planned = stress.plan_scenes([0], 1, seed=3)
+    assert planned == stress.plan_scenes([0], 1, seed=3)
     passes = [scene for scene in planned if scene.kind == "drive-by"]
     assert len({(scene.profile, scene.siren, scene.snr_db) for scene in passes}) == len(passes)
     assert {scene.snr_db for scene in passes} == {*stress.NEAR_SNRS_DB, *stress.FAR_SNRS_DB}
     assert "airhorn" not in {scene.siren for scene in passes}
     kinds = [scene.kind for scene in planned if scene.kind != "drive-by"]
-    assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(confusers.kinds(), 10)
+    assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(confusers.confuser_kinds(), 10)
 
 
 def test_a_scene_is_rendered_alike_each_time(corpus: Corpus, tmp_path: Path) -> None:
     confuser = stress.Stress("bell", "", "", 10.0, 0.0, 1, 0)
-    pcm, truth = stress.sound(confuser, corpus, tmp_path)
+    pcm, truth = stress.scene_sound(confuser, corpus, tmp_path)
     assert (len(pcm), truth) == (20 * 16_000, None)
-    np.testing.assert_array_equal(pcm, stress.sound(confuser, corpus, tmp_path)[0])
-    pcm, truth = stress.sound(stress.Stress("drive-by", "de", "hilo", 10.0, 30.0, 1, 0), corpus, tmp_path)
+    np.testing.assert_array_equal(pcm, stress.scene_sound(confuser, corpus, tmp_path)[0])
+    pcm, truth = stress.scene_sound(stress.Stress("drive-by", "de", "hilo", 10.0, 30.0, 1, 0), corpus, tmp_path)
     assert truth is not None
     assert truth["background"] == "a.wav"
     assert len(pcm) == round(truth["duration_s"] * 16_000)
 
 
 def test_a_call_counts_when_the_siren_can_be_heard() -> None:
-    assert stress.judge(np.array([3.0]), 12.0, TRUTH) == stress.Outcome(True, 1.0, 30.0, 12.0, 0, 40.0)
-    assert stress.judge(np.array([1.0, 7.0]), 12.0, TRUTH) == stress.Outcome(True, 5.0, None, 12.0, 1, 40.0)
-    assert stress.judge(np.array([11.0]), 12.0, TRUTH) == stress.Outcome(False, None, None, 12.0, 1, 40.0)
-    assert stress.judge(np.zeros(0), 12.0, {**TRUTH, "audible_from_s": None}).called is False
-    assert stress.judge(np.array([11.0]), 20.0, None) == stress.Outcome(True, None, None, 20.0, 0)
+    assert stress.outcome_of(np.array([3.0]), 12.0, TRUTH) == stress.Outcome(True, 1.0, 30.0, 12.0, 0, 40.0)
+    assert stress.outcome_of(np.array([1.0, 7.0]), 12.0, TRUTH) == stress.Outcome(True, 5.0, None, 12.0, 1, 40.0)
+    assert stress.outcome_of(np.array([11.0]), 12.0, TRUTH) == stress.Outcome(False, None, None, 12.0, 1, 40.0)
+    assert stress.outcome_of(np.zeros(0), 12.0, {**TRUTH, "audible_from_s": None}).called is False
+    assert stress.outcome_of(np.array([11.0]), 20.0, None) == stress.Outcome(True, None, None, 20.0, 0)
 
 
 def test_the_table_counts_what_was_called() -> None:
@@ -72,7 +72,7 @@ def test_the_table_counts_what_was_called() -> None:
         stress.Outcome(called=True, latency_s=None, distance_m=None, seconds=1800.0, stray=0),
         stress.Outcome(called=False, latency_s=None, distance_m=None, seconds=1800.0, stray=0),
     ]
-    card = stress.table([near, far, bell, bell], outcomes)
+    card = stress.stress_figures([near, far, bell, bell], outcomes)
     near_line = card["by_peak_snr"]["+0"]
     assert (near_line["called"], near_line["of"], near_line["p50_s"]) == (0, 1, None)
     assert near_line["interval_95"] == pytest.approx([0.0, 0.793], abs=1e-3)
@@ -83,6 +83,6 @@ def test_the_table_counts_what_was_called() -> None:
     assert (card["called_by_distance_m"]["300"], card["called_by_distance_m"]["200"]) == (0.0, 1.0)
     assert (card["confusers"]["bell"]["called"], card["confusers"]["bell"]["of"]) == (1, 2)
     assert (card["stray_calls"], card["false_calls_to_confusers_per_hour"]) == (2, 1.0)
-    page = stress.markdown({"sirend": card, "yamnet": card})
+    page = stress.stress_section({"sirend": card, "yamnet": card})
     assert "| us wail, 0 dB and more | 1 of 1 (0.21-1.00) | 1.5 | 1.5 | 1 of 1 (0.21-1.00) | 1.5 | 1.5 |" in page
     assert "| bell | 1 of 2 (0.10-0.91) | 1 of 2 (0.10-0.91) |" in page

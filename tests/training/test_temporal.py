@@ -25,7 +25,7 @@ FRAMES = 1198
 def _shaken(spec: TemporalSpec = SPEC) -> keras.Model:
     """Return a head whose every weight differs from its start."""
     keras.utils.set_random_seed(0)
-    model, rng = temporal.network(spec, OUTPUTS, BANDS), np.random.default_rng(0)
+    model, rng = temporal.temporal_network(spec, OUTPUTS, BANDS), np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign(variable.numpy() + rng.normal(0, 0.1, variable.shape))
     return model
@@ -62,7 +62,7 @@ def test_the_shipped_head_says_what_the_trained_network_says_at_every_patch() ->
     speaking = keras.Model(given, keras.layers.Concatenate()([pooled, layer(pooled)]))
     layer.set_weights([kernel, bias])
     listener = temporal.listener(model, speaking, SPEC)
-    head = temporal.judge(model)
+    head = temporal.shipped_head(model)
     mel = rng.normal(0, 1, (20, PATCH_FRAMES, BANDS)).astype(np.float32)
     embedding = keras.ops.convert_to_numpy(keras.Model(given, pooled)(mel))
     said = keras.ops.convert_to_numpy(listener(mel))
@@ -80,7 +80,7 @@ def test_the_shipped_head_says_what_the_trained_network_says_at_every_patch() ->
 
 
 def test_what_lies_before_the_stream_cannot_be_heard() -> None:
-    head, rng = temporal.judge(_shaken()), np.random.default_rng(2)
+    head, rng = temporal.shipped_head(_shaken()), np.random.default_rng(2)
     patches = rng.normal(0, 1, (1, temporal.PLACES, SPEC.units + 1)).astype(np.float32)
     patches[0, :, -1] = 0.0
     patches[0, -4:, -1] = 1.0
@@ -90,7 +90,7 @@ def test_what_lies_before_the_stream_cannot_be_heard() -> None:
 
 
 def test_it_learns_what_the_labels_say(episodes: Heard, tmp_path: Path) -> None:
-    temporal.fit(episodes, np.arange(24), replace(SPEC, epochs=6, learning_rate=0.01), tmp_path)
+    temporal.fit_temporal(episodes, np.arange(24), replace(SPEC, epochs=6, learning_rate=0.01), tmp_path)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert len(losses) == 6
     assert losses[-1] < 0.9 * losses[0]
@@ -98,18 +98,18 @@ def test_it_learns_what_the_labels_say(episodes: Heard, tmp_path: Path) -> None:
 
 def test_undecided_patches_teach_nothing(episodes: Heard, tmp_path: Path) -> None:
     undecided = replace(episodes, label=np.full_like(episodes.label, np.nan))
-    model = temporal.fit(undecided, np.arange(24), replace(SPEC, epochs=1), tmp_path)
+    model = temporal.fit_temporal(undecided, np.arange(24), replace(SPEC, epochs=1), tmp_path)
     keras.utils.set_random_seed(SPEC.seed)
-    fresh = temporal.network(SPEC, OUTPUTS, BANDS)
+    fresh = temporal.temporal_network(SPEC, OUTPUTS, BANDS)
     for learned, drawn in zip(model.trainable_variables, fresh.trainable_variables, strict=True):
         assert learned.numpy() == pytest.approx(drawn.numpy(), abs=1e-3)  # weight decay alone
 
 
 def test_a_stopped_run_goes_on_after_its_last_epoch(episodes: Heard, tmp_path: Path) -> None:
-    first = temporal.fit(episodes, np.arange(24), SPEC, tmp_path)
-    again = temporal.fit(episodes, np.arange(24), SPEC, tmp_path)
+    first = temporal.fit_temporal(episodes, np.arange(24), SPEC, tmp_path)
+    again = temporal.fit_temporal(episodes, np.arange(24), SPEC, tmp_path)
     for one, two in zip(first.weights, again.weights, strict=True):
         assert np.array_equal(one.numpy(), two.numpy())
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == SPEC.epochs
-    temporal.fit(episodes, np.arange(24), replace(SPEC, seed=5), tmp_path)
+    temporal.fit_temporal(episodes, np.arange(24), replace(SPEC, seed=5), tmp_path)
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2 * SPEC.epochs

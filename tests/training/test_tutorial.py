@@ -54,7 +54,7 @@ def test_a_fifth_of_each_class_is_for_validation_and_the_left_out_set_is_in_neit
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_features_are_the_tutorials(path: Path) -> None:
-    plan = tutorial.load(path)
+    plan = tutorial.load_plan(path)
     shape = tutorial.features(plan, _chunks().pcm[:2]).shape
     expected = (
         (2, 199, 161) if plan.input == "spectrogram" else (2, 32_000, 1) if plan.network == "cnn" else (2, 200, 160)
@@ -73,13 +73,13 @@ def test_each_bin_of_a_spectrogram_is_standardised_and_silence_is_a_number() -> 
 def test_a_recipe_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("name: siren-1.0.0\nseed: 1\n")
     with pytest.raises(ConfigError, match="no recipe of the tutorial"):
-        tutorial.load(tmp_path / "a.yaml")
+        tutorial.load_plan(tmp_path / "a.yaml")
 
 
 def test_the_table_has_both_splits() -> None:
     own = {"accuracy": 0.97, "auc": 0.99, "f1": 0.96, "false_windows_per_hour": 9.0}
     unseen = {"accuracy": 0.6, "auc": 0.7, "f1": 0.5, "false_windows_per_hour": 90.0}
-    page = tutorial.table({"n": {"": {"own": own}, "esc50": {"own": own, "unseen": unseen}}})
+    page = tutorial.results_table({"n": {"": {"own": own}, "esc50": {"own": own, "unseen": unseen}}})
     assert "| n | none (random split) | 0.97 | 0.99 | 0.96 |  |  |  |" in page
     assert "| n | esc50 | 0.97 | 0.99 | 0.96 | 0.7 | 0.5 | 90.0 |" in page
 
@@ -92,13 +92,13 @@ def test_figures_count_false_windows_of_an_hour() -> None:
 @pytest.mark.training
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_only_the_last_layer_of_a_kind_counts(path: Path) -> None:
-    plan = tutorial.load(path)
-    made = tutorial.network(plan, tutorial.features(plan, _chunks().pcm[:1]).shape[1:])
+    plan = tutorial.load_plan(path)
+    made = tutorial.tutorial_network(plan, tutorial.features(plan, _chunks().pcm[:1]).shape[1:])
     assert made.count_params() == WEIGHTS[plan.name]
 
 
 @pytest.mark.training
 def test_a_network_learns_what_is_easy() -> None:
     plan = tutorial.Plan("x", "cnn", "spectrogram", epochs=6, batch=8)
-    result = tutorial.train(plan, _chunks(), "esc50")
+    result = tutorial.train_fold(plan, _chunks(), "esc50")
     assert result["unseen"]["auc"] > 0.9

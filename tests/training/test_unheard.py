@@ -39,7 +39,7 @@ def test_a_whole_head_is_asked_about_nothing_that_it_may_learn_from(monkeypatch:
 
     monkeypatch.setattr(unheard, "_asked", note)
     every = Corpus(rows, tuple(np.zeros(48_000, np.int16) for _ in rows))
-    plan = replace(recipe.load(RECIPE), licences=("CC0",))
+    plan = replace(recipe.load_recipe(RECIPE), licences=("CC0",))
     unheard._whole(plan, EMPTY, planned, unheard.Heard([], [], [], []), Path(), every)  # noqa: SLF001
     assert asked == [1, 3, 4]
 

@@ -68,7 +68,7 @@ def test_detectors_are_compared_where_they_call_as_often_in_streets() -> None:
 
 def test_the_table_has_a_line_for_each_detector_and_number_and_dashes_for_what_was_not_there() -> None:
     figures = unheard_table.lines(PLANNED, [SECONDS] * len(PLANNED), SERIES, POINT)
-    text = unheard_table.markdown({"siren-9.9.9": figures, "YAMNet": figures}).splitlines()
+    text = unheard_table.unheard_page({"siren-9.9.9": figures, "YAMNet": figures}).splitlines()
     assert len(text) == 2 + 2 * 3
     assert "| - - - 0.50 - - |" in text[2]
     assert "| - 1.00 - |" in text[2]

@@ -87,9 +87,9 @@ class Site:
         driven = scene.Scene(start_m=500.0, snr_db=snr_db, seed=3)
         if has_array:
             driven = replace(driven, seed=4)
-            self._pcm = array_scene.render(driven, geometry.KNOWN["respeaker-4"], bearing_deg=165.0).pcm
+            self._pcm = array_scene.render_at_array(driven, geometry.KNOWN["respeaker-4"], bearing_deg=165.0).pcm
         else:
-            self._pcm = junction.render(driven, leg="south").pcm
+            self._pcm = junction.render_at_junction(driven, leg="south").pcm
         self._pcm = self._pcm[: len(self._pcm) // BLOCK * BLOCK]
         self._stop = threading.Event()
         self.hold = threading.Event()

@@ -62,7 +62,7 @@ class Capture:
             self._trial = portaudio.stream(self._chosen, self._audio.channels, rate_hz, self._frames, None)
             try:
                 self._trial.start()
-            except portaudio.load().PortAudioError:
+            except portaudio.load_sounddevice().PortAudioError:
                 self.close()
                 raise
 
@@ -100,7 +100,7 @@ class Capture:
                     self._chosen, self._audio.channels, self._rate_hz, self._frames, callback
                 )
                 self._stream.start()
-            except portaudio.load().PortAudioError:
+            except portaudio.load_sounddevice().PortAudioError:
                 self.close()
                 raise
 

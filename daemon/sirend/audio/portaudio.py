@@ -46,7 +46,7 @@ class Input:
         return f"{self.name!r} ({place}{self.channels} channels, {self.rate_hz} Hz)"
 
 
-def load() -> Any:  # noqa: ANN401  the package has no types
+def load_sounddevice() -> Any:  # noqa: ANN401  the package has no types
     """Return the module ``sounddevice``; raise ``DeviceError`` when the PortAudio library is missing or fails."""
     try:
         import sounddevice  # noqa: PLC0415  importing it loads the library and starts it
@@ -64,7 +64,7 @@ def restart() -> None:
 
     Raises ``DeviceError`` when it does not start.
     """
-    sounddevice = load()
+    sounddevice = load_sounddevice()
     # The package offers no public way (its issue tracker recommends this one).
     try:
         if sounddevice._initialized:  # noqa: SLF001  it is not after a start that failed
@@ -90,7 +90,7 @@ def socket_of(full_name: str) -> str | None:
 
 def inputs() -> list[Input]:
     """Return the devices that can record; raise ``DeviceError`` when there is none or the host's audio is down."""
-    sounddevice = load()
+    sounddevice = load_sounddevice()
     try:
         devices = sounddevice.query_devices()
     except sounddevice.PortAudioError as error:
@@ -123,7 +123,7 @@ def choose(devices: list[Input], wanted: str) -> Input:
         problem = f"{wanted!r} has a card number, which changes with the order of plugging in; give name or USB socket"
         raise ConfigError("audio.device", [problem])
     if wanted == "default":
-        default = load().default.device[0]
+        default = load_sounddevice().default.device[0]
         for device in devices:
             if device.index == default:
                 return device
@@ -148,13 +148,13 @@ def named_errors(chosen: Input) -> Iterator[None]:
     """Raise PortAudio's errors as ``DeviceError`` that names the device."""
     try:
         yield
-    except load().PortAudioError as error:
+    except load_sounddevice().PortAudioError as error:
         raise DeviceError(f"cannot record from {chosen}: {error.args[0]}") from error
 
 
 def rate_hz(chosen: Input, channels: int, wanted_hz: int) -> int:
     """Return ``wanted_hz`` when the device can, which spares the resampling, else the rate it prefers."""
-    sounddevice = load()
+    sounddevice = load_sounddevice()
     try:
         sounddevice.check_input_settings(device=chosen.index, channels=channels, dtype="float32", samplerate=wanted_hz)
     except sounddevice.PortAudioError:
@@ -164,7 +164,7 @@ def rate_hz(chosen: Input, channels: int, wanted_hz: int) -> int:
 
 def stream(chosen: Input, channels: int, rate_hz: int, frames: int, callback: Callable[..., None] | None) -> Any:  # noqa: ANN401
     """Return an input stream, not started, of float32[frames, channels] a call; with None it is read from instead."""
-    return load().InputStream(
+    return load_sounddevice().InputStream(
         device=chosen.index,
         channels=channels,
         samplerate=rate_hz,

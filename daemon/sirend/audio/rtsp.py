@@ -97,7 +97,7 @@ class RtspConnection:
 
     def _sound(self) -> Iterator[tuple[Pcm, bool]]:
         """Yield what arrives that is of now: float32[n, channels], and whether samples are missing before."""
-        library = load()
+        library = load_av()
         url = _with_credentials(self._audio)
         try:
             with library.open(url, options=_options(self._audio), timeout=(CONNECT_S, READ_S)) as container:
@@ -195,7 +195,7 @@ class NetworkCapture:
             self._connection = None
 
 
-def load() -> Any:  # noqa: ANN401  imported late: who has no network microphone needs no decoders, 19 MB and 2 s of them
+def load_av() -> Any:  # noqa: ANN401  imported late: who has no network microphone needs no decoders, 19 MB and 2 s of them
     """Return the module ``av``; raise ``ConfigError`` when the extra is not installed."""
     try:
         import av  # noqa: PLC0415
@@ -216,7 +216,7 @@ def samples_of(frame: Any) -> Pcm:  # noqa: ANN401
     return np.asarray((raw - offset) / scale, dtype=np.float32)
 
 
-def measure(audio: AudioConfig, listen_s: float = 2.0) -> str:
+def stream_report(audio: AudioConfig, listen_s: float = 2.0) -> str:
     """Return in words what ``audio.device`` sends and how it arrives; raise ``DeviceError`` when nothing does."""
     began_s = time.monotonic()
     connection = RtspConnection(audio)

@@ -16,7 +16,7 @@ from sirend.audio.stream import Block, to_samples
 from sirend.config import geometry
 from sirend.config import load as config
 from sirend.detect.bearing_course import apart
-from sirend.detect.clap import GONE_S, Clap, Claps, place
+from sirend.detect.clap import GONE_S, Clap, Claps, locate_clap
 from sirend.detect.layout import layout_report
 from sirend.errors import ConfigError, DeviceError, InputError
 
@@ -71,7 +71,7 @@ def _heard(
             for clap in claps.push(pcm):
                 found.append(clap)
                 at = expected[len(found) - 1] if len(found) <= len(expected) else None
-                print(f"clap {len(found)}: {line(clap, layout, array.heading_deg, at)}", flush=True)
+                print(f"clap {len(found)}: {clap_line(clap, layout, array.heading_deg, at)}", flush=True)
             if is_live and expected and len(found) >= len(expected):
                 break
     except KeyboardInterrupt:
@@ -79,9 +79,9 @@ def _heard(
     return found
 
 
-def line(clap: Clap, layout: Geometry, heading_deg: float, expected_deg: float | None) -> str:
+def clap_line(clap: Clap, layout: Geometry, heading_deg: float, expected_deg: float | None) -> str:
     """Return what is heard of a clap, in words."""
-    found = place(np.array(layout.places_m), np.array(clap.arrival_s))
+    found = locate_clap(np.array(layout.places_m), np.array(clap.arrival_s))
     level = f"{clap.level_dbfs:.0f} dBFS"
     if found is None:
         return f"no direction, {level}"

@@ -19,7 +19,7 @@ from sirend.config.secrets import secret, sign_key
 from sirend.detect import bundle
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Spectrogram
-from sirend.detect.golden import listen
+from sirend.detect.golden import golden_outputs
 from sirend.errors import ConfigError
 from sirend.observe.snapshot import Post, View
 from sirend.service.extras import onlookers
@@ -44,7 +44,7 @@ ADVISORY = (
 GOLDEN_FILE = "golden.npz"
 
 
-def check(path: Path, *, with_devices: bool = False) -> list[str]:
+def check_file(path: Path, *, with_devices: bool = False) -> list[str]:
     """Return what the configuration in ``path`` amounts to, in lines, and what was not looked at.
 
     Raises ``ConfigError`` with all its problems; with ``with_devices``, ``DeviceError`` when an input cannot be opened.
@@ -77,7 +77,7 @@ def _tried(loaded: Config) -> list[str]:
     if own:
         with Rig(own, threading.Event()) as rig:
             lines.append(f"opened: {', '.join(repr(name) for name in dict.fromkeys(rig.names))}")
-    lines += [f"{each.audio.device}: {rtsp.measure(each.audio)}" for each in inputs if each.audio.is_network]
+    lines += [f"{each.audio.device}: {rtsp.stream_report(each.audio)}" for each in inputs if each.audio.is_network]
     return lines
 
 
@@ -201,7 +201,7 @@ def _verified(model: Bundle) -> str:
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(str(golden), [f"the golden windows cannot be read: {error}"]) from error
     if model.streaming is not None:
-        log_mel, scored = listen(model, pcm)
+        log_mel, scored = golden_outputs(model, pcm)
     else:
         here = Spectrogram.of(model.feature_spec, pcm.astype(np.float32) / np.float32(32_768))
         log_mel, scored = here.log, Classifier(model, len(pcm)).score(here)

@@ -92,7 +92,7 @@ def _review(street: StreetSet, port: int) -> int:
     from sirend.host.signals import heeding
     from sirend.web import review
 
-    review.check()
+    review.require_web()
 
     async def serving() -> None:
         stop = asyncio.Event()
@@ -113,7 +113,7 @@ def selftest(args: argparse.Namespace) -> int:
     from sirend.selftest import run as proof
 
     loaded = config.load(args.config)
-    payload = proof.payload(loaded)
+    payload = proof.selftest_payload(loaded)
     print(json.dumps(payload, sort_keys=True), flush=True)
     if not args.no_mqtt:
         with Delivery(loaded.mqtt, loaded.site, [each.name for each in loaded.approaches], "selftest") as delivery:
@@ -125,7 +125,7 @@ def selftest(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Tell every problem of a configuration and its model, or what it amounts to."""
-    from sirend.cli.check import check as check_file
+    from sirend.cli.check import check_file
 
     print("\n".join(["ok", *check_file(args.config, with_devices=args.devices)]))
     return 0
@@ -134,10 +134,10 @@ def check(args: argparse.Namespace) -> int:
 def doctor(args: argparse.Namespace) -> int:
     """Try what a site needs, and report what was found."""
     from sirend.cli.doctor.finding import Finding, Grade
-    from sirend.cli.doctor.report import examine, summary
+    from sirend.cli.doctor.report import examine_site, summary
 
     found: list[Finding] = []
-    for finding in examine(args.config, is_stopped=args.stopped, with_microphone=not args.no_microphone):
+    for finding in examine_site(args.config, is_stopped=args.stopped, with_microphone=not args.no_microphone):
         found.append(finding)
         print(finding.line(), flush=True)
     print(summary(found))
@@ -176,15 +176,14 @@ def _network_device(args: argparse.Namespace) -> int:
     audio = AudioConfig(device=args.url, credentials_file=args.credentials, authority_file=args.ca)
     if not audio.is_network or "@" in args.url:
         raise UsageError("a network microphone is rtsp://HOST/PATH or rtsps://; name and password belong into a file")
-    print(rtsp.measure(audio))
+    print(rtsp.stream_report(audio))
     return 0
 
 
 def listen(args: argparse.Namespace) -> int:
     """Print what a signal controller would act on, and act on it where outputs are configured."""
     from sirend.config.in_force import InForce
-    from sirend.controller.listen import consumer_of
-    from sirend.controller.listen import listen as follow
+    from sirend.controller.listen import consumer_of, follow_calls
     from sirend.host.background_thread import Background
     from sirend.host.log import Lines, unblock
     from sirend.host.signals import heeding
@@ -197,7 +196,7 @@ def listen(args: argparse.Namespace) -> int:
     keeping = Background("sirend-in-force", in_force.keep, most=1)
     with heeding(stop.set), Lines(sys.stdout, "sirend-out", on_end=stop.set) as out, keeping:
         keeping.put(loaded)
-        follow(loaded, consumer, out.put, stop)
+        follow_calls(loaded, consumer, out.put, stop)
     return 0
 
 
@@ -213,12 +212,12 @@ def events(args: argparse.Namespace) -> int:
         raise UsageError("there is no journal to read: give --journal FILE, or --config FILE with journal.path set")
     wanted = history.Wanted(args.since, args.until, args.approach, args.type)
     torn: list[str] = []
-    chosen = filter(wanted.includes, history.read(journal, torn))
+    chosen = filter(wanted.includes, history.read_events(journal, torn))
     if args.csv:
         history.write_csv(chosen, sys.stdout)
     else:
         for event in chosen:
-            print(history.line(event))
+            print(history.event_line(event))
     for place in torn:
         sys.stderr.write(f"sirend: warning: {place} is no whole event; it is left out\n")
     return 0

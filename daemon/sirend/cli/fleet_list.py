@@ -133,7 +133,7 @@ def watch(config: MqttConfig, stop: threading.Event, look: ListView) -> None:
                 text = "".join(json.dumps(values(site, now), sort_keys=True) + "\n" for site in rows)
             else:
                 size = shutil.get_terminal_size((160, 50))
-                text = "\n".join(table(rows, now, size.columns, size.lines - 3 if look.follows else None)) + "\n"
+                text = "\n".join(site_table(rows, now, size.columns, size.lines - 3 if look.follows else None)) + "\n"
                 text += f"{sums(fleet, now)}\n"
             sys.stdout.write(f"{CLEAR}{text}" if look.follows and not look.is_json else text)
             sys.stdout.flush()
@@ -163,7 +163,7 @@ def values(site: Site, now: datetime) -> dict[str, Any]:
     }
 
 
-def table(rows: list[Site], now: datetime, width: int, most: int | None) -> Iterator[str]:
+def site_table(rows: list[Site], now: datetime, width: int, most: int | None) -> Iterator[str]:
     """Yield a header and a line for each site, at most ``most``; the columns are as wide as they need to be."""
     shown = rows if most is None else rows[: max(1, most)]
     cells = [HEADER, *(_cells(site, now) for site in shown)]

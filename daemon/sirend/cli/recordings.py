@@ -77,7 +77,7 @@ def simulate(args: argparse.Namespace) -> int:
     """Write a simulated drive-by and the truth about it."""
     from sirend.config import geometry
     from sirend.simulate import array_scene, junction
-    from sirend.simulate.scene import Scene, render, write
+    from sirend.simulate.scene import Scene, render_scene, write_scene
 
     names = (
         "siren", "profile", "start_m", "after_m", "speed_kmh", "pass_m", "siren_db", "street_db", "snr_db",
@@ -97,13 +97,16 @@ def simulate(args: argparse.Namespace) -> int:
         raise UsageError("--bearing-deg and --houses mean nothing without --array")
     if args.array is not None and args.approaches:
         raise UsageError("--array and --approaches contradict each other: give one of them")
-    renderer = partial(junction.render, leg=args.leg or "north") if args.approaches else render
+    renderer = partial(junction.render_at_junction, leg=args.leg or "north") if args.approaches else render_scene
     if args.array is not None:
         around = array_scene.CANYON if args.houses else array_scene.OPEN
         renderer = partial(
-            array_scene.render, array=geometry.KNOWN[args.array], bearing_deg=args.bearing_deg or 0.0, around=around
+            array_scene.render_at_array,
+            array=geometry.KNOWN[args.array],
+            bearing_deg=args.bearing_deg or 0.0,
+            around=around,
         )
-    write(scene, args.out, renderer)
+    write_scene(scene, args.out, renderer)
     return 0
 
 
@@ -111,7 +114,7 @@ def demo(args: argparse.Namespace) -> int:
     """Simulate a drive-by, replay it and draw it."""
     from sirend.config.settings import Config
     from sirend.replay.replay import Wishes
-    from sirend.simulate.scene import Scene, write
+    from sirend.simulate.scene import Scene, write_scene
 
     try:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -124,7 +127,7 @@ def demo(args: argparse.Namespace) -> int:
         f"{scene.street_db:g} dB, behind buildings until {scene.in_sight_m:g} m. What sirend says:",
         flush=True,
     )
-    write(scene, wav)
+    write_scene(scene, wav)
     leads = _replay(Config(), args.model, Wishes(scores=scores, plot=plot), [str(wav)])
     print(f"It was {leads[str(wav)]}.")
     print(f"The sound is in {wav}, the scores are in {scores}, the picture is in {plot}")

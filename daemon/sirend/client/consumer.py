@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from sirend.call.state import CallState
 from sirend.client.presence import Presence, is_signed
 from sirend.client.runs import CLOCKS_DIFFER, LONGEST_VALIDITY, Runs
-from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse, peek
+from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse_statement, peek
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,7 +161,7 @@ class Consumer:
             if self.keys is None:
                 self._runs.forget(approach)
             return
-        statement = parse(payload)
+        statement = parse_statement(payload)
         if retained and any(held.statement == statement for held in self._runs.of(approach)):
             return
         self._judge(statement, approach, now)

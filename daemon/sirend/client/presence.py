@@ -18,7 +18,7 @@ MOST_RUNS = 64
 
 def is_signed(site: str, kind: str, payload: bytes, properties: Mapping[str, str], keys: Keyring) -> bool:
     """Return whether the stamp in ``properties`` is signed for this message."""
-    found = stamp.read(properties)
+    found = stamp.read_claim(properties)
     if found is None:
         return False
     said = stamp.claim(site, kind, payload.decode("utf-8", "replace"), *found)
@@ -48,9 +48,9 @@ class Presence:
         self.has_word = True
         is_known = payload in (b"online", b"offline")
         if self.keys is None:
-            found = stamp.read(properties) if is_known else None
+            found = stamp.read_claim(properties) if is_known else None
         elif is_signed(self.site, "availability", payload, properties, self.keys):
-            found = stamp.read(properties)
+            found = stamp.read_claim(properties)
             self._has_signed = True
         elif self._has_signed:  # it has said it with a signature: whoever says it without one is somebody else
             raise StatementError(Fault.SIGNATURE, "its signature is missing or wrong")

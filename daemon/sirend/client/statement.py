@@ -95,7 +95,7 @@ def peek(payload: bytes) -> Peek | None:
     return None
 
 
-def parse(payload: bytes) -> Statement:
+def parse_statement(payload: bytes) -> Statement:
     """Return what ``payload`` states; raise ``StatementError`` when it is not a statement of the contract."""
     if len(payload) > LARGEST_BYTES:
         raise StatementError(Fault.TOO_BIG, f"it has {len(payload)} bytes; no statement has more than {LARGEST_BYTES}")

@@ -17,7 +17,7 @@ MAIN = "main"
 """The approach that hears all round."""
 
 
-def contradictions(array: ArrayConfig, approaches: Sequence[Approach], channels: int) -> list[str]:
+def array_contradictions(array: ArrayConfig, approaches: Sequence[Approach], channels: int) -> list[str]:
     """Return a problem for each thing that keeps ``array``, on a device of ``channels``, from telling the legs."""
     found = [f"array.geometry: {problem}" for problem in geometry.problems(geometry.of(array.geometry), channels)]
     legs = [each for each in approaches if each.bearing_deg is not None]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def place(path: Path) -> Path | None:
+def remembered_file(path: Path) -> Path | None:
     """Return where the text of the configuration ``path`` is remembered, None where there is no folder for it."""
     absolute = str(path.absolute())
     name = f"in-force-{path.stem}-{hashlib.sha256(os.fsencode(absolute)).hexdigest()[:8]}.yaml"
@@ -44,7 +44,7 @@ class InForce:
     def __init__(self, path: Path) -> None:
         """Load the file ``path``; nothing is read yet."""
         self._path = path
-        self._place = place(path)
+        self._place = remembered_file(path)
         self._texts: deque[tuple[Config, str]] = deque(maxlen=4)
 
     def load(self) -> Config:

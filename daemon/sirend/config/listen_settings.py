@@ -101,7 +101,7 @@ def with_files(listen: ListenConfig, of_secret: Callable[[Path | None, str], Pat
     return dataclasses.replace(listen, ntcip=dataclasses.replace(listen.ntcip, **files))  # type: ignore[arg-type]
 
 
-def contradictions(listen: ListenConfig, approaches: Sequence[str]) -> list[str]:
+def listen_contradictions(listen: ListenConfig, approaches: Sequence[str]) -> list[str]:
     """Return a problem for each key that does not fit the others or the ``approaches`` of the site."""
     mapped = [(f"listen.relays[{i}].approach", relay.approach) for i, relay in enumerate(listen.relays)]
     pins = [relay.pin for relay in listen.relays]

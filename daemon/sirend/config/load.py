@@ -153,7 +153,7 @@ def _contradictions(config: Config) -> list[str]:
     """Return a problem for each pair of keys that cannot both hold."""
     detect, call, mqtt = config.detect, config.call, config.mqtt
     problems = _misplaced(config)
-    problems += listen_settings.contradictions(config.listen, [approach.name for approach in config.approaches])
+    problems += listen_settings.listen_contradictions(config.listen, [approach.name for approach in config.approaches])
     if detect.enter is not None and detect.exit is not None and detect.exit >= detect.enter:
         problems.append(f"detect.exit is {detect.exit:g}: it must lie below detect.enter, {detect.enter:g}")
     if call.max_presence_s < call.min_duration_s:
@@ -187,7 +187,7 @@ def _misplaced(config: Config) -> list[str]:
     """Return what is wrong with the approaches and the channels that they listen to."""
     audio = config.audio
     if config.array is not None:
-        return array_settings.contradictions(config.array, config.approaches, audio.channels) + _named(config)
+        return array_settings.array_contradictions(config.array, config.approaches, audio.channels) + _named(config)
     problems = [
         f"approaches[{i}].channel is {approach.channel}: "
         f"with audio.channels {audio.channels} allowed is 0 to {audio.channels - 1}"

@@ -111,7 +111,7 @@ def outputs_of(config: Config) -> dict[str, Output]:
     return outputs
 
 
-def listen(config: Config, consumer: Consumer, say: Callable[[str], None], stop: threading.Event) -> None:
+def follow_calls(config: Config, consumer: Consumer, say: Callable[[str], None], stop: threading.Event) -> None:
     """Say, act on and acknowledge every change of the effective calls until ``stop`` is set; ``say`` gets JSON lines.
 
     Raises ``DeviceError`` when an output cannot be opened. A missing broker or controller is waited for.

@@ -188,7 +188,7 @@ def shipped() -> list[Path]:
 
 def load(path: Path) -> Bundle:
     """Read the bundle in the folder ``path``; raise ``ConfigError`` with everything that is wrong with it."""
-    manifest = manifests.parse(path / MANIFEST_FILE, _read(path / MANIFEST_FILE))
+    manifest = manifests.parse_manifest(path / MANIFEST_FILE, _read(path / MANIFEST_FILE))
     problems: list[str] = []
     model_bytes = _read(path / MODEL_FILE)
     spec = FeatureSpec(**manifest["features"])

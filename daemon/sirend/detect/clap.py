@@ -165,7 +165,7 @@ class Claps:
         return found
 
 
-def place(places_m: npt.NDArray[np.float64], arrival_s: npt.NDArray[np.float64]) -> Placed | None:
+def locate_clap(places_m: npt.NDArray[np.float64], arrival_s: npt.NDArray[np.float64]) -> Placed | None:
     """Return from where a clap came that microphones at ``places_m`` float64[n, 2] heard at ``arrival_s`` float64[n].
 
     None where fewer than three heard it.

@@ -93,7 +93,7 @@ class Streamed:
         gain: npt.NDArray[np.float64] = np.ones(1)
         if self._streaming.site_gain is not None:
             rms = np.sqrt(np.mean(np.square(mel[:, -self._fresh :]), axis=(1, 2), dtype=np.float64))
-            memory.gain = site_gain.follow(self._streaming.site_gain, memory.gain, rms, self._patches.step_s)
+            memory.gain = site_gain.step(self._streaming.site_gain, memory.gain, rms, self._patches.step_s)
             gain = site_gain.gain(self._streaming.site_gain, memory.gain)
         is_of_head = number % self._each == 0
         wanted = np.full(self._approaches, True) if is_of_head else self._suspected(memory, end)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 
-def listen(bundle: Bundle, pcm: npt.NDArray[np.int16]) -> tuple[Floats, Floats]:
+def golden_outputs(bundle: Bundle, pcm: npt.NDArray[np.int16]) -> tuple[Floats, Floats]:
     """Return features and scores of a stream int16[n].
 
     The log-mel float32[frames, bands] of its first window, at the level that it has, and float32[windows] at the

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sirend.config.geometry import SOUND_M_S
 from sirend.detect.bearing_course import apart
-from sirend.detect.clap import place
+from sirend.detect.clap import locate_clap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def layout_report(
     """
     places = np.array(geometry.places_m)
     late = np.array([clap.arrival_s for clap in claps]).reshape(len(claps), len(places))
-    found = [place(places, each) for each in late]
+    found = [locate_clap(places, each) for each in late]
     bearings = tuple(None if each is None else (each.deg + heading_deg) % 360.0 for each in found)
     sds = tuple(None if each is None else each.sd_deg for each in found)
     dead = [row for row in range(len(places)) if sum(row in clap.dead for clap in claps) * 2 > len(claps)]
@@ -210,7 +210,7 @@ def _towards(
     places: npt.NDArray[np.float64], late: npt.NDArray[np.float64], order: Order
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the bearings of claps float64[n] to the right of the front, and the lengths of their delays float64[n]."""
-    found = [each for each in (place(places[list(order)], row) for row in late) if each is not None]
+    found = [each for each in (locate_clap(places[list(order)], row) for row in late) if each is not None]
     return np.array([each.deg for each in found]), np.array([each.long for each in found])
 
 

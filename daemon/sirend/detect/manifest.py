@@ -92,7 +92,7 @@ _STREAMING: dict[str, _Section] = {
 }
 
 
-def parse(file: Path, content: bytes) -> dict[str, Any]:
+def parse_manifest(file: Path, content: bytes) -> dict[str, Any]:
     """Return the manifest as JSON values that make sense together; raise ``ConfigError`` with all that do not."""
     try:
         manifest = json.loads(content)

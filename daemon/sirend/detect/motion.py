@@ -95,7 +95,7 @@ def motion_of(pitch: Pitch, row: int, since: int) -> Motion:
     """
     begin = int(np.searchsorted(pitch.at, max(since, pitch.at[-1] - MEMORY_S * SAMPLE_RATE_HZ))) if pitch.at.size else 0
     frames = pitch.hz[row, begin:], pitch.strength[row, begin:], pitch.level_dbfs[row, begin:]
-    course = follow(*frames)
+    course = find_course(*frames)
     cycle = None if course is None else course.cycle_s * SAMPLE_RATE_HZ / STEP
     if cycle is None and frames[0].size:
         is_tonal = frames[1] >= TONAL
@@ -151,7 +151,7 @@ def decide(course: Course) -> Motion:
     return Motion.UNKNOWN
 
 
-def follow(hz: Floats, strength: Floats, level_dbfs: Floats) -> Course | None:
+def find_course(hz: Floats, strength: Floats, level_dbfs: Floats) -> Course | None:
     """Take the cycle out of frames float32[n], ``pitch.STEP`` apart, the last one now; None while nothing is certain.
 
     That is: fewer than ``CYCLES`` cycles or ``LEAST_S`` of siren, no cycle at all, or too few tonal frames.

@@ -117,7 +117,7 @@ class PitchTracker:
         found = np.zeros((3, len(window.pcm), 0), np.float32)
         if ends.size:
             fresh = window.pcm[:, int(ends[0]) - FRAME - start : int(ends[-1]) - start]
-            found = measure(fresh)
+            found = measure_pitch(fresh)
         self._at = np.concatenate((self._at, ends - FRAME // 2))
         self._frames = found if self._frames is None else np.concatenate((self._frames, found), axis=2)
         keep = int(np.searchsorted(self._at, window.end - self._memory))
@@ -126,7 +126,7 @@ class PitchTracker:
         return Pitch(self._at, hz, strength, level_dbfs)
 
 
-def measure(pcm: Pcm) -> Floats:
+def measure_pitch(pcm: Pcm) -> Floats:
     """Return pitch (Hz), strength (0..1) and level (dBFS) of float32[approaches, n]: float32[3, approaches, frames].
 
     Frames of ``FRAME`` samples begin every ``STEP`` from the first.

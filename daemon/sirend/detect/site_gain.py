@@ -46,7 +46,7 @@ class SiteGain:
     """For how long it was followed, at most what ``memory_s`` lets count."""
 
 
-def follow(spec: SiteGainSpec, state: SiteGain, rms: Floats, seconds: float) -> SiteGain:
+def step(spec: SiteGainSpec, state: SiteGain, rms: Floats, seconds: float) -> SiteGain:
     """Return the state after ``seconds`` more of sound, whose mel magnitudes have the RMS float64[approaches]."""
     level_db = 20.0 * np.log10(np.maximum(rms, _SILENT) / spec.target_rms)
     heard_s = min(state.heard_s + seconds, max(0.0, spec.memory_s - spec.prior_s))

@@ -1,6 +1,6 @@
 """The picture of a replay or of a call: what was heard, what was made of it, and when the controller was called.
 
-Only ``check`` and ``png`` import matplotlib.
+Only ``require_picture`` and ``png`` import matplotlib.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sirend.call.state import in_words
 from sirend.detect.pitch import HIGH_HZ
 from sirend.errors import UsageError
 from sirend.evidence.chart_data import COLUMNS, FRAME
-from sirend.evidence.drive import Span, lead, told
+from sirend.evidence.drive import Span, lead, lead_text
 from sirend.host.files import is_other
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ ROOM = 0.07
 """Share of the width that a word needs."""
 
 
-def check(path: Path) -> None:
+def require_picture(path: Path) -> None:
     """Raise ``UsageError``, before an hour is spent, where no picture can be drawn, or none that ``path`` names."""
     if path.suffix.lower() != ".png" and not is_other(path):
         raise UsageError(f"--plot {path}: the picture is a PNG; name it {path.with_suffix('.png')}")
@@ -107,7 +107,7 @@ def _draw(strip: Strip, axes: dict[str, Any]) -> None:
     _draw_decisions(strip, calls, axes["decisions"])
     if strip.drive is not None:
         _draw_drive(strip.drive, axes, strip.end_s)
-        title = f"{title}; {told(lead(strip.drive, map(Span.of, calls)))}"
+        title = f"{title}; {lead_text(lead(strip.drive, map(Span.of, calls)))}"
         axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
     unit = "h:min" if strip.end_s > HOURS_S else "min:s" if strip.end_s > MINUTES_S else "s"
     axes["decisions"].set_xlabel(f"time since the recording began ({unit})")

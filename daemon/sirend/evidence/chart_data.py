@@ -17,7 +17,7 @@ from sirend.call.state import CallState
 from sirend.detect.motion import Motion
 from sirend.detect.pitch import FRAME as PITCH_FRAME
 from sirend.detect.pitch import STEP as PITCH_STEP
-from sirend.detect.pitch import TONAL, measure
+from sirend.detect.pitch import TONAL, measure_pitch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,7 +110,7 @@ class PitchTrack:
         if not points:
             return
         used = points * step
-        hz, strength, _ = measure(self._held[np.newaxis, : used - PITCH_STEP + PITCH_FRAME])[:, 0]
+        hz, strength, _ = measure_pitch(self._held[np.newaxis, : used - PITCH_STEP + PITCH_FRAME])[:, 0]
         for point, (tones, strengths) in enumerate(
             zip(hz.reshape(points, -1), strength.reshape(points, -1), strict=True)
         ):

@@ -100,7 +100,7 @@ class Lead:
     """So long before the stop line the call had ended, s; None when it stood."""
 
 
-def read(recording: Path) -> Drive | None:
+def read_drive(recording: Path) -> Drive | None:
     """Return the drive that ``sirend simulate`` made ``recording`` of; None where no truth lies beside it."""
     beside = recording.with_suffix(".json")
     try:
@@ -139,7 +139,7 @@ def _lead(drive: Drive, call_s: float, cleared_s: float | None) -> Lead:
     return Lead(call_s, lead_s, lead_s * drive.speed_m_s, None if first_s is None else call_s - first_s, cleared_s)
 
 
-def told(found: Lead | None) -> str:
+def lead_text(found: Lead | None) -> str:
     """Return a lead in words."""
     if found is None:
         return "not called"

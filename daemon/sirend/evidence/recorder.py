@@ -19,7 +19,7 @@ from sirend.errors import ConfigError
 from sirend.evidence.clip import Take, Tape
 from sirend.evidence.follower import Follower, new_hops
 from sirend.host.outfile import remove_unfinished, replace_file
-from sirend.observe.moment import told
+from sirend.observe.moment import event_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,7 +191,7 @@ class Clips:
             self._put(f"{take.name}.npz", take.features())
         else:
             self._put(f"{take.name}.flac", take.flac())
-        self._put(f"{take.name}.json", take.notes(told))
+        self._put(f"{take.name}.json", take.notes(event_values))
         if self._follower.is_ending:
             return
         self._put(f"{take.name}.png", self._helper.run("sirend.evidence.render", (take, is_private)))

@@ -20,7 +20,7 @@ PATIENCE_S = 30.0
 _LOOK_S = 0.05
 
 
-def place() -> Path | None:
+def verdict_file() -> Path | None:
     """Return the file of the verdict, in the folder that systemd made for the service; None without one."""
     folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(folder) / "reload" if folder else None
@@ -28,7 +28,7 @@ def place() -> Path | None:
 
 def tell(problem: str | None) -> None:
     """Leave word that the configuration was taken up, or why not. Where that is impossible nobody waits for it long."""
-    file = place()
+    file = verdict_file()
     if file is None:
         return
     with suppress(OSError):
@@ -47,7 +47,7 @@ def reload(pid: int, patience_s: float = PATIENCE_S) -> None:
         os.kill(pid, signal.SIGHUP)
     except OSError as error:
         raise DeviceError(f"process {pid} cannot be asked: {error.strerror}") from None
-    file = place()
+    file = verdict_file()
     while file is not None and time.monotonic_ns() - asked_ns < patience_s * 1e9:
         with suppress(OSError, ValueError):
             told_ns, _, problem = file.read_text(encoding="utf-8").partition("\n")

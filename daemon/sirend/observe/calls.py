@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from sirend.errors import InputError
-from sirend.observe.moment import told
+from sirend.observe.moment import event_values
 from sirend.publish.journal_reader import tail
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class History:
         if event.seq <= self._seq:
             return False
         self._seq, self._boot_id = event.seq, event.boot_id
-        made = _needed(told(event))
+        made = _needed(event_values(event))
         if any(made["event_id"] == each.get("event_id") for each in self._events):  # the journal had it first
             return False
         self._events.append(made)

@@ -71,14 +71,14 @@ def about(post: Post) -> dict[str, Any]:
     }
 
 
-def told(event: Event) -> dict[str, Any]:
+def event_values(event: Event) -> dict[str, Any]:
     """Return an event as JSON values, without its signature, which is for controllers."""
     payload: dict[str, Any] = json.loads(to_json(event))
     payload.pop("sig", None)
     return payload
 
 
-def columns(spec: FeatureSpec, pcm: Pcm) -> str:
+def mel_columns(spec: FeatureSpec, pcm: Pcm) -> str:
     """Return the mel spectrum of float32[n], one column of ``bands`` bytes for each 50 ms, low bands first, in base64.
 
     A byte is a level from ``BOTTOM_DB`` to ``TOP_DB``. What is less than a column at the end is left out.
@@ -155,7 +155,7 @@ class Glance:
                 values["peak_dbfs"] = round(levels[heard.approach][0], 1)
                 values["hop_dbfs"] = round(levels[heard.approach][1], 1)
                 values["clipped"] = bool(np.abs(fresh).max() >= FULL_SCALE)
-                values["columns"] = columns(self._post.spec, pcm)
+                values["columns"] = mel_columns(self._post.spec, pcm)
             shown.append(values)
         made: dict[str, Any] = {"seq": moment.seq, "end_s": moment.end / SAMPLE_RATE_HZ, "heard": shown}
         bearing = next((heard.bearing for heard in moment.heard if heard.bearing is not None), None)

@@ -50,7 +50,7 @@ class Wanted:
         )
 
 
-def read(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
+def read_events(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
     """Yield the events of a journal and of the older file beside it, oldest first; lines that are none go to ``torn``.
 
     Raises ``InputError`` when there is no journal or it cannot be read.
@@ -127,7 +127,7 @@ def write_csv(events: Iterable[dict[str, Any]], stream: TextIO) -> None:
         writer.writerow({**event, "advisory": str(event.get("advisory", False)).lower()})
 
 
-def line(event: dict[str, Any]) -> str:
+def event_line(event: dict[str, Any]) -> str:
     """Return an event as a line for people."""
     what = (
         "approaching"

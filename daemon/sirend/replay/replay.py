@@ -119,7 +119,7 @@ class Replay:
     def _check(self, names: Sequence[str]) -> None:
         """Raise what stands in the way, before an hour is spent."""
         if self._wishes.plot is not None:
-            picture.check(self._wishes.plot)
+            picture.require_picture(self._wishes.plot)
             if len(names) > picture.MOST_STRIPS:
                 raise UsageError(f"--plot shows at most {picture.MOST_STRIPS} files at once, not {len(names)}")
         problems = []
@@ -157,7 +157,7 @@ class Replay:
         highest, is_called = 0.0, False
         with self._open(name) as recording:
             strip = Strip(shown, recording.duration_s, next(iter(stages.watches.values())).rules)
-            strip.drive = drives.read(Path(name))
+            strip.drive = drives.read_drive(Path(name))
             strip.sectors = () if self._config.array is None else Sectors.of(self._config).legs
 
             def on_score(score: Score, track: Track) -> None:
@@ -183,7 +183,7 @@ class Replay:
                 self.quiet[name] = f"no call; the highest score is {highest:.3f}, a siren's are above {enter:.3g}"
             strip.end_s = max(strip.end_s, recording.duration_s)
             if strip.drive is not None:
-                self.leads[name] = drives.told(drives.lead(strip.drive, map(drives.Span.of, strip.calls())))
+                self.leads[name] = drives.lead_text(drives.lead(strip.drive, map(drives.Span.of, strip.calls())))
         self._seq = stages.scribe.seq
         return strip
 

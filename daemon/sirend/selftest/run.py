@@ -28,7 +28,7 @@ from sirend.errors import ConfigError
 from sirend.host.priority import recede
 from sirend.pipeline import Stages, detect
 from sirend.selftest.result import SelfTestResult
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +46,9 @@ QUIET_S = 8.0
 QUIET_DBFS = -46.0
 
 
-def payload(config: Config) -> dict[str, Any]:
+def selftest_payload(config: Config) -> dict[str, Any]:
     """Return the message about a self-test of what ``config`` describes; raise ``ConfigError`` when nothing can be."""
-    rendered = render(SCENE)  # before the model is there: each takes its 50 MB, the first gives them back
+    rendered = render_scene(SCENE)  # before the model is there: each takes its 50 MB, the first gives them back
     model = bundle.load(bundle.find(config.detect.model))
     result = selftest(config, model, Classifier(model, len(config.approaches)), rendered)
     return result.payload(config.site, model.name)
@@ -109,7 +109,7 @@ def main() -> None:
     recede()
     config = pickle.load(sys.stdin.buffer)  # noqa: S301  from our own parent
     try:
-        result = payload(config)
+        result = selftest_payload(config)
     except ConfigError as error:
         result = SelfTestResult(str(error)).payload(config.site, "none")
     sys.stdout.write(json.dumps(result))

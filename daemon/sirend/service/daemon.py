@@ -32,7 +32,7 @@ from sirend.publish.mqtt.publisher import Mqtt
 from sirend.service.extras import onlookers
 from sirend.service.health import Health
 from sirend.service.inputs import stages_of
-from sirend.service.limits_file import LimitsFile, place
+from sirend.service.limits_file import LimitsFile, limits_path
 
 if TYPE_CHECKING:
     import threading
@@ -106,7 +106,7 @@ class Service:
         self._scribe = scribe
         self._devices = stages_of(config, bundle, scribe, self._clocks)
         self._watches = self._devices[0].arbitration.watches
-        self._limits = LimitsFile(place(config), self._watches)
+        self._limits = LimitsFile(limits_path(config), self._watches)
         self._view = View(Post.of(config, bundle))
         self._mosaic = Mosaic(self._view, self._watches, [list(stages.watches) for stages in self._devices])
         self._onlookers = [*onlookers(config, self._view), *also(self._view)]

@@ -35,7 +35,7 @@ KERNEL = Path("/proc/sys/kernel/random/boot_id")
 _log = logging.getLogger(__name__)
 
 
-def place(config: Config) -> Path:
+def limits_path(config: Config) -> Path:
     """Return the file of a site: in the service's state folder, else beside its journal, else in the user's own."""
     name = f"limits-{config.site}.json"
     for folder in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY"):

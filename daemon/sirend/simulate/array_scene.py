@@ -59,7 +59,7 @@ CANYON = Surroundings((14.0, -12.0))
 """A street between houses."""
 
 
-def render(scene: Scene, array: Array, *, bearing_deg: float = 0.0, around: Surroundings = OPEN) -> Rendered:
+def render_at_array(scene: Scene, array: Array, *, bearing_deg: float = 0.0, around: Surroundings = OPEN) -> Rendered:
     """Render the drive of a vehicle that comes from the compass bearing `bearing_deg`: float32[n, columns].
 
     The array's front looks north. The columns are those of its device; what that would have processed is the mean of
@@ -70,7 +70,7 @@ def render(scene: Scene, array: Array, *, bearing_deg: float = 0.0, around: Surr
         InputError: The background cannot be read, is empty or silent.
 
     """
-    tone, air = sirens.tone(scene.profile, scene.siren), scene.air
+    tone, air = sirens.find_siren(scene.profile, scene.siren), scene.air
     samples = round(scene.duration_s * RATE_HZ)
     siren_rng, street_rng, own_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence(scene.seed).spawn(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sirend.simulate.levels import RATE_HZ, SHORT_S, SILENT, db, in_band, mix, rms
+from sirend.simulate.levels import RATE_HZ, SHORT_S, SILENT, db, in_band, mix_at_snr, rms
 from sirend.simulate.street import KMH
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Balance:
         around = slice(max(closest - half, 0), closest + half)
         street_rms = rms(in_band(street))
         if scene.snr_db is not None:
-            _, gain = mix(heard, street, scene.snr_db, over=around)
+            _, gain = mix_at_snr(heard, street, scene.snr_db, over=around)
             return cls(gain, scene.snr_db, None, street_rms)
         source_rms = rms(in_band(source))
         if min(source_rms, street_rms) < SILENT:

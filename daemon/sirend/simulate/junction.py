@@ -39,7 +39,7 @@ SHARED = 0.5
 """Share of a microphone's background, in power, that all hear alike; the rest is the traffic of its own leg."""
 
 
-def render(scene: Scene, *, leg: str = "north") -> Rendered:
+def render_at_junction(scene: Scene, *, leg: str = "north") -> Rendered:
     """Render a scene at a junction, float32[n, 4] in the order of `LEGS`; the same scene gives the same samples.
 
     `scene.start_m` and `in_sight_m` count from the microphone of the vehicle's own `leg`; `scene.snr_db` holds there
@@ -50,7 +50,7 @@ def render(scene: Scene, *, leg: str = "north") -> Rendered:
         InputError: The background cannot be read, is empty or silent.
 
     """
-    tone = sirens.tone(scene.profile, scene.siren)
+    tone = sirens.find_siren(scene.profile, scene.siren)
     samples = round(scene.duration_s * RATE_HZ)
     siren_rng, *street_rngs = (
         np.random.default_rng(child) for child in np.random.SeedSequence(scene.seed).spawn(2 + len(LEGS))

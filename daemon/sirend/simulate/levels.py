@@ -19,7 +19,7 @@ FLOOR_DB = -120.0
 SILENT = 1e-6  # amplitude under which a recording holds nothing: -120 dBFS
 
 
-def mix(
+def mix_at_snr(
     siren: NDArray[np.float32], background: NDArray[np.float32], snr_db: float, *, over: slice = slice(None)
 ) -> tuple[NDArray[np.float32], float]:
     """Add a siren float32[n] to a background float32[n], both at `RATE_HZ`: (mixture float32[n], gain of the siren).

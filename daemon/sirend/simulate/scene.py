@@ -144,7 +144,7 @@ class Rendered:
     """What is in it, as JSON values."""
 
 
-def render(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendered:
+def render_scene(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendered:
     """Render a scene; the same scene gives the same samples.
 
     A `recorded` siren, float32[m], sounds in place of the scene's own, again and again.
@@ -154,7 +154,7 @@ def render(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendere
         InputError: The background cannot be read, is empty or silent.
 
     """
-    tone = sirens.tone(scene.profile, scene.siren)
+    tone = sirens.find_siren(scene.profile, scene.siren)
     samples = round(scene.duration_s * RATE_HZ)
     # Own streams, so that another siren with the same seed passes in the same street.
     siren_rng, street_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(scene.seed).spawn(2))
@@ -193,7 +193,7 @@ def render(scene: Scene, recorded: NDArray[np.float32] | None = None) -> Rendere
     return Rendered((mixture * 10.0 ** (scale_db / 20.0)).astype(np.float32), truth)
 
 
-def write(scene: Scene, out_wav: Path, renderer: Callable[[Scene], Rendered] = render) -> Rendered:
+def write_scene(scene: Scene, out_wav: Path, renderer: Callable[[Scene], Rendered] = render_scene) -> Rendered:
     """Render a scene into OUT.wav (16-bit PCM, `RATE_HZ`) and OUT.json; both appear whole or not at all.
 
     Raises:

@@ -76,7 +76,7 @@ ALIASES = {
 }
 
 
-def tone(profile: str, siren: str) -> SirenSound:
+def find_siren(profile: str, siren: str) -> SirenSound:
     """Look up a siren by profile (`us`, `de`, ...) and name (`wail`, `hilo`, ...).
 
     Raises UsageError, which lists what exists, when there is no such profile or no such siren in it.

@@ -113,7 +113,7 @@ def kept_classes(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     return kernel[:, list(CLASSES)], bias[list(CLASSES)]
 
 
-def speaking(bands: int, weights: Weights) -> keras.Model:
+def backbone_network(bands: int, weights: Weights) -> keras.Model:
     """Return the network of one patch with its embedding and, after it, the logits of ``CLASSES``."""
     model = assembled(bands, weights)
     classes = keras.layers.Dense(len(CLASSES), name="classes")

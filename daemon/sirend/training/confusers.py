@@ -18,7 +18,7 @@ Wave = Any
 """float64[n]; numpy's own types say no more of arithmetic on arrays."""
 
 
-def kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
+def confuser_kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
     """Return all kinds by name."""
     every = (
         steady, beeper, bell, chimes, horn, sweep, glissando, civil_siren, whistle, motor, car_alarm, singing, squeal,
@@ -27,9 +27,9 @@ def kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
     return {each.__name__: each for each in every}
 
 
-def draw(rng: np.random.Generator, samples: int, kind: str | None = None) -> Pcm:
+def draw_confuser(rng: np.random.Generator, samples: int, kind: str | None = None) -> Pcm:
     """Return one confuser, of a random kind unless named: float32[samples], peak 1; if short, it may be all pause."""
-    named = kinds()
+    named = confuser_kinds()
     sound = named[kind] if kind else list(named.values())[rng.integers(len(named))]
     pcm = sound(rng, np.arange(samples) / SAMPLE_RATE_HZ)
     return np.asarray(pcm / max(1e-9, float(np.max(np.abs(pcm)))), dtype=np.float32)

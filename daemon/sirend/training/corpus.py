@@ -133,7 +133,7 @@ def _tone(text: str) -> str:
     return text
 
 
-def load(clips: Iterable[Clip], folder: Path) -> Corpus:
+def load_clips(clips: Iterable[Clip], folder: Path) -> Corpus:
     """Decode ``clips`` from ``folder``; one that cannot be read is left out and named in the log.
 
     Raises ``InputError`` when none can be read.

@@ -45,7 +45,7 @@ def equal_error_rate(score: Floats, siren: Flags) -> float:
     return float(alarm_rate[nearest] + miss_rate[nearest]) / 2.0
 
 
-def draw(path: Path, detectors: Mapping[str, tuple[Floats, Flags]]) -> None:
+def draw_curves(path: Path, detectors: Mapping[str, tuple[Floats, Flags]]) -> None:
     """Draw DET, on normal deviates (Martin et al., Eurospeech 1997), and PR of ``detectors``, scores and truth."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  only where a picture is drawn
     from matplotlib.figure import Figure  # noqa: PLC0415

@@ -160,7 +160,7 @@ class Episodes(Scenes):
         """Return something that is taken for a siren, somewhere in the episode, at any level against RMS 1."""
         samples = to_samples(rng.uniform(2.0, EPISODE_S))
         if chance(rng, 0.6) or not self._tonal[0]:
-            pcm, kind = lookalikes.draw(rng, samples)
+            pcm, kind = lookalikes.draw_lookalike(rng, samples)
         else:
             members = self._pick_run(rng, self._tonal, groups)
             kind = self._corpus.clips[members[0]].label
@@ -178,7 +178,7 @@ class Episodes(Scenes):
         """Return a siren where it sounds in the episode, float32[window], and what it is."""
         begin, end = _span(rng, self._window)
         if chance(rng, self._drawn.synthetic) or not self._rich[0]:
-            pcm, name = repertoire.draw(rng, end - begin)
+            pcm, name = repertoire.draw_siren(rng, end - begin)
         else:
             members, name = self._pick_run(rng, self._rich, groups), "recorded"
             pcm = self._stream(rng, members, (end - begin) * 9 // 8, again=chance(rng, 0.8))

@@ -30,7 +30,7 @@ from sirend.training import (
     trials,
     work,
 )
-from sirend.training.hearing import Heard, hear
+from sirend.training.hearing import Heard, score_stream
 from sirend.training.peer import Peer
 
 if TYPE_CHECKING:
@@ -119,20 +119,22 @@ def main(args: argparse.Namespace) -> int:
     sets = frozenset(args.sets or known)
     if not sets <= known:
         raise UsageError(f"--set {', '.join(sorted(sets - known))}: {table.name} has {', '.join(sorted(known))}")
-    recordings = corpora.load((clip for clip in clips if clip.set in sets), table.parent)
-    planned = trials.plan(recordings, sets, mixtures=args.mixtures, seed=args.seed)
-    heard = listen(recordings, planned, bundle, args.peer, args.report / "heard")
-    card = scorecard.measure(recordings, planned, heard, bundle.operating)
-    detectors = {"sirend": scorecard.judge(recordings, planned, heard)}
+    recordings = corpora.load_clips((clip for clip in clips if clip.set in sets), table.parent)
+    planned = trials.plan_trials(recordings, sets, mixtures=args.mixtures, seed=args.seed)
+    heard = hear_trials(recordings, planned, bundle, args.peer, args.report / "heard")
+    card = scorecard.trial_figures(recordings, planned, heard, bundle.operating)
+    detectors = {"sirend": scorecard.scores_by_clip(recordings, planned, heard)}
     rules = decision.rules(bundle.operating, bundle.operating.enter)
     if "peer_threshold" in card:
         rules = decision.rules(bundle.operating, card["peer_threshold"])
         peers = scorecard.of_peer(heard, rules)
-        detectors["yamnet"] = scorecard.judge(recordings, planned, peers, reach_s=scorecard.PEER_REACH_S)
+        detectors["yamnet"] = scorecard.scores_by_clip(recordings, planned, peers, reach_s=scorecard.PEER_REACH_S)
     args.report.mkdir(parents=True, exist_ok=True)
     both = min(card["clips"].values()) > 0
     if both:
-        curves.draw(args.report / "curves.png", {name: (each.clip, each.siren) for name, each in detectors.items()})
+        curves.draw_curves(
+            args.report / "curves.png", {name: (each.clip, each.siren) for name, each in detectors.items()}
+        )
         for name, each in detectors.items():
             card[name]["equal_error_rate"] = round(curves.equal_error_rate(each.clip, each.siren), 4)
     _scenes(args, card, recordings, table.parent, bundle, rules)
@@ -144,10 +146,10 @@ def main(args: argparse.Namespace) -> int:
         "curves": both,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    page = scorecard.markdown(described, card)
+    page = scorecard.report_page(described, card)
     if args.drive_bys:
         card["tone"] = _named(args, args.drive_bys, bundle, recordings)
-        page += "\n" + tones.markdown(card["tone"])
+        page += "\n" + tones.tone_section(card["tone"])
     return _write(args.report, {**described, **card}, page)
 
 
@@ -167,16 +169,16 @@ def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
     is_windowed = bundle.streaming is None
 
     def measured(tasks: list[lead.LeadJob], recordings: Corpus | None, folder: Path | None) -> dict[str, Any]:
-        heard = lead.run(tasks, bundle, args.report / "leads", recordings, folder, args.peer)
-        return lead_table.measure(tasks, heard, bundle.operating, is_windowed=is_windowed)
+        heard = lead.hear_leads(tasks, bundle, args.report / "leads", recordings, folder, args.peer)
+        return lead_table.lead_figures(tasks, heard, bundle.operating, is_windowed=is_windowed)
 
-    card = measured(lead.plan(args.lead, args.seed), None, None)
+    card = measured(lead.plan_leads(args.lead, args.seed), None, None)
     if args.data is not None:
         table = corpora.table_of(args.data)
-        recordings = corpora.load(filter(corpora.kept_back, corpora.read_clips(table)), table.parent)
+        recordings = corpora.load_clips(filter(corpora.kept_back, corpora.read_clips(table)), table.parent)
         other = recordings.where(_is_street)
-        recorded = lead.chosen(recordings, recordings.where(_is_siren), args.lead, args.seed)
-        tasks = lead.plan(args.lead, args.seed, stress.streets(recordings, other), recorded, other)
+        recorded = lead.choose_recordings(recordings, recordings.where(_is_siren), args.lead, args.seed)
+        tasks = lead.plan_leads(args.lead, args.seed, stress.streets(recordings, other), recorded, other)
         card[lead.RECORDED] = measured(tasks, recordings, table.parent)
     card = {
         "model": bundle.name,
@@ -185,7 +187,7 @@ def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         **card,
     }
-    return _write(args.report, card, lead_table.markdown(card))
+    return _write(args.report, card, lead_table.lead_page(card))
 
 
 def _tones(args: argparse.Namespace, bundle: Bundle) -> int:
@@ -195,20 +197,20 @@ def _tones(args: argparse.Namespace, bundle: Bundle) -> int:
     recordings = None
     if args.data is not None:
         table = corpora.table_of(args.data)
-        recordings = corpora.load(filter(_is_siren, corpora.read_clips(table)), table.parent)
+        recordings = corpora.load_clips(filter(_is_siren, corpora.read_clips(table)), table.parent)
     card = {
         "model": bundle.name,
         "rounds": args.tone,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         **_named(args, args.tone, bundle, recordings),
     }
-    return _write(args.report, card, tones.markdown(card))
+    return _write(args.report, card, tones.tone_section(card))
 
 
 def _named(args: argparse.Namespace, rounds: int, bundle: Bundle, recordings: Corpus | None) -> dict[str, Any]:
-    planned = tones.plan(rounds, args.seed, recordings)
-    told = tones.run(planned, bundle, args.report / "tones", recordings)
-    return tones.measure(planned, told, recordings)
+    planned = tones.plan_tones(rounds, args.seed, recordings)
+    told = tones.hear_tones(planned, bundle, args.report / "tones", recordings)
+    return tones.tone_figures(planned, told, recordings)
 
 
 def _scenes(
@@ -221,18 +223,20 @@ def _scenes(
     usable = [index for index in recordings.where(_is_street) if corpora.kept_back(recordings.clips[index])]
     streets = stress.streets(recordings, usable)
     if args.drive_bys and streets:
-        scenes = stress.plan(streets, args.drive_bys, args.seed)
-        passed = stress.run(scenes, bundle, recordings, folder, args.report / "stress", args.peer)
-        card["stress"] = {"sirend": stress.table(scenes, [each.outcome() for each in passed])}
+        scenes = stress.plan_scenes(streets, args.drive_bys, args.seed)
+        passed = stress.hear_scenes(scenes, bundle, recordings, folder, args.report / "stress", args.peer)
+        card["stress"] = {"sirend": stress.stress_figures(scenes, [each.outcome() for each in passed])}
         if args.peer:
-            card["stress"]["yamnet"] = stress.table(scenes, [each.peer_outcome(rules) for each in passed])
+            card["stress"]["yamnet"] = stress.stress_figures(scenes, [each.peer_outcome(rules) for each in passed])
     if args.soundscape_hours:
         recorded = [index for index in recordings.where(_is_siren) if corpora.kept_back(recordings.clips[index])]
-        stretches = soundscape.plan(args.soundscape_hours, args.seed, streets, recorded)
-        strolled = eventwise.run(stretches, bundle, recordings, args.report / "soundscape", args.peer)
-        card["soundscape"] = {"sirend": eventwise.table(stretches, strolled)}
+        stretches = soundscape.plan_stretches(args.soundscape_hours, args.seed, streets, recorded)
+        strolled = eventwise.hear_stretches(stretches, bundle, recordings, args.report / "soundscape", args.peer)
+        card["soundscape"] = {"sirend": eventwise.eventwise_figures(stretches, strolled)}
         if args.peer:
-            card["soundscape"]["yamnet"] = eventwise.table(stretches, [each.of_peer(rules) for each in strolled])
+            card["soundscape"]["yamnet"] = eventwise.eventwise_figures(
+                stretches, [each.of_peer(rules) for each in strolled]
+            )
 
 
 def _is_street(clip: Clip) -> bool:
@@ -243,7 +247,9 @@ def _is_siren(clip: Clip) -> bool:
     return clip.kind is corpora.Kind.EMERGENCY
 
 
-def listen(recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path | None, folder: Path) -> list[Heard]:
+def hear_trials(
+    recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path | None, folder: Path
+) -> list[Heard]:
     """Return what is heard in each trial, on all cores; what ``folder`` holds already is not computed again."""
 
     def prepare() -> Callable[[int], dict[str, np.ndarray]]:
@@ -251,7 +257,7 @@ def listen(recordings: Corpus, planned: list[Trial], bundle: Bundle, peer: Path 
 
         def one(number: int) -> dict[str, np.ndarray]:
             trial = planned[number]
-            end_s, score, call_s = hear(bundle, classifier, trial.pieces(recordings))
+            end_s, score, call_s = score_stream(bundle, classifier, trial.pieces(recordings))
             nothing = (np.zeros(0), np.zeros(0))
             peer_end_s, peer_score = nothing if other is None else other.scores(trial.pieces(recordings))
             return {

@@ -11,7 +11,7 @@ import numpy as np
 
 from sirend.detect.classifier import Classifier
 from sirend.training import decision, measures, psds, soundscape, work
-from sirend.training.hearing import hear
+from sirend.training.hearing import score_stream
 from sirend.training.peer import Peer
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Strolled:
         return replace(self, end_s=series[0], score=series[1], call_s=decision.calls(series, rules))
 
 
-def run(
+def hear_stretches(
     stretches: list[Stretch], bundle: Bundle, corpus: Corpus | None, folder: Path, peer: Path | None = None
 ) -> list[Strolled]:
     """Return what is heard in each stretch, on all cores; what ``folder`` holds already is not heard again."""
@@ -56,8 +56,8 @@ def run(
         classifier, other = Classifier(bundle), None if peer is None else Peer(peer)
 
         def one(number: int) -> dict[str, np.ndarray]:
-            pcm, audible = soundscape.render(stretches[number], corpus)
-            end_s, score, call_s = hear(bundle, classifier, [pcm])
+            pcm, audible = soundscape.render_stretch(stretches[number], corpus)
+            end_s, score, call_s = score_stream(bundle, classifier, [pcm])
             peer_end_s, peer_score = (np.zeros(0), np.zeros(0)) if other is None else other.scores([pcm])
             times = np.array([each or (math.nan, math.nan) for each in audible])
             return {
@@ -75,7 +75,7 @@ def run(
     return out
 
 
-def table(stretches: Sequence[Stretch], strolled: Sequence[Strolled]) -> dict[str, Any]:
+def eventwise_figures(stretches: Sequence[Stretch], strolled: Sequence[Strolled]) -> dict[str, Any]:
     """Return the figures of one detector, JSON values; a siren that is never audible counts nowhere."""
     in_time = calls = sirens = stray = 0
     by_snr: dict[float, list[float | None]] = {}
@@ -125,7 +125,7 @@ def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 3)
 
 
-def markdown(cards: Mapping[str, dict[str, Any]]) -> str:
+def eventwise_section(cards: Mapping[str, dict[str, Any]]) -> str:
     """Return the figures of all detectors, by name, as a section of the report's page."""
     first = next(iter(cards.values()))
     lines = [
@@ -157,7 +157,7 @@ def markdown(cards: Mapping[str, dict[str, Any]]) -> str:
     for title, cells in rows:
         lines.append(
             f"| {title} | "
-            + " | ".join(f"{measures.text(cell)}, p50 {cell['p50_s']} s, p95 {cell['p95_s']} s" for cell in cells)
+            + " | ".join(f"{measures.share_text(cell)}, p50 {cell['p50_s']} s, p95 {cell['p95_s']} s" for cell in cells)
             + " |"
         )
     return "\n".join([*lines, ""])

@@ -70,7 +70,7 @@ def golden(recipe: Recipe, model: keras.Model, backbone: keras.Model | None, bun
     return {"pcm": pcm, "features": heard.log, "logit": architectures.logits(model, *inputs), "score": score}
 
 
-def write(
+def write_bundle(
     out: Path,
     recipe: Recipe,
     model: keras.Model,

@@ -37,7 +37,7 @@ def targets(siren: np.ndarray, lesson: Lesson | None, spec: FitSpec) -> np.ndarr
     return np.asarray(share * hard + (1.0 - share) * soft, dtype=np.float32)
 
 
-def fit(
+def fit_student(
     pool: Pool,
     known: np.ndarray,
     teach: Callable[[], Lesson] | None,

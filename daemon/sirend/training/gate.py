@@ -18,11 +18,11 @@ from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.evidence.street_set import TABLE
 from sirend.simulate.background import synthetic_street
-from sirend.simulate.levels import mix
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.levels import mix_at_snr
+from sirend.simulate.scene import Scene, render_scene
 from sirend.training import confusers, stress
 from sirend.training import corpus as corpora
-from sirend.training.hearing import hear
+from sirend.training.hearing import score_stream
 from sirend.training.trials import Trial
 
 if TYPE_CHECKING:
@@ -59,16 +59,16 @@ def synthetic(bundle: Bundle) -> Reached:
     called = 0
     for number, (profile, siren) in enumerate(PASSES):
         for snr_db in SNRS_DB:
-            rendered = render(Scene(siren=siren, profile=profile, start_m=120.0, snr_db=snr_db, seed=number))
-            _, _, call_s = hear(bundle, classifier, [rendered.pcm])
-            called += stress.judge(call_s, len(rendered.pcm) / 16_000, rendered.truth).called
+            rendered = render_scene(Scene(siren=siren, profile=profile, start_m=120.0, snr_db=snr_db, seed=number))
+            _, _, call_s = score_stream(bundle, classifier, [rendered.pcm])
+            called += stress.outcome_of(call_s, len(rendered.pcm) / 16_000, rendered.truth).called
     false = 0
-    for number, kind in enumerate(sorted(confusers.kinds())):
+    for number, kind in enumerate(sorted(confusers.confuser_kinds())):
         rng = np.random.default_rng((3, number))
         street = np.asarray(0.02 * synthetic_street(CONFUSER_SAMPLES, rng), dtype=np.float32)
-        mixed, _ = mix(confusers.draw(rng, CONFUSER_SAMPLES, kind), street, 10.0)
-        false += len(hear(bundle, classifier, [np.clip(mixed, -1.0, 1.0)])[2])
-    seconds = len(confusers.kinds()) * CONFUSER_SAMPLES / 16_000
+        mixed, _ = mix_at_snr(confusers.draw_confuser(rng, CONFUSER_SAMPLES, kind), street, 10.0)
+        false += len(score_stream(bundle, classifier, [np.clip(mixed, -1.0, 1.0)])[2])
+    seconds = len(confusers.confuser_kinds()) * CONFUSER_SAMPLES / 16_000
     return Reached(called, len(PASSES) * len(SNRS_DB), false, seconds)
 
 
@@ -78,12 +78,12 @@ def recorded(bundle: Bundle, data: Path) -> Reached:
     short = [clip for clip in clips if 2.0 <= clip.seconds <= _LONGEST_S]  # noqa: PLR2004  a window
     sirens = _spread([clip for clip in short if clip.kind is corpora.Kind.EMERGENCY], SIRENS)
     others = _spread([clip for clip in short if clip.kind is corpora.Kind.OTHER], OTHERS)
-    recordings = corpora.load((*sirens, *others), data)
+    recordings = corpora.load_clips((*sirens, *others), data)
     classifier = Classifier(bundle)
     wanted = recordings.where(lambda clip: clip.kind is corpora.Kind.EMERGENCY)
     strange = tuple(recordings.where(lambda clip: clip.kind is corpora.Kind.OTHER))
-    called = sum(len(hear(bundle, classifier, _pieces(recordings, [index]))[2]) > 0 for index in wanted)
-    false = len(hear(bundle, classifier, _pieces(recordings, strange))[2])
+    called = sum(len(score_stream(bundle, classifier, _pieces(recordings, [index]))[2]) > 0 for index in wanted)
+    false = len(score_stream(bundle, classifier, _pieces(recordings, strange))[2])
     return Reached(called, len(wanted), false, sum(len(recordings.pcm[index]) for index in strange) / 16_000)
 
 

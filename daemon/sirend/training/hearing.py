@@ -41,7 +41,9 @@ class Heard:
     """float64[frames], 0..1."""
 
 
-def hear(bundle: Bundle, classifier: Classifier, pieces: Iterable[Pcm]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def score_stream(
+    bundle: Bundle, classifier: Classifier, pieces: Iterable[Pcm]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Send the pieces of a stream, float32[n] each, through a fresh pipeline; never is more than one piece held.
 
     Returns the ends and scores of the windows, and the starts of calls, s. A stream shorter than a window gets
@@ -54,14 +56,14 @@ def hear(bundle: Bundle, classifier: Classifier, pieces: Iterable[Pcm]) -> tuple
 
     calls = [
         to_seconds(event.sample)
-        for event in events(bundle, classifier, pieces, on_score)
+        for event in events_of_stream(bundle, classifier, pieces, on_score)
         if event.state is CallState.APPROACHING and not event.refresh
     ]
     ends, scores = np.array(scored, dtype=np.float64).reshape(-1, 2).T
     return ends, scores, np.array(calls, dtype=np.float64)
 
 
-def events(
+def events_of_stream(
     bundle: Bundle, classifier: Classifier, pieces: Iterable[Pcm], on_score: Callable[[Score, Track], None] = ignore
 ) -> Iterator[Event]:
     """Yield what the daemon says of the pieces of a stream, float32[n] each, beginning with a fresh pipeline."""

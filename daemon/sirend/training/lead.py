@@ -21,10 +21,10 @@ from sirend.evidence import drive as drives
 from sirend.simulate import scene as scenes
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.balance import MICROPHONE_DBFS, REFERENCE_DB
-from sirend.simulate.levels import db, in_band, mix, rms
+from sirend.simulate.levels import db, in_band, mix_at_snr, rms
 from sirend.simulate.sirens import CALLING
 from sirend.training import confusers, work
-from sirend.training.hearing import hear
+from sirend.training.hearing import score_stream
 from sirend.training.peer import Peer
 from sirend.training.trials import looped
 
@@ -94,7 +94,7 @@ class HeardLead:
     seconds: float
 
 
-def plan(
+def plan_leads(
     rounds: int,
     seed: int,
     streets: Sequence[int] = (),
@@ -126,11 +126,13 @@ def plan(
         out += [LeadJob("", "other", 0.0, 0.0, seed, tuple(map(int, part))) for part in parts]
     else:
         for _ in range(OTHERS * rounds):
-            out += [LeadJob("", kind, 0.0, 0.0, int(rng.integers(1 << 31))) for kind in sorted(confusers.kinds())]
+            out += [
+                LeadJob("", kind, 0.0, 0.0, int(rng.integers(1 << 31))) for kind in sorted(confusers.confuser_kinds())
+            ]
     return out
 
 
-def chosen(corpus: Corpus, clips: Sequence[int], rounds: int, seed: int) -> list[tuple[int, str]]:
+def choose_recordings(corpus: Corpus, clips: Sequence[int], rounds: int, seed: int) -> list[tuple[int, str]]:
     """Return at most ``RECORDINGS`` of ``clips`` for each of ``rounds``, each with what it is.
 
     Kinds take turns, and the recordings of a kind: neither a large data set nor a long recording crowds others out.
@@ -139,19 +141,19 @@ def chosen(corpus: Corpus, clips: Sequence[int], rounds: int, seed: int) -> list
     turns = []
     by_kind: dict[str, Counter[str]] = {}
     for clip in (int(each) for each in rng.permutation(np.array(clips, dtype=np.int64))):
-        label, group = kind(corpus.clips[clip]), corpus.clips[clip].group
+        label, group = siren_of_clip(corpus.clips[clip]), corpus.clips[clip].group
         heard = by_kind.setdefault(label, Counter())
         turns.append((heard[group], heard.total(), clip, label))
         heard[group] += 1
     return [(clip, label) for _, _, clip, label in sorted(turns)][: RECORDINGS * rounds]
 
 
-def kind(clip: Clip) -> str:
+def siren_of_clip(clip: Clip) -> str:
     """Return what a recorded siren is: country and tone where the table says so, else its data set and label."""
     return f"{clip.country} {clip.tone}".strip() or f"{clip.set} {clip.label}".strip()
 
 
-def sound(task: LeadJob, corpus: Corpus | None, folder: Path | None) -> tuple[Pcm, drives.Drive | None]:
+def lead_sound(task: LeadJob, corpus: Corpus | None, folder: Path | None) -> tuple[Pcm, drives.Drive | None]:
     """Return the sound of a task, float32[n], and what is known of a drive."""
     if not task.is_drive:
         if corpus is not None and task.clips:
@@ -172,7 +174,7 @@ def sound(task: LeadJob, corpus: Corpus | None, folder: Path | None) -> tuple[Pc
     recorded = None
     if is_recorded and corpus is not None:
         recorded = looped(corpus.audio(task.clips[-1]), round((drawn.duration_s + _MARGIN_S) * SAMPLE_RATE_HZ))
-    rendered = scenes.render(drawn, recorded)
+    rendered = scenes.render_scene(drawn, recorded)
     return rendered.pcm, drives.Drive.of(rendered.truth)
 
 
@@ -182,14 +184,14 @@ def _other(task: LeadJob) -> Pcm:
     street = synthetic_street(round(OTHER_S * SAMPLE_RATE_HZ), rng)
     level_db = MICROPHONE_DBFS + scenes.Scene().street_db - REFERENCE_DB
     street *= np.float32(10.0 ** ((level_db - db(rms(in_band(street)))) / 20.0))
-    strange = looped(confusers.draw(rng, len(street), task.siren), len(street))
+    strange = looped(confusers.draw_confuser(rng, len(street), task.siren), len(street))
     if rms(in_band(strange)) < 1e-5:  # noqa: PLR2004  some are all pause
         return street
-    mixed, _ = mix(strange, street, float(rng.uniform(*OTHER_SNR_DB)))
+    mixed, _ = mix_at_snr(strange, street, float(rng.uniform(*OTHER_SNR_DB)))
     return np.asarray(mixed / max(1.0, float(np.max(np.abs(mixed)))), dtype=np.float32)
 
 
-def run(
+def hear_leads(
     tasks: list[LeadJob],
     bundle: Bundle,
     folder: Path,
@@ -203,8 +205,8 @@ def run(
         classifier, other = Classifier(bundle), None if peer is None else Peer(peer)
 
         def listen(number: int) -> dict[str, Any]:
-            pcm, known = sound(tasks[number], corpus, recordings)
-            end_s, score, _ = hear(bundle, classifier, [pcm])
+            pcm, known = lead_sound(tasks[number], corpus, recordings)
+            end_s, score, _ = score_stream(bundle, classifier, [pcm])
             peer_end_s, peer_score = (np.zeros(0), np.zeros(0)) if other is None else other.scores([pcm])
             return {
                 "end_s": end_s, "score": score, "peer_end_s": peer_end_s, "peer_score": peer_score,

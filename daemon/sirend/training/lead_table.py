@@ -25,7 +25,7 @@ GOOD_S = 10.0
 """Yellow, red and the pedestrians' clearance take about so long."""
 
 
-def measure(
+def lead_figures(
     tasks: Sequence[LeadJob], heard: Sequence[HeardLead], point: Recommended, *, is_windowed: bool = False
 ) -> dict[str, Any]:
     """Return the figures of all detectors, JSON values; the peer's at the threshold with as many false calls as ours.
@@ -107,7 +107,7 @@ def _line(leads: np.ndarray) -> dict[str, Any]:
     }
 
 
-def markdown(card: Mapping[str, Any]) -> str:
+def lead_page(card: Mapping[str, Any]) -> str:
     """Return the figures as a page of Markdown."""
     about = (
         "Siren 115 dB at 3 m, street 68 dB, 20 dB less behind buildings until in sight. A missed drive counts as 0 s. "

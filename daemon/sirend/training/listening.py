@@ -48,7 +48,7 @@ class Heard:
         return np.flatnonzero([not left_out or not any(each.startswith(part) for each in one) for one in self.groups])
 
 
-def listen(
+def hear_episodes(
     corpus: Corpus, spec: EpisodeSpec, features: FeatureSpec, network: Path, keep: Callable[[Clip], bool], folder: Path,
     *, seed: int, purpose: str,
 ) -> Heard:  # fmt: skip

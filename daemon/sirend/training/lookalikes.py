@@ -14,7 +14,7 @@ from scipy import signal
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.simulate.variation import between
 from sirend.training import confusers
-from sirend.training.partials import Wave, chance, keyed, soft, tone
+from sirend.training.partials import Wave, chance, harmonics, keyed, soft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,18 +29,18 @@ _OFTEN = {
 """How often a kind is drawn, relative; 1 where not named: most what networks were seen to call in real streets."""
 
 
-def kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
+def lookalike_kinds() -> dict[str, Callable[[np.random.Generator, Wave], Wave]]:
     """Return all kinds by name, those of ``confusers`` too."""
     more = (
         reversing, white_beeper, crossing, glide, howl, gull, fire_alarm, train_horn, honking, lorry_horn, tool, saw,
         wires, shouting,
     )  # fmt: skip
-    return {**confusers.kinds(), **{each.__name__: each for each in more}}
+    return {**confusers.confuser_kinds(), **{each.__name__: each for each in more}}
 
 
-def draw(rng: np.random.Generator, samples: int, kind: str | None = None) -> tuple[Pcm, str]:
+def draw_lookalike(rng: np.random.Generator, samples: int, kind: str | None = None) -> tuple[Pcm, str]:
     """Return one sound, of a random kind unless named, and its kind: float32[samples], at least 1 s, peak 1."""
-    every = kinds()
+    every = lookalike_kinds()
     if kind is None:
         weights = np.array([_OFTEN.get(name, 1.0) for name in every])
         kind = str(rng.choice(list(every), p=weights / weights.sum()))
@@ -51,7 +51,7 @@ def draw(rng: np.random.Generator, samples: int, kind: str | None = None) -> tup
 def reversing(rng: np.random.Generator, seconds: Wave) -> Wave:
     """Reversing beeper of a lorry: one pitch, half a second on, half off."""
     envelope = keyed(seconds, rng.uniform(0.6, 1.3), rng.uniform(0.4, 0.6), rng.random())
-    return envelope * tone(rng, np.full_like(seconds, between(rng, 600, 3000)))
+    return envelope * harmonics(rng, np.full_like(seconds, between(rng, 600, 3000)))
 
 
 def white_beeper(rng: np.random.Generator, seconds: Wave) -> Wave:
@@ -68,14 +68,14 @@ def crossing(rng: np.random.Generator, seconds: Wave) -> Wave:
     kind, rate_hz = rng.integers(3), between(rng, 0.7, 10)
     if kind == 0:
         age_s = ((seconds * rate_hz + rng.random()) % 1.0) / rate_hz
-        return np.exp(-age_s / 0.01) * tone(rng, np.full_like(seconds, between(rng, 500, 2500)), 3)
+        return np.exp(-age_s / 0.01) * harmonics(rng, np.full_like(seconds, between(rng, 500, 2500)), 3)
     if kind == 1:
         rate_hz = rng.uniform(0.5, 2)
         place = (seconds * rate_hz + rng.random()) % 1.0
         hz = between(rng, 900, 2800) * (1 + rng.uniform(-0.5, 0.5) * place)
-        return soft(place < rng.uniform(0.1, 0.4), 60) * tone(rng, hz, 2)
+        return soft(place < rng.uniform(0.1, 0.4), 60) * harmonics(rng, hz, 2)
     envelope = keyed(seconds, 1.0 / rate_hz, rng.uniform(0.3, 0.6), rng.random(), 60)
-    return envelope * tone(rng, np.full_like(seconds, between(rng, 600, 3000)), 3)
+    return envelope * harmonics(rng, np.full_like(seconds, between(rng, 600, 3000)), 3)
 
 
 def glide(rng: np.random.Generator, seconds: Wave) -> Wave:
@@ -94,11 +94,11 @@ def glide(rng: np.random.Generator, seconds: Wave) -> Wave:
     if chance(rng, 0.4):
         held = min(int(np.searchsorted(seconds, rng.uniform(0.3, 0.9) * total)), len(hz) - 1)
         hz[held:] = hz[held]
-    out = tone(rng, hz, int(rng.integers(1, 8)))
+    out = harmonics(rng, hz, int(rng.integers(1, 8)))
     if chance(rng, 0.5):
-        out = out + rng.uniform(0.2, 1) * tone(rng, hz * rng.uniform(1.2, 3), 3)
+        out = out + rng.uniform(0.2, 1) * harmonics(rng, hz * rng.uniform(1.2, 3), 3)
     if chance(rng, 0.3):
-        out = out + rng.uniform(0.1, 0.6) * tone(rng, np.full_like(seconds, between(rng, 400, 1500)), 3)
+        out = out + rng.uniform(0.1, 0.6) * harmonics(rng, np.full_like(seconds, between(rng, 400, 1500)), 3)
     load = np.interp(seconds, np.linspace(0, total, 6), rng.uniform(0.1, 1, 6))
     rolling = signal.butter(1, between(rng, 300, 3000), fs=SAMPLE_RATE_HZ)
     return load * (out + rng.uniform(0, 0.3) * signal.lfilter(*rolling, rng.standard_normal(len(seconds))))
@@ -113,7 +113,7 @@ def howl(rng: np.random.Generator, seconds: Wave) -> Wave:
         knots, heights = (0, rng.uniform(0.1, 0.3), rng.uniform(0.5, 0.8), 1), (0.6, 1, rng.uniform(0.85, 1.05), 0.55)
         shape = np.interp(place, knots, heights) * (1 + 0.01 * np.sin(2 * np.pi * 5 * seconds))
         cry = np.sqrt(np.maximum(0.0, np.sin(np.pi * place)))
-        out += (seconds > at_s) * cry * tone(rng, base * rng.uniform(0.8, 1.25) * shape, 5)
+        out += (seconds > at_s) * cry * harmonics(rng, base * rng.uniform(0.8, 1.25) * shape, 5)
         at_s += length_s + between(rng, 0.2, 4)
     return out
 
@@ -125,7 +125,7 @@ def gull(rng: np.random.Generator, seconds: Wave) -> Wave:
     cry = np.sin(np.pi * np.clip(place / rng.uniform(0.4, 0.8), 0, 1))
     hz = between(rng, 800, 2200) * (1 + rng.uniform(0.05, 0.4) * np.sin(np.pi * place) * rng.choice([1, -1]))
     bouts = np.interp(seconds, np.linspace(0, seconds[-1], 8), rng.choice([0.0, 0.3, 1.0], 8))
-    return bouts * cry * tone(rng, hz, 6) * (1 + rng.uniform(0, 0.5) * rng.standard_normal(len(seconds)))
+    return bouts * cry * harmonics(rng, hz, 6) * (1 + rng.uniform(0, 0.5) * rng.standard_normal(len(seconds)))
 
 
 def fire_alarm(rng: np.random.Generator, seconds: Wave) -> Wave:
@@ -133,21 +133,21 @@ def fire_alarm(rng: np.random.Generator, seconds: Wave) -> Wave:
     kind = rng.integers(3)
     if kind == 0:
         place = (seconds * between(rng, 1, 12)) % 1.0
-        return tone(rng, between(rng, 1500, 2800) * (1 + rng.uniform(0.1, 0.35) * place), 3)
+        return harmonics(rng, between(rng, 1500, 2800) * (1 + rng.uniform(0.1, 0.35) * place), 3)
     if kind == 1:
         cycle = seconds % 4.0
         pips = ((cycle % 1.0) < 0.5) & (cycle < 3.0)  # noqa: PLR2004  half a second each, three in four
-        return soft(pips, 80) * tone(rng, np.full_like(seconds, rng.uniform(2900, 3400)), 3)
+        return soft(pips, 80) * harmonics(rng, np.full_like(seconds, rng.uniform(2900, 3400)), 3)
     low = between(rng, 1800, 2800)
     first = (seconds * rng.uniform(2, 8)) % 1.0 < 0.5  # noqa: PLR2004  half of each turn
-    return tone(rng, np.where(first, low, low * rng.uniform(1.15, 1.35)), 3)
+    return harmonics(rng, np.where(first, low, low * rng.uniform(1.15, 1.35)), 3)
 
 
 def train_horn(rng: np.random.Generator, seconds: Wave) -> Wave:
     """Train or ship: a chord, blown for long, once or in a pattern."""
     base, out = between(rng, 90, 500), np.zeros_like(seconds)
     for ratio in (1, 1.2, 1.5, 1.68, 2.0)[: rng.integers(1, 6)]:
-        out += tone(rng, base * ratio * (1 - 0.03 * np.exp(-seconds)), 12)
+        out += harmonics(rng, base * ratio * (1 - 0.03 * np.exp(-seconds)), 12)
     on, at_s = np.zeros_like(seconds), rng.uniform(-1, 1.5)
     while at_s < seconds[-1]:
         length_s = rng.choice([0.4, 1.0, 2.0, 4.0])
@@ -161,8 +161,8 @@ def honking(rng: np.random.Generator, seconds: Wave) -> Wave:
     out = np.zeros_like(seconds)
     for _ in range(rng.integers(1, 4)):
         hz, at_s = rng.uniform(300, 560), rng.uniform(-1, 3)
-        horn = tone(rng, np.full_like(seconds, hz), 12)
-        horn = horn + tone(rng, np.full_like(seconds, hz * rng.choice([1.2, 1.25, 1.26, 1.33])), 12)
+        horn = harmonics(rng, np.full_like(seconds, hz), 12)
+        horn = horn + harmonics(rng, np.full_like(seconds, hz * rng.choice([1.2, 1.25, 1.26, 1.33])), 12)
         on = np.zeros_like(seconds)
         while at_s < seconds[-1]:
             length_s = between(rng, 0.08, 2)
@@ -175,7 +175,7 @@ def honking(rng: np.random.Generator, seconds: Wave) -> Wave:
 def tool(rng: np.random.Generator, seconds: Wave) -> Wave:
     """Saw, drill, turbine or vacuum cleaner: a pitch that follows the load, in noise."""
     load = np.interp(seconds, np.linspace(0, seconds[-1], 10), rng.uniform(0.5, 1, 10))
-    return tone(rng, between(rng, 200, 1500) * load, 10) + rng.uniform(0.2, 2) * rng.standard_normal(len(seconds))
+    return harmonics(rng, between(rng, 200, 1500) * load, 10) + rng.uniform(0.2, 2) * rng.standard_normal(len(seconds))
 
 
 def wires(rng: np.random.Generator, seconds: Wave) -> Wave:
@@ -210,7 +210,9 @@ def shouting(rng: np.random.Generator, seconds: Wave) -> Wave:
             heights = base * np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.22, 4))
             hz = np.interp(place, np.linspace(0, 1, 4), heights)
             hz = hz * (1 + rng.uniform(0, 0.03) * np.sin(2 * np.pi * rng.uniform(4, 8) * place * length_s))
-            cry = tone(rng, hz, int(rng.integers(3, 10))) * (1 + rng.uniform(0, 0.3) * rng.standard_normal(len(hz)))
+            cry = harmonics(rng, hz, int(rng.integers(3, 10))) * (
+                1 + rng.uniform(0, 0.3) * rng.standard_normal(len(hz))
+            )
             for formant_hz in (between(rng, 500, 1200), between(rng, 1200, 3500)):
                 cry = cry + 2.0 * signal.lfilter(*signal.iirpeak(formant_hz, rng.uniform(2, 8), fs=SAMPLE_RATE_HZ), cry)
             out[inside] += loud * cry * np.sqrt(np.maximum(0.0, np.sin(np.pi * place)))
@@ -222,7 +224,7 @@ def lorry_horn(rng: np.random.Generator, seconds: Wave) -> Wave:
     base, out = between(rng, 130, 520), np.zeros_like(seconds)
     for ratio in (1.0, *rng.choice([1.19, 1.26, 1.335, 1.5, 1.68, 2.0], int(rng.integers(1, 3)), replace=False)):
         swell = 1 - rng.uniform(0, 0.04) * np.exp(-((seconds % between(rng, 1, 6)) * rng.uniform(5, 30)))
-        out += rng.uniform(0.4, 1) * tone(rng, base * ratio * swell, 14)
+        out += rng.uniform(0.4, 1) * harmonics(rng, base * ratio * swell, 14)
     on, at_s = np.zeros_like(seconds), rng.uniform(-1.5, 2)
     while at_s < seconds[-1]:
         length_s = between(rng, 0.15, 5)
@@ -245,4 +247,4 @@ def saw(rng: np.random.Generator, seconds: Wave) -> Wave:
     load = np.interp(seconds, np.linspace(0, seconds[-1], 12), rng.uniform(0.8, 1, 12))
     rough = 1 + rng.uniform(0, 0.6) * np.sin(2 * np.pi * rng.uniform(15, 120) * seconds)
     noise = rng.uniform(0.02, 1) * rng.standard_normal(len(seconds))
-    return on * (rough * tone(rng, np.maximum(hz, 20.0) * load, 12) + noise)
+    return on * (rough * harmonics(rng, np.maximum(hz, 20.0) * load, 12) + noise)

@@ -69,7 +69,7 @@ def share(called: int, of: int) -> dict[str, Any]:
     return {"called": called, "of": of, "interval_95": [round(limit, 3) for limit in wilson(called, of)]}
 
 
-def text(shared: Mapping[str, Any]) -> str:
+def share_text(shared: Mapping[str, Any]) -> str:
     """Return what ``share`` made as a table's cell."""
     low, high = shared["interval_95"]
     return f"{shared['called']} of {shared['of']} ({low:.2f}-{high:.2f})"

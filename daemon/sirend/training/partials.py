@@ -13,7 +13,7 @@ Wave = Any
 _TOP_HZ = 7000.0
 
 
-def tone(rng: np.random.Generator, hz: Wave, partials: int | None = None) -> Wave:
+def harmonics(rng: np.random.Generator, hz: Wave, partials: int | None = None) -> Wave:
     """Sound harmonics of random strength on the pitch ``hz`` float64[n], Hz over 0; none above 7 kHz."""
     first = np.exp(2j * np.pi * np.mod(np.cumsum(hz) / SAMPLE_RATE_HZ, 1.0)).astype(np.complex64)
     roll, lowest, highest = rng.uniform(0.3, 2.5), float(np.min(hz)), float(np.max(hz))

@@ -14,10 +14,10 @@ import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
 from sirend.simulate import sirens, synthesis
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 from sirend.training import lookalikes
 from sirend.training.corpus import Kind
-from sirend.training.scenes import mix
+from sirend.training.scenes import add_while_sounding
 from sirend.training.trials import looped
 
 if TYPE_CHECKING:
@@ -92,16 +92,16 @@ class Passage:
         """Return the sound, float32[n] in [-1, 1], of at least a second."""
         rng = np.random.default_rng((17, self.seed))
         if self.kind == "drive":
-            return render(_drive(rng, self.seed)).pcm
+            return render_scene(_drive(rng, self.seed)).pcm
         if not self.street:
             pcm = np.concatenate([corpus.audio(clip) for clip in self.clips])
             return pcm if len(pcm) > SAMPLE_RATE_HZ else np.pad(pcm, (SAMPLE_RATE_HZ - len(pcm), 1))
         samples, lead = to_samples(SIREN_S), to_samples(LEAD_S)
         if self.kind == "confuser":
             samples = to_samples(_SOUNDING_S)
-            wanted, _ = lookalikes.draw(rng, samples, self.label)
+            wanted, _ = lookalikes.draw_lookalike(rng, samples, self.label)
         elif self.kind == "tone":
-            tone = sirens.tone(*self.label.split(" ", 1))
+            tone = sirens.find_siren(*self.label.split(" ", 1))
             wanted = synthesis.synthesise(
                 tone, samples, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0, tone.motion.cycle_s)
             )
@@ -109,7 +109,7 @@ class Passage:
             wanted = looped(np.concatenate([corpus.audio(clip) for clip in self.clips]), samples)
         background = looped(np.concatenate([corpus.audio(clip) for clip in self.street]), lead + samples)
         out = background.copy()
-        out[lead:] = mix(wanted.astype(np.float32), background[lead:], self.snr_db)
+        out[lead:] = add_while_sounding(wanted.astype(np.float32), background[lead:], self.snr_db)
         return np.asarray(out / max(1.0, float(np.abs(out).max())), np.float32)
 
 
@@ -122,7 +122,7 @@ def _drive(rng: np.random.Generator, seed: int) -> Scene:
     )  # fmt: skip
 
 
-def plan(corpus: Corpus, folds: Folds) -> list[Passage]:
+def plan_passages(corpus: Corpus, folds: Folds) -> list[Passage]:
     """Return all passages, those of a fold from its own sources."""
     rng = np.random.default_rng(_SEED)
     streets = {fold: _runs(corpus, _left_out(folds, fold, Kind.OTHER, folds.streets)) for fold in _numbers(folds)}
@@ -209,7 +209,7 @@ def _synthetic(rng: np.random.Generator, fold: int, beds: Sequence[tuple[int, ..
         for seed in range(TONE_SEEDS):
             street, name = _bed(rng, beds), f"{profile} {siren}"
             out += [Passage("tone", name, fold, (), street, snr_db, 100 + seed) for snr_db in TONE_SNRS_DB]
-    for number, kind in enumerate(sorted(lookalikes.kinds())):
+    for number, kind in enumerate(sorted(lookalikes.lookalike_kinds())):
         for seed in range(CONFUSER_SEEDS):
             if (number + seed) % folds == fold:
                 snr_db = float(rng.uniform(-10, 20))

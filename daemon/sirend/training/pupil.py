@@ -32,7 +32,7 @@ _VEHICLES_COUNT = 8.0
 """Weight of a vehicle's class against the other numbers: it is added to the head's word as it is."""
 
 
-def network(bands: int, spec: PupilSpec, numbers: int) -> keras.Model:
+def pupil_network(bands: int, spec: PupilSpec, numbers: int) -> keras.Model:
     """Return float32[batch, 96, bands] -> float32[batch, numbers + CLASSES]."""
     inputs = keras.Input((PATCH_FRAMES, bands))
     net = keras.layers.Reshape((PATCH_FRAMES, bands, 1))(inputs)
@@ -46,7 +46,7 @@ def network(bands: int, spec: PupilSpec, numbers: int) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(numbers + len(CLASSES), name="say")(net))
 
 
-def taught(model: keras.Model, heard: Heard) -> np.ndarray:
+def pupil_targets(model: keras.Model, heard: Heard) -> np.ndarray:
     """Return what the pupil shall say of all episodes, float16[episodes, patches, numbers + CLASSES].
 
     ``model`` is the head of the large network, which said what was ``heard``.
@@ -55,7 +55,7 @@ def taught(model: keras.Model, heard: Heard) -> np.ndarray:
     return np.concatenate([numbers.astype(np.float16), heard.said[:, :, EMBEDDING:]], axis=2)
 
 
-def fit(mel: np.ndarray, wanted: np.ndarray, ends: Sequence[int], spec: PupilSpec, folder: Path) -> keras.Model:
+def fit_pupil(mel: np.ndarray, wanted: np.ndarray, ends: Sequence[int], spec: PupilSpec, folder: Path) -> keras.Model:
     """Train on log-mel float16[episodes, frames, bands] to say ``wanted`` float16[episodes, patches, numbers].
 
     ``ends`` tells at which frames the patches end.
@@ -66,7 +66,7 @@ def fit(mel: np.ndarray, wanted: np.ndarray, ends: Sequence[int], spec: PupilSpe
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(spec.seed)
     numbers = wanted.shape[2] - len(CLASSES)
-    model = network(mel.shape[2], spec, numbers)
+    model = pupil_network(mel.shape[2], spec, numbers)
     some = wanted[:: max(1, len(wanted) // 500)].reshape(-1, wanted.shape[2]).astype(np.float32)
     centre, spread = some.mean(axis=0), some.std(axis=0) + 0.1
     weight = np.ones(wanted.shape[2], np.float32)

@@ -77,7 +77,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def load(path: Path) -> Recipe:
+def load_recipe(path: Path) -> Recipe:
     """Read a recipe; raise ``ConfigError`` with every key that is unknown, missing or of the wrong type."""
     problems: list[str] = []
     recipe = _read(Recipe, yamlfile.read(path), "", problems)

@@ -83,7 +83,7 @@ def two_tone(rng: np.random.Generator, sound: Voice) -> SirenSound:
     return SirenSound("any", "two-tone", Sweep(tuple(segments), (1.0, 400.0)), sound)
 
 
-def sweep(rng: np.random.Generator, sound: Voice, cpm: tuple[float, float], name: str) -> SirenSound:
+def draw_sweep(rng: np.random.Generator, sound: Voice, cpm: tuple[float, float], name: str) -> SirenSound:
     """Move a pitch up and down at a rate within ``cpm``, of any shape."""
     low = between(rng, 300.0, 1000.0)
     high = min(low * between(rng, 1.4, 3.2), 2600.0)
@@ -111,7 +111,7 @@ def hooter(rng: np.random.Generator, sound: Voice) -> SirenSound:
     return SirenSound("any", "hooter", Sweep(tuple(segments), (1.0, 400.0)), sound)
 
 
-def tone(rng: np.random.Generator, sound: Voice) -> SirenSound:
+def draw_tone(rng: np.random.Generator, sound: Voice) -> SirenSound:
     """Draw one tone, mostly in the given voice."""
     kind = str(rng.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
     if kind in ("table", "free"):
@@ -121,7 +121,7 @@ def tone(rng: np.random.Generator, sound: Voice) -> SirenSound:
         return drawn if chance(rng, 0.7) else replace(drawn, voice=sound)
     if kind in _RATES_CPM:
         rates = _RATES_CPM[kind]
-        return sweep(rng, sound, rates[rng.integers(len(rates))], kind)
+        return draw_sweep(rng, sound, rates[rng.integers(len(rates))], kind)
     made: dict[str, Callable[[np.random.Generator, Voice], SirenSound]] = {
         "pulsed": pulsed, "two-tone": two_tone, "hooter": hooter, "rumbler": rumbler,
     }  # fmt: skip
@@ -130,14 +130,14 @@ def tone(rng: np.random.Generator, sound: Voice) -> SirenSound:
 
 def rumbler(rng: np.random.Generator, sound: Voice) -> SirenSound:
     """Wail or yelp with an undertone one or two octaves below it, through a box that lets the bass through."""
-    upper = sweep(rng, sound, ((10.0, 30.0), (150.0, 250.0))[rng.integers(2)], "rumbler")
+    upper = draw_sweep(rng, sound, ((10.0, 30.0), (150.0, 250.0))[rng.integers(2)], "rumbler")
     ratio = between(rng, 2.0, 4.2)
     under = tuple(replace(s, from_hz=s.from_hz / ratio, to_hz=s.to_hz / ratio) for s in upper.motion.segments)
     layers = ((replace(upper.motion, segments=under), between(rng, 0.4, 1.4)),)
     return replace(upper, voice=replace(sound, band_hz=(130.0, sound.band_hz[1])), layers=layers)
 
 
-def draw(rng: np.random.Generator, samples: int) -> tuple[Pcm, str]:
+def draw_siren(rng: np.random.Generator, samples: int) -> tuple[Pcm, str]:
     """Return float32[samples] of peak 1, dry, and what it is."""
     first, name = programme(rng, samples)
     if chance(rng, 0.12):  # a second vehicle
@@ -149,11 +149,11 @@ def draw(rng: np.random.Generator, samples: int) -> tuple[Pcm, str]:
 def programme(rng: np.random.Generator, samples: int) -> tuple[Pcm, str]:
     """One vehicle: a tone held, or one that its driver changes every few seconds."""
     sound = voice(rng)
-    held = tone(rng, sound)
+    held = draw_tone(rng, sound)
     if chance(rng, 0.7):
         pcm = synthesis.synthesise(held, samples, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, held.motion.cycle_s))
         return pcm, held.siren
-    tones = [held, *(tone(rng, held.voice) for _ in range(rng.integers(1, 3)))]
+    tones = [held, *(draw_tone(rng, held.voice) for _ in range(rng.integers(1, 3)))]
     parts, length = [], 0
     while length < samples:
         each = tones[rng.integers(len(tones))]

@@ -260,7 +260,7 @@ def convert(bundle: Path, plan: Recipe, recordings: Corpus) -> float:
     (unfinished / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     with np.load(bundle / manifest["golden"], allow_pickle=False) as vectors:
         pcm, before = vectors["pcm"], vectors["score"]
-    features, score = golden.listen(bundles.load(unfinished), pcm)
+    features, score = golden.golden_outputs(bundles.load(unfinished), pcm)
     with (unfinished / manifest["golden"]).open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, pcm=pcm, features=features, score=score)
     shutil.rmtree(bundle)
@@ -276,9 +276,9 @@ def main(words: Sequence[str] | None = None) -> int:
     asked.add_argument("bundle", type=Path)
     args = asked.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    plan = recipe.load(args.recipe)
+    plan = recipe.load_recipe(args.recipe)
     clips = [clip for clip in corpus.read_clips(args.data / "clips.csv") if plan.allows(clip)]
-    change = convert(args.bundle, plan, corpus.load(clips, args.data))
+    change = convert(args.bundle, plan, corpus.load_clips(clips, args.data))
     print(f"scores of the golden vectors change by {change:.4f} at most")  # noqa: T201  the command's result
     return 0
 

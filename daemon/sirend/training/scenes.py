@@ -110,18 +110,20 @@ class Scenes:
             return self._finish(rng, siren, siren=True, sets=sets, snr_db=np.inf, kind=kind)
         street, more = self._background(rng)
         snr_db = float(rng.uniform(*self._spec.snr_db))
-        return self._finish(rng, mix(siren, street, snr_db), siren=True, sets=sets | more, snr_db=snr_db, kind=kind)
+        return self._finish(
+            rng, add_while_sounding(siren, street, snr_db), siren=True, sets=sets | more, snr_db=snr_db, kind=kind
+        )
 
     def _negative(self, rng: np.random.Generator) -> TrainingScene:
         pcm, sets = self._background(rng)
         kind = "recording"
         if rng.random() < self._spec.confuser:
-            confuser = self._channel(rng, confusers.draw(rng, self._window))
-            pcm = mix(confuser, pcm, float(rng.uniform(-5, 30)))
+            confuser = self._channel(rng, confusers.draw_confuser(rng, self._window))
+            pcm = add_while_sounding(confuser, pcm, float(rng.uniform(-5, 30)))
             kind = "confuser"
         elif rng.random() < 0.25:  # noqa: PLR2004
             other, more = self._background(rng)
-            pcm, sets = mix(other, pcm, float(rng.uniform(-10, 10))), sets | more
+            pcm, sets = add_while_sounding(other, pcm, float(rng.uniform(-10, 10))), sets | more
         if rng.random() < 0.3:  # noqa: PLR2004
             pcm = self._channel(rng, pcm)
         return self._finish(rng, pcm, siren=False, sets=sets, snr_db=np.nan, kind=kind)
@@ -193,7 +195,7 @@ class Scenes:
         return TrainingScene(out, siren, sets, snr_db, kind)
 
 
-def mix(wanted: Pcm, background: Pcm, snr_db: float) -> Pcm:
+def add_while_sounding(wanted: Pcm, background: Pcm, snr_db: float) -> Pcm:
     """Add ``wanted`` to ``background`` (float32[n]) so that its RMS while it sounds is ``snr_db`` higher."""
     sounding = np.abs(wanted) > 1e-3 * np.max(np.abs(wanted), initial=1e-9)
     power = float(np.mean(np.square(wanted[sounding]))) if sounding.any() else 0.0

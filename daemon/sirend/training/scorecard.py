@@ -47,9 +47,11 @@ class Judged:
     """Largest score while the siren sounded, float64[mixtures], by SNR."""
 
 
-def measure(recordings: Corpus, planned: list[Trial], heard: list[Heard], point: OperatingPoint) -> dict[str, Any]:
+def trial_figures(
+    recordings: Corpus, planned: list[Trial], heard: list[Heard], point: OperatingPoint
+) -> dict[str, Any]:
     """Return all figures at the shipped ``point``; a peer's calls at the threshold with as many false calls as ours."""
-    ours = judge(recordings, planned, heard)
+    ours = scores_by_clip(recordings, planned, heard)
     samples = sum(len(recordings.pcm[clip]) for trial in planned if trial.kind == "other" for clip in trial.clips)
     hours = samples / SAMPLE_RATE_HZ / 3600
     card: dict[str, Any] = {
@@ -69,7 +71,7 @@ def measure(recordings: Corpus, planned: list[Trial], heard: list[Heard], point:
         ]
         threshold = decision.matched(streams, point, card["calls"]["sirend"]["false"]["count"])
         peers = of_peer(heard, decision.rules(point, threshold))
-        judged = judge(recordings, planned, peers, reach_s=PEER_REACH_S)
+        judged = scores_by_clip(recordings, planned, peers, reach_s=PEER_REACH_S)
         card["yamnet"] = _figures(judged, hours, 0.5)
         card["calls"]["yamnet"] = _calls(recordings, planned, peers, hours)
         card["peer_threshold"] = round(threshold, 4)
@@ -128,7 +130,9 @@ def _operating_curve(planned: list[Trial], heard: list[Heard], point: OperatingP
     return curve
 
 
-def judge(recordings: Corpus, planned: list[Trial], heard: list[Heard], *, reach_s: float = OUR_REACH_S) -> Judged:
+def scores_by_clip(
+    recordings: Corpus, planned: list[Trial], heard: list[Heard], *, reach_s: float = OUR_REACH_S
+) -> Judged:
     """Return the scores by clip and mixture; ``reach_s`` is half a window: what a window tells is of its middle."""
     clip: list[float] = []
     indices: list[int] = []
@@ -217,11 +221,11 @@ def _by_label(judged: Judged, enter: float) -> dict[str, str]:
         of_label = judged.clip[(judged.label == label) & ~judged.siren]
         wrong = int((of_label >= enter).sum())
         if wrong:
-            rows.append((wrong / len(of_label), str(label), measures.text(measures.share(wrong, len(of_label)))))
+            rows.append((wrong / len(of_label), str(label), measures.share_text(measures.share(wrong, len(of_label)))))
     return {label: text for _, label, text in sorted(rows, reverse=True)[:12]}
 
 
-def markdown(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+def report_page(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     """Return the report's page."""
     names = [name for name in ("sirend", "yamnet") if name in card]
     lines = [
@@ -263,8 +267,8 @@ def markdown(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         *(f"| {enter} | {row['siren_clips']} | {row['false']} |" for enter, row in card["operating_curve"].items()),
         "",
         *(["![DET and PR curves](curves.png)", ""] if described.get("curves") else []),
-        *([eventwise.markdown(card["soundscape"])] if "soundscape" in card else []),
-        *([stress.markdown(card["stress"])] if "stress" in card else []),
+        *([eventwise.eventwise_section(card["soundscape"])] if "soundscape" in card else []),
+        *([stress.stress_section(card["stress"])] if "stress" in card else []),
     ]
     return "\n".join(lines)
 
@@ -293,14 +297,16 @@ def _calls_page(card: Mapping[str, Any]) -> list[str]:
             for each in calls.values()
         )
         + " |",
-        "| siren clips called | " + " | ".join(measures.text(each["siren_clips"]) for each in calls.values()) + " |",
+        "| siren clips called | "
+        + " | ".join(measures.share_text(each["siren_clips"]) for each in calls.values())
+        + " |",
     ]
     lines += [
-        f"| {label} | " + " | ".join(measures.text(each["by_label"][label]) for each in calls.values()) + " |"
+        f"| {label} | " + " | ".join(measures.share_text(each["by_label"][label]) for each in calls.values()) + " |"
         for label in first["by_label"]
     ]
     for snr in first["by_snr"]:
         rows = [each["by_snr"][snr] for each in calls.values()]
-        cells = " | ".join(f"{measures.text(row)}, p50 {row['p50_s']} s, p95 {row['p95_s']} s" for row in rows)
+        cells = " | ".join(f"{measures.share_text(row)}, p50 {row['p50_s']} s, p95 {row['p95_s']} s" for row in rows)
         lines.append(f"| siren at {snr} dB | {cells} |")
     return lines

@@ -72,11 +72,11 @@ class Stretch:
         return SLOT_S * STRETCH_SLOTS
 
 
-def plan(hours: float, seed: int, streets: Sequence[int] = (), recorded: Sequence[int] = ()) -> list[Stretch]:
+def plan_stretches(hours: float, seed: int, streets: Sequence[int] = (), recorded: Sequence[int] = ()) -> list[Stretch]:
     """Return stretches for at least ``hours``; a siren in half of the slots, every other recorded if any are."""
     rng = np.random.default_rng((seed, 11))
     named = sorted(sirens.CALLING)
-    kinds = sorted(confusers.kinds())
+    kinds = sorted(confusers.confuser_kinds())
     out = []
     count = 0
     for number in range(int(np.ceil(hours * 3600.0 / (SLOT_S * STRETCH_SLOTS)))):
@@ -107,14 +107,14 @@ def plan(hours: float, seed: int, streets: Sequence[int] = (), recorded: Sequenc
     return out
 
 
-def render(stretch: Stretch, corpus: Corpus | None = None) -> tuple[Pcm, list[tuple[float, float] | None]]:
+def render_stretch(stretch: Stretch, corpus: Corpus | None = None) -> tuple[Pcm, list[tuple[float, float] | None]]:
     """Return the sound, float32[n], and for each siren from when to when it is audible, s; None where it never is."""
     rng = np.random.default_rng((stretch.seed, 13))
     slots = [_street(corpus, index, rng) for index in stretch.streets or range(-STRETCH_SLOTS, 0)]
     street = np.concatenate(slots)
     around = street.copy()
     for begin_s, kind, snr_db in stretch.confusers:
-        _add(around, street, confusers.draw(rng, to_samples(CONFUSER_S), kind), begin_s, snr_db)
+        _add(around, street, confusers.draw_confuser(rng, to_samples(CONFUSER_S), kind), begin_s, snr_db)
     out = around.copy()
     audible = []
     for siren in stretch.sirens:
@@ -137,7 +137,7 @@ def _voice(siren: Siren, corpus: Corpus | None, rng: np.random.Generator) -> Pcm
     samples = to_samples(SIREN_S)
     if siren.clip is not None and corpus is not None:
         return looped(corpus.audio(siren.clip), samples // 2)
-    tone = sirens.tone(*siren.name.split(" ", 1))
+    tone = sirens.find_siren(*siren.name.split(" ", 1))
     geometry = DriveBy(siren.start_m, _SPEED_KMH, 8.0)
     length = geometry.source_samples(samples, SAMPLE_RATE_HZ, Air())
     source = synthesis.synthesise(tone, length, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, tone.motion.cycle_s))

@@ -40,7 +40,9 @@ log = logging.getLogger(__name__)
 _GOLDEN_S = 30.0
 
 
-def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path, without: str = "") -> None:
+def train_streaming(
+    plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path, without: str = ""
+) -> None:
     """Draw episodes, fit the head, calibrate on recordings kept back, and write the bundle ``out``.
 
     Raises ``ConfigError`` when the recipe lacks what such a bundle needs, ``InputError`` when the recordings do.
@@ -48,7 +50,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     if plan.episodes is None or plan.temporal is None or plan.teacher is None or plan.strict is None:
         raise ConfigError("recipe", ["a network over seconds needs episodes, temporal, teacher and strict"])
     weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
-    network = speaking(plan, published, work)
+    network = write_backbone(plan, published, work)
     heard = drawn(plan, recordings, network, work)
     known = heard.without(without)
     if not (heard.label[known] == 1).any() or not (heard.label[known] == 0).any():
@@ -56,11 +58,11 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
     tested = drawn(plan, recordings, network, work, kept_back=True)
     held = tested.without(without)
     folder = work / ("head" + ("-without-" + without if without else ""))
-    model = temporal.fit(heard, known, plan.temporal, folder)
-    voice = backbone.speaking(plan.features.bands, weights)
+    model = temporal.fit_temporal(heard, known, plan.temporal, folder)
+    voice = backbone.backbone_network(plan.features.bands, weights)
     if plan.pupil is not None:
-        voice, model, tested = taught(plan, heard, known, tested, model, folder)
-    logit = fused(model, tested, held, plan.temporal.evidence)
+        voice, model, tested = taught_pupil(plan, heard, known, tested, model, folder)
+    logit = fused_logits(model, tested, held, plan.temporal.evidence)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0
     calibration = plan.calibration or calibrate(logit[decided], siren)
@@ -74,10 +76,12 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         "recipe": asdict(plan),
     }
     log.info("right at %.2f %% of the half seconds of recordings kept back", 100 * right)
-    write(out, plan, temporal.listener(model, voice, plan.temporal), temporal.judge(model), calibration, metrics)
+    write_streaming_bundle(
+        out, plan, temporal.listener(model, voice, plan.temporal), temporal.shipped_head(model), calibration, metrics
+    )
 
 
-def taught(
+def taught_pupil(
     plan: Recipe, heard: listening.Heard, known: np.ndarray, tested: listening.Heard, teaching: keras.Model,
     folder: Path,
 ) -> tuple[keras.Model, keras.Model, listening.Heard]:  # fmt: skip
@@ -87,14 +91,14 @@ def taught(
     """
     if plan.pupil is None or plan.temporal is None:
         raise ConfigError("recipe", ["a pupil needs pupil and temporal"])
-    wanted = pupil.taught(teaching, heard)
-    small = pupil.fit(heard.mel[known], wanted[known], heard.until, plan.pupil, folder / "pupil")
+    wanted = pupil.pupil_targets(teaching, heard)
+    small = pupil.fit_pupil(heard.mel[known], wanted[known], heard.until, plan.pupil, folder / "pupil")
     again = replace(heard, said=pupil.says(small, heard.mel, heard.until))
-    head = temporal.fit(again, known, plan.temporal, folder / "pupil-head")
+    head = temporal.fit_temporal(again, known, plan.temporal, folder / "pupil-head")
     return small, head, replace(tested, said=pupil.says(small, tested.mel, tested.until))
 
 
-def speaking(plan: Recipe, published: Path, work: Path) -> Path:
+def write_backbone(plan: Recipe, published: Path, work: Path) -> Path:
     """Return the backbone with all it has to say, a TFLite file in ``work``.
 
     Raises ``ConfigError`` when the recipe has no teacher or its weights are not those that it names.
@@ -105,14 +109,14 @@ def speaking(plan: Recipe, published: Path, work: Path) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
-        path.write_bytes(to_tflite(backbone.speaking(plan.features.bands, weights)))
+        path.write_bytes(to_tflite(backbone.backbone_network(plan.features.bands, weights)))
     return path
 
 
 def drawn(plan: Recipe, recordings: Corpus, network: Path, work: Path, *, kept_back: bool = False) -> listening.Heard:
     """Return the recipe's episodes as ``network`` hears them, of recordings that are kept back or of the others."""
     spec, keep, purpose = _pool(plan, kept_back=kept_back)
-    return listening.listen(
+    return listening.hear_episodes(
         recordings, spec, plan.features, network, keep, work / "episodes", seed=plan.seed, purpose=purpose
     )
 
@@ -126,7 +130,7 @@ def _pool(plan: Recipe, *, kept_back: bool) -> tuple[EpisodeSpec, Callable[[Clip
     return plan.episodes, lambda clip: not corpus.kept_back(clip, plan.held_out), "train"
 
 
-def fused(model: keras.Model, heard: listening.Heard, which: np.ndarray, share: float) -> np.ndarray:
+def fused_logits(model: keras.Model, heard: listening.Heard, which: np.ndarray, share: float) -> np.ndarray:
     """Return float64[episodes, patches], the head's logit with the vehicle classes, of the episodes ``which``."""
     first = heard.said.shape[2] - len(backbone.CLASSES)
     vehicles = heard.said[which][:, :, first : first + backbone.VEHICLES]
@@ -138,7 +142,7 @@ def added(head: np.ndarray, vehicles: np.ndarray, share: float) -> np.ndarray:
     return np.asarray((1.0 - share) * head + share * vehicles.max(axis=-1).astype(np.float64))
 
 
-def write(
+def write_streaming_bundle(
     out: Path, plan: Recipe, listener: keras.Model, head: keras.Model, calibration: tuple[float, float],
     metrics: dict[str, object],
 ) -> None:  # fmt: skip
@@ -153,7 +157,7 @@ def write(
     described = manifest(plan, calibration, {name: hashlib.sha256(each).hexdigest() for name, each in files.items()})
     (unfinished / MANIFEST_FILE).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
     pcm = golden_pcm()
-    features, score = golden.listen(bundles.load(unfinished), pcm)
+    features, score = golden.golden_outputs(bundles.load(unfinished), pcm)
     with (unfinished / GOLDEN_FILE).open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, pcm=pcm, features=features, score=score)
     (unfinished / "training.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
@@ -200,7 +204,7 @@ def golden_pcm() -> np.ndarray:
     """Return half a minute that the project made itself, int16[n]: hiss like a street's, then a siren in it."""
     rng = np.random.default_rng(0)
     out = 0.02 * rng.standard_normal(to_samples(_GOLDEN_S))
-    tone = sirens.tone("us", "wail")
+    tone = sirens.find_siren("us", "wail")
     begin = len(out) // 2
     out[begin:] += 0.1 * synthesis.synthesise(tone, len(out) - begin, SAMPLE_RATE_HZ, rng)
     return np.round(np.clip(out, -1.0, 1.0) * 32767).astype(np.int16)

@@ -14,11 +14,11 @@ import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.classifier import Classifier
-from sirend.simulate.levels import mix
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.levels import mix_at_snr
+from sirend.simulate.scene import Scene, render_scene
 from sirend.simulate.sirens import CALLING
 from sirend.training import confusers, decision, measures, work
-from sirend.training.hearing import hear
+from sirend.training.hearing import score_stream
 from sirend.training.peer import Peer
 from sirend.training.trials import looped
 
@@ -91,14 +91,14 @@ class Passed:
 
     def outcome(self) -> Outcome:
         """Return what became of the scene."""
-        return judge(self.call_s, self.seconds, self.truth)
+        return outcome_of(self.call_s, self.seconds, self.truth)
 
     def peer_outcome(self, rules: Rules) -> Outcome:
         """Return what would have become of it with the peer's scores behind the same tracker and call machine."""
-        return judge(decision.calls((self.peer_end_s, self.peer_score), rules), self.seconds, self.truth)
+        return outcome_of(decision.calls((self.peer_end_s, self.peer_score), rules), self.seconds, self.truth)
 
 
-def plan(streets: Sequence[int], rounds: int, seed: int) -> list[Stress]:
+def plan_scenes(streets: Sequence[int], rounds: int, seed: int) -> list[Stress]:
     """Return ``rounds`` drive-bys of each siren at each SNR, and as many times ten confusers of each kind."""
     rng = np.random.default_rng((seed, 5))
     out = []
@@ -110,7 +110,7 @@ def plan(streets: Sequence[int], rounds: int, seed: int) -> list[Stress]:
                 street = streets[int(rng.integers(len(streets)))]
                 out.append(Stress("drive-by", profile, siren, snr_db, start_m, seed + number, street))
     for number in range(10 * rounds):
-        for kind in confusers.kinds():
+        for kind in confusers.confuser_kinds():
             street = streets[int(rng.integers(len(streets)))]
             out.append(Stress(kind, "", "", float(rng.uniform(*CONFUSER_SNR_DB)), 0.0, seed + number, street))
     return out
@@ -125,22 +125,22 @@ def streets(corpus: Corpus, usable: Iterable[int]) -> list[int]:
     ]
 
 
-def sound(scene: Stress, corpus: Corpus, folder: Path) -> tuple[Pcm, dict[str, Any] | None]:
+def scene_sound(scene: Stress, corpus: Corpus, folder: Path) -> tuple[Pcm, dict[str, Any] | None]:
     """Return the scene's sound, float32[n], and the truth of a drive-by."""
     if scene.kind == "drive-by":
         drawn = Scene(
             siren=scene.siren, profile=scene.profile, start_m=scene.start_m, snr_db=scene.snr_db, seed=scene.seed,
             background=folder / corpus.clips[scene.street].path,
         )  # fmt: skip
-        rendered = render(drawn)
+        rendered = render_scene(drawn)
         return rendered.pcm, rendered.truth
     rng = np.random.default_rng((scene.seed, *scene.kind.encode()))
     street = looped(corpus.audio(scene.street), int(CONFUSER_S * SAMPLE_RATE_HZ))
-    mixed, _ = mix(confusers.draw(rng, len(street), scene.kind), street, scene.snr_db)
+    mixed, _ = mix_at_snr(confusers.draw_confuser(rng, len(street), scene.kind), street, scene.snr_db)
     return np.asarray(mixed / max(1.0, float(np.max(np.abs(mixed)))), dtype=np.float32), None
 
 
-def judge(call_s: np.ndarray, seconds: float, truth: dict[str, Any] | None) -> Outcome:
+def outcome_of(call_s: np.ndarray, seconds: float, truth: dict[str, Any] | None) -> Outcome:
     """Return what ``call_s``, float64[calls], means for the scene."""
     if truth is None:
         return Outcome(len(call_s) > 0, None, None, seconds, 0)
@@ -157,7 +157,7 @@ def judge(call_s: np.ndarray, seconds: float, truth: dict[str, Any] | None) -> O
     return Outcome(True, round(at_s - first_s, 2), distance_m, seconds, int(np.sum(call_s < first_s)), audible_m)
 
 
-def run(
+def hear_scenes(
     planned: list[Stress], bundle: Bundle, corpus: Corpus, recordings: Path, folder: Path, peer: Path | None = None
 ) -> list[Passed]:
     """Return what was heard of each scene, on all cores; what ``folder`` holds already is not heard again."""
@@ -166,8 +166,8 @@ def run(
         classifier, other = Classifier(bundle), None if peer is None else Peer(peer)
 
         def listen(number: int) -> dict[str, Any]:
-            pcm, truth = sound(planned[number], corpus, recordings)
-            _, _, call_s = hear(bundle, classifier, [pcm])
+            pcm, truth = scene_sound(planned[number], corpus, recordings)
+            _, _, call_s = score_stream(bundle, classifier, [pcm])
             end_s, score = (np.zeros(0), np.zeros(0)) if other is None else other.scores([pcm])
             seconds = np.array(len(pcm) / SAMPLE_RATE_HZ)
             return {
@@ -187,7 +187,7 @@ def run(
     ]  # fmt: skip
 
 
-def table(planned: list[Stress], outcomes: list[Outcome]) -> dict[str, Any]:
+def stress_figures(planned: list[Stress], outcomes: list[Outcome]) -> dict[str, Any]:
     """Return the figures, JSON values."""
     pairs = list(zip(planned, outcomes, strict=True))
     passes = [(scene, outcome) for scene, outcome in pairs if scene.kind == "drive-by"]
@@ -243,7 +243,7 @@ def _line(outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def markdown(cards: Mapping[str, dict[str, Any]]) -> str:
+def stress_section(cards: Mapping[str, dict[str, Any]]) -> str:
     """Return the figures of all detectors, by name, as a section of the report's page."""
     names, first = list(cards), next(iter(cards.values()))
     head = " | ".join(f"{name}: called | p50, s | p95, s" for name in names)
@@ -285,7 +285,7 @@ def markdown(cards: Mapping[str, dict[str, Any]]) -> str:
         "|---|" + "---|" * len(names),
     ]
     lines += [
-        f"| {kind} | " + " | ".join(measures.text(card["confusers"][kind]) for card in cards.values()) + " |"
+        f"| {kind} | " + " | ".join(measures.share_text(card["confusers"][kind]) for card in cards.values()) + " |"
         for kind in first["confusers"]
     ]
     rate, bound = "false_calls_to_confusers_per_hour", "false_calls_to_confusers_per_hour_upper_95"
@@ -297,4 +297,4 @@ def markdown(cards: Mapping[str, dict[str, Any]]) -> str:
 
 
 def _cells(line: dict[str, Any]) -> str:
-    return f"{measures.text(line)} | {line['p50_s']} | {line['p95_s']}"
+    return f"{measures.share_text(line)} | {line['p50_s']} | {line['p95_s']}"

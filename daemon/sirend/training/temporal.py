@@ -37,7 +37,7 @@ _SMOOTHING = 0.02
 _TOGETHER = 64
 
 
-def network(spec: TemporalSpec, outputs: int, bands: int) -> keras.Model:
+def temporal_network(spec: TemporalSpec, outputs: int, bands: int) -> keras.Model:
     """Return what gives float32[batch, patches], a logit at each patch.
 
     It is given what was said of each patch, float32[batch, patches, outputs], the last ``CLASSES`` of it logits of
@@ -87,7 +87,7 @@ def listener(model: keras.Model, speaking: keras.Model, spec: TemporalSpec) -> k
     return shipped
 
 
-def judge(model: keras.Model) -> keras.Model:
+def shipped_head(model: keras.Model) -> keras.Model:
     """Return the shipped head: float32[batch, PLACES, units + 1] -> float32[batch, 1], the logit of the newest patch.
 
     The last number of a patch is 1 where it exists; what lies before the stream counts as the zeros of causal padding.
@@ -134,7 +134,7 @@ def quarters(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarra
     does it: the head looks back over patches half a second apart, those that end at full halves, and one between them
     takes the newest place for once.
     """
-    project, shipped = numbers(model), judge(model)
+    project, shipped = numbers(model), shipped_head(model)
 
     def logits(said: np.ndarray, mel: np.ndarray) -> np.ndarray:
         kept = keras.ops.convert_to_numpy(project([said[np.newaxis], mel[np.newaxis]]))[0]
@@ -149,7 +149,7 @@ def quarters(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarra
     return logits
 
 
-def fit(heard: Heard, which: np.ndarray, spec: TemporalSpec, folder: Path) -> keras.Model:
+def fit_temporal(heard: Heard, which: np.ndarray, spec: TemporalSpec, folder: Path) -> keras.Model:
     """Train on the episodes ``which`` of ``heard``.
 
     Goes on from the last epoch that ``folder`` holds of the same recipe and episodes, and writes a line of
@@ -157,7 +157,7 @@ def fit(heard: Heard, which: np.ndarray, spec: TemporalSpec, folder: Path) -> ke
     """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(spec.seed)
-    model = network(spec, heard.said.shape[2], heard.mel.shape[2])
+    model = temporal_network(spec, heard.said.shape[2], heard.mel.shape[2])
     steps = max(1, len(which) // spec.batch)
     schedule = keras.optimizers.schedules.CosineDecay(
         spec.learning_rate / 10,

@@ -16,11 +16,11 @@ import numpy as np
 from sirend.call.state import CallState
 from sirend.detect.classifier import Classifier
 from sirend.detect.tone import Tone
-from sirend.simulate.scene import Scene, render
+from sirend.simulate.scene import Scene, render_scene
 from sirend.simulate.sirens import HORN, TONES
 from sirend.training import work
 from sirend.training.corpus import Kind
-from sirend.training.hearing import events
+from sirend.training.hearing import events_of_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,12 +50,12 @@ class ToneJob:
     """Its place in the corpus."""
 
 
-def kind(profile: str, siren: str) -> Tone:
+def tone_of_siren(profile: str, siren: str) -> Tone:
     """Return what a siren of the table is: what is named nowhere else is a two-tone, but for Japan's two wails."""
     return Tone.WAIL if profile == "jp" and siren in ("police", "fire") else _NAMED.get(siren, Tone.HILO)
 
 
-def plan(rounds: int, seed: int, corpus: Corpus | None = None) -> list[ToneJob]:
+def plan_tones(rounds: int, seed: int, corpus: Corpus | None = None) -> list[ToneJob]:
     """Return a drive of each siren of the table for each of ``rounds``, and every recorded siren of the corpus."""
     rng = np.random.default_rng((seed, 20))
     tasks = [
@@ -65,7 +65,9 @@ def plan(rounds: int, seed: int, corpus: Corpus | None = None) -> list[ToneJob]:
     return tasks + [ToneJob("", "", 0, clip) for clip in clips]
 
 
-def run(tasks: Sequence[ToneJob], bundle: Bundle, folder: Path, corpus: Corpus | None = None) -> list[Counter[str]]:
+def hear_tones(
+    tasks: Sequence[ToneJob], bundle: Bundle, folder: Path, corpus: Corpus | None = None
+) -> list[Counter[str]]:
     """Return how often each tone was told in each task, on all cores; what ``folder`` holds is not run again."""
 
     def prepare() -> Callable[[int], dict[str, Any]]:
@@ -73,10 +75,10 @@ def run(tasks: Sequence[ToneJob], bundle: Bundle, folder: Path, corpus: Corpus |
 
         def listen(number: int) -> dict[str, Any]:
             task = tasks[number]
-            pcm = render(_scene(task)).pcm if task.clip is None or corpus is None else corpus.audio(task.clip)
+            pcm = render_scene(_scene(task)).pcm if task.clip is None or corpus is None else corpus.audio(task.clip)
             told = (
                 event.tone or Tone.UNKNOWN
-                for event in events(bundle, classifier, [pcm])
+                for event in events_of_stream(bundle, classifier, [pcm])
                 if event.state is CallState.APPROACHING
             )
             return {"told": np.array(json.dumps(Counter(told)))}
@@ -93,13 +95,15 @@ def _scene(task: ToneJob) -> Scene:
     return Scene(task.siren, task.profile, START_M, AFTER_M, SPEED_KMH, in_sight_m=SIGHT_M, seed=task.seed)
 
 
-def measure(tasks: Sequence[ToneJob], told: Sequence[Counter[str]], corpus: Corpus | None = None) -> dict[str, Any]:
+def tone_figures(
+    tasks: Sequence[ToneJob], told: Sequence[Counter[str]], corpus: Corpus | None = None
+) -> dict[str, Any]:
     """Return the confusion matrices of drives and, where there are any, of recordings, JSON values."""
     drives: dict[str, Counter[str]] = {}
     recordings: dict[str, Counter[str]] = {}
     for task, each in zip(tasks, told, strict=True):
         if task.clip is None:
-            drives.setdefault(kind(task.profile, task.siren), Counter()).update(each)
+            drives.setdefault(tone_of_siren(task.profile, task.siren), Counter()).update(each)
         elif corpus is not None:
             recordings.setdefault(corpus.clips[task.clip].tone or NOT_SAID, Counter()).update(each)
     return {"drives": _card(drives)} | ({"recordings": _card(recordings)} if recordings else {})
@@ -121,7 +125,7 @@ def _card(matrix: Mapping[str, Counter[str]]) -> dict[str, Any]:
     }
 
 
-def markdown(card: Mapping[str, Any]) -> str:
+def tone_section(card: Mapping[str, Any]) -> str:
     """Return the section ``Tone`` of a report."""
     lines = ["## Tone", "", "Statements of calls; a row is what the siren was, a column what events said.", ""]
     titles = {"drives": "simulated drive-bys", "recordings": "recordings"}

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Train; return the exit code. A stopped run goes on where it was when started again with the same words."""
-    plan = recipe.load(args.recipe) if args.recipe else recipe.Recipe(name="siren-0.0.0")
+    plan = recipe.load_recipe(args.recipe) if args.recipe else recipe.Recipe(name="siren-0.0.0")
     if args.smoke:
         plan = replace(
             plan,
@@ -66,23 +66,25 @@ def main(args: argparse.Namespace) -> int:
     clips = list(filter(plan.allows, corpus.read_clips(args.data / TABLE)))
     if not clips:
         raise InputError(f"{args.data / 'clips.csv'}: no clip has a licence that the recipe allows")
-    recordings = corpus.load(clips, args.data)
+    recordings = corpus.load_clips(clips, args.data)
     sets = sorted({clip.set for clip in recordings.clips})
     if args.without and args.without not in sets:
         raise UsageError(f"--without {args.without}: the recordings have the sets {', '.join(sets)}")
-    train(
+    train_windowed(
         plan, recordings, args.out, args.work or args.out.with_name(args.out.name + ".work"), args.teacher, args.without
     )
     print(f"wrote {args.out}")  # noqa: T201  the command's result
     return 0
 
 
-def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path | None, without: str = "") -> None:
+def train_windowed(
+    plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path | None, without: str = ""
+) -> None:
     """Draw windows, ask the teacher, fit, calibrate on recordings kept back, and write the bundle ``out``."""
     if plan.episodes is not None and published is not None:
         from sirend.training import streaming  # noqa: PLC0415  TensorFlow takes seconds to import
 
-        streaming.train(plan, recordings, out, work, published, without)
+        streaming.train_streaming(plan, recordings, out, work, published, without)
         return
     from sirend.training import architectures, backbone, export, fit, teacher  # noqa: PLC0415  TensorFlow takes seconds to import
 
@@ -112,7 +114,9 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         knowing = teacher.knowing(embedding, drawn.siren, known, weights)
         teach = functools.partial(_teach, plan.teacher, knowing, embedding, drawn.siren, known, work)
     folder = work / ("fit" + ("-without-" + without if without else ""))
-    model = fit.fit(drawn, known, teach, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher)
+    model = fit.fit_student(
+        drawn, known, teach, plan.student, plan.fit, seed=plan.seed, folder=folder, teacher=plan.teacher
+    )
     held = tested.without(without)
     listener = None
     inputs = [tested.features[held]]
@@ -135,7 +139,7 @@ def train(plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Pa
         "recipe": asdict(plan),
     }
     log.info("right in %.2f %% of %d windows of recordings kept back", 100 * agreeing, len(held))
-    export.write(out, plan, model, calibration, metrics, listener)
+    export.write_bundle(out, plan, model, calibration, metrics, listener)
 
 
 def _teach(

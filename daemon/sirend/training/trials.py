@@ -12,7 +12,7 @@ import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
 from sirend.training.corpus import Kind
-from sirend.training.scenes import mix
+from sirend.training.scenes import add_while_sounding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ class Trial:
         background = looped(street, total)
         wanted = looped(siren, to_samples(SIREN_S))
         over = background.copy()
-        over[lead : lead + len(wanted)] = mix(wanted, background[lead : lead + len(wanted)], self.snr_db)
+        over[lead : lead + len(wanted)] = add_while_sounding(wanted, background[lead : lead + len(wanted)], self.snr_db)
         return np.clip(over, -1.0, 1.0)
 
 
@@ -74,7 +74,7 @@ def looped(pcm: Pcm, samples: int) -> Pcm:
     return out[:samples]
 
 
-def plan(corpus: Corpus, sets: frozenset[str], *, mixtures: int, seed: int) -> list[Trial]:
+def plan_trials(corpus: Corpus, sets: frozenset[str], *, mixtures: int, seed: int) -> list[Trial]:
     """Return the trials of ``sets``: every clip once, and ``mixtures`` a signal-to-noise ratio."""
     rng = np.random.default_rng(seed)
     chosen = corpus.where(lambda clip: clip.set in sets and clip.kind is not Kind.IMPULSE_RESPONSE)

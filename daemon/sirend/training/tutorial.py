@@ -65,7 +65,7 @@ class Chunks:
     """str[chunks]."""
 
 
-def load(path: Path) -> Plan:
+def load_plan(path: Path) -> Plan:
     """Read a recipe; raise ``ConfigError`` when it is none of the tutorial."""
     said = yamlfile.read(path)
     try:
@@ -77,7 +77,7 @@ def load(path: Path) -> Plan:
     return plan
 
 
-def chosen(clip: Clip) -> bool:
+def is_used(clip: Clip) -> bool:
     """Whether a clip is used: of us8k a third of its recordings, told by their names."""
     if clip.set not in SETS or clip.kind is corpora.Kind.IMPULSE_RESPONSE:
         return False
@@ -110,7 +110,7 @@ def features(plan: Plan, pcm: np.ndarray) -> np.ndarray:
     return out
 
 
-def network(plan: Plan, shape: tuple[int, ...]) -> Any:  # noqa: ANN401  Keras has no types
+def tutorial_network(plan: Plan, shape: tuple[int, ...]) -> Any:  # noqa: ANN401  Keras has no types
     """Return the compiled network as the tutorial's code makes it, for features of ``shape`` (steps, channels)."""
     import keras  # noqa: PLC0415  only where a network is trained
 
@@ -140,13 +140,13 @@ def split(known: np.ndarray, siren: np.ndarray, seed: int) -> tuple[np.ndarray, 
     return rng.permutation(np.concatenate(fit)), np.concatenate(check)
 
 
-def train(plan: Plan, data: Chunks, left_out: str) -> dict[str, Any]:
+def train_fold(plan: Plan, data: Chunks, left_out: str) -> dict[str, Any]:
     """Train on all sets but ``left_out`` (empty for none); return the figures there and on the set left out."""
     import keras  # noqa: PLC0415
 
     keras.utils.set_random_seed(plan.seed)
     fit, check = split(np.flatnonzero(data.set != left_out), data.siren, plan.seed)
-    model = network(plan, features(plan, data.pcm[:1]).shape[1:])
+    model = tutorial_network(plan, features(plan, data.pcm[:1]).shape[1:])
     best, kept = np.inf, model.get_weights()
     for _ in range(plan.epochs):
         for batch in _batches(fit, plan.batch):
@@ -192,7 +192,7 @@ def yamnet(peer: Peer, data: Chunks, left_out: str) -> dict[str, Any]:
     return {"unseen" if left_out else "own": figures(score, data.siren[used])}
 
 
-def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
+def results_table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
     """Return results, by network and left-out set, as Markdown."""
     lines = [
         (
@@ -219,12 +219,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="where finished results are kept")
     parser.add_argument("--peer", type=Path, metavar="FILE", help="yamnet.tflite, on the same chunks")
     args = parser.parse_args()
-    clips = [clip for clip in corpora.read_clips(args.data / TABLE) if chosen(clip)]
-    data = chunks(corpora.load(clips, args.data))
+    clips = [clip for clip in corpora.read_clips(args.data / TABLE) if is_used(clip)]
+    data = chunks(corpora.load_clips(clips, args.data))
     present = ["", *(name for name in SETS if (data.set == name).any())]
     args.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[str, dict[str, Any]]] = {}
-    for plan in [load(path) for path in args.recipes]:
+    for plan in [load_plan(path) for path in args.recipes]:
         results[plan.name] = {}
         for left_out in present if len(present) > 2 else [""]:  # noqa: PLR2004  one set alone cannot be left out
             identity = hashlib.sha256(json.dumps([asdict(plan), [clip.path for clip in clips]]).encode()).hexdigest()[
@@ -232,12 +232,12 @@ def main() -> None:
             ]
             kept = args.work / f"{plan.name}-{left_out or 'random'}-{identity}.json"
             if not kept.exists():
-                kept.write_text(json.dumps(train(plan, data, left_out)))
+                kept.write_text(json.dumps(train_fold(plan, data, left_out)))
             results[plan.name][left_out] = json.loads(kept.read_text())
     if args.peer:
         peer = Peer(args.peer)
         results["YAMNet"] = {left_out: yamnet(peer, data, left_out) for left_out in results[plan.name]}
-    print(table(results))  # noqa: T201  the command's result
+    print(results_table(results))  # noqa: T201  the command's result
 
 
 if __name__ == "__main__":

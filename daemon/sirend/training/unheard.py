@@ -57,7 +57,7 @@ class Heard:
     seconds: list[float]
 
 
-def hear(
+def hear_passages(
     corpus: Corpus, planned: Sequence[Passage], plan: Recipe, speaking: Path, peer: Path | None, folder: Path
 ) -> Heard:
     """Ask the backbone ``speaking``, a TFLite file, and the peer about all passages, on all cores, each once."""
@@ -143,7 +143,7 @@ def _asked(
     """Train on the episodes ``known``, and ask about the passages ``wanted``."""
     if plan.temporal is None:
         raise ConfigError("recipe", ["a network over seconds needs temporal"])
-    judged = temporal.quarters(temporal.fit(drawn, known, plan.temporal, folder))
+    judged = temporal.quarters(temporal.fit_temporal(drawn, known, plan.temporal, folder))
     fused: Asked = {}
     for number in wanted:
         said, mel = heard.said[number], heard.mel[number]
@@ -169,18 +169,18 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
-    plan = recipe.load(args.recipe)
+    plan = recipe.load_recipe(args.recipe)
     if plan.temporal is None or plan.pupil is not None:
         raise SystemExit(f"{args.recipe}: a recipe with episodes and temporal is needed, and none with a pupil")
     if args.whole and plan.licences is None:
         raise SystemExit(f"{args.recipe}: it may learn from all recordings, so --whole has none to ask about")
     table = corpora.table_of(args.data)
     clips = corpora.read_clips(table)
-    recordings = corpora.load(filter(plan.allows, clips), table.parent)
-    every = corpora.load(clips, table.parent) if args.whole else recordings
-    planned = passages.plan(every, passages.Folds())
-    speaking = streaming.speaking(plan, args.teacher, args.work)
-    heard = hear(every, planned, plan, speaking, args.peer, args.work / "passages")
+    recordings = corpora.load_clips(filter(plan.allows, clips), table.parent)
+    every = corpora.load_clips(clips, table.parent) if args.whole else recordings
+    planned = passages.plan_passages(every, passages.Folds())
+    speaking = streaming.write_backbone(plan, args.teacher, args.work)
+    heard = hear_passages(every, planned, plan, speaking, args.peer, args.work / "passages")
     drawn = streaming.drawn(plan, recordings, speaking, args.work)
     if args.whole:
         fused = _whole(plan, drawn, planned, heard, args.work, every)
@@ -196,7 +196,7 @@ def main() -> None:
         for name, each in series.items()
     }
     (args.work / "unheard.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(unheard_table.markdown(report))  # noqa: T201  the command's result
+    print(unheard_table.unheard_page(report))  # noqa: T201  the command's result
 
 
 if __name__ == "__main__":

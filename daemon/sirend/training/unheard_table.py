@@ -76,7 +76,7 @@ def row(planned: Sequence[Passage], seconds: Sequence[float], series: Sequence[S
     }
 
 
-def markdown(report: Mapping[str, Any]) -> str:
+def unheard_page(report: Mapping[str, Any]) -> str:
     """Return the report as a Markdown table."""
     sirens, tones = ([f"{kind} {snr:+.0f}" for snr in of] for kind, of in _RATIOS)
     at_db = [" ".join(f"{snr:+.0f}" for snr in of) for _, of in _RATIOS]

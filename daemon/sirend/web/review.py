@@ -26,7 +26,7 @@ ASSETS = {
 }
 
 
-def check() -> None:
+def require_web() -> None:
     """Raise ``UsageError`` when the extra is not installed."""
     if importlib.util.find_spec("aiohttp") is None:
         raise UsageError("the review page needs aiohttp: sudo make install EXTRAS=web, or make venv EXTRAS=web")

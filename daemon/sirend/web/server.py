@@ -235,7 +235,7 @@ def _tls(config: WebConfig) -> ssl.SSLContext | None:
 def exported(journal: Path, since: datetime, kind: str) -> str:
     """Return the events of ``journal`` from ``since`` on as ``csv``, or as ``json``: an array of them, unsigned."""
     wanted = journal_reader.Wanted(since=since)
-    chosen = [event for event in journal_reader.read(journal, []) if wanted.includes(event)]
+    chosen = [event for event in journal_reader.read_events(journal, []) if wanted.includes(event)]
     if kind == "json":
         return json.dumps([{key: value for key, value in event.items() if key != "sig"} for event in chosen], indent=1)
     file = io.StringIO()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sirend.cli.doctor.sound import of
+from sirend.cli.doctor.sound import input_finding
 
 NOISE = np.random.default_rng(1).standard_normal(48_000).astype(np.float32)
 TONE = np.sin(2 * np.pi * 700 / 16_000 * np.arange(48_000)).astype(np.float32)
@@ -20,6 +20,6 @@ TONE = np.sin(2 * np.pi * 700 / 16_000 * np.arange(48_000)).astype(np.float32)
     ],
 )
 def test_what_is_heard_is_judged(pcm: np.ndarray[tuple[int], np.dtype[np.float32]], grade: str, part: str) -> None:
-    found = of("main", pcm)
+    found = input_finding("main", pcm)
     assert found.grade == grade
     assert part in found.text

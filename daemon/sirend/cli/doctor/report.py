@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def examine(path: Path, *, is_stopped: bool, with_microphone: bool = True) -> Iterator[Finding]:
+def examine_site(path: Path, *, is_stopped: bool, with_microphone: bool = True) -> Iterator[Finding]:
     """Yield what is found about the site that ``path`` configures, as soon as it is known."""
     yield Finding("sirend", Grade.OK, f"version {sirend.__version__}, configuration {path}")
     yield host.machine()

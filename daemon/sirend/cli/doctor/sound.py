@@ -38,20 +38,20 @@ def microphones(config: Config) -> Iterator[Finding]:
     for each in pickups(config):
         if each.audio.is_network:
             try:
-                yield Finding("microphone", Grade.OK, f"{each.audio.device}: {rtsp.measure(each.audio)}")
+                yield Finding("microphone", Grade.OK, f"{each.audio.device}: {rtsp.stream_report(each.audio)}")
             except (DeviceError, ConfigError) as error:
                 yield Finding("microphone", Grade.FAULT, str(error))
                 return
     try:
-        heard = listen(config)
+        heard = record_inputs(config)
     except (DeviceError, ConfigError) as error:
         yield Finding("microphone", Grade.FAULT, f"{error}; is the service using it? systemctl stop sirend")
         return
     for name, pcm in heard.items():
-        yield of(name, pcm)
+        yield input_finding(name, pcm)
 
 
-def listen(config: Config) -> dict[str, Pcm]:
+def record_inputs(config: Config) -> dict[str, Pcm]:
     """Return ``HEARD_S`` of each approach, float32[n], or less where a device gives less within ``LONGEST_S``."""
     parts = pickups(config)
     wanted = int(HEARD_S * SAMPLE_RATE_HZ)
@@ -72,7 +72,7 @@ def listen(config: Config) -> dict[str, Pcm]:
     return heard
 
 
-def of(name: str, pcm: Pcm) -> Finding:
+def input_finding(name: str, pcm: Pcm) -> Finding:
     """Return how the approach ``name`` is heard in float32[n]."""
     if len(pcm) < SAMPLE_RATE_HZ:
         return Finding("microphone", Grade.FAULT, f"{name}: no sound arrives within {LONGEST_S:.0f} s; check its cable")

@@ -48,7 +48,7 @@ class Stamp:
         return (*said, ("kid", kid), ("sig", signature(about, self.key)))
 
 
-def read(properties: Mapping[str, str]) -> tuple[str, int] | None:
+def read_claim(properties: Mapping[str, str]) -> tuple[str, int] | None:
     """Return run and connection that a message claims, or None when it claims nothing readable."""
     boot_id, connection = properties.get("boot_id", ""), properties.get("connection", "")
     if not boot_id or not connection.isascii() or not connection.isdecimal() or len(connection) > 9:  # noqa: PLR2004

@@ -305,7 +305,7 @@ def test_the_right_leg_is_called_by_the_network_that_ships() -> None:
         found["another later"] += names[1:] != []
         known_s += [(called[0].at - called[0].onset_at).total_seconds()] if called else []
     sys.stdout.write(f"\nleg called over {DRIVES} drive-bys with an array, SNR 0 to 30 dB: {dict(found)}\n")
-    figures.tell(array_drives=DRIVES, array_legs=dict(found), array_known_s=round(float(np.median(known_s)), 2))
+    figures.record(array_drives=DRIVES, array_legs=dict(found), array_known_s=round(float(np.median(known_s)), 2))
     assert found["wrong"] == 0
     # .75 of four drives until a passing siren opened no leg; what is believed only then is called on main.
     assert found["right"] >= 0.6 * DRIVES

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.audio.test_microphone import FakeSounddevice, FakeStream, Trial, noise
 
-from sirend.audio import devices as rig
-from sirend.audio import microphone, portaudio
-from sirend.audio.devices import Rig
+from sirend.audio import devices, microphone, portaudio
+from sirend.audio.devices import Devices
 from sirend.audio.routing import pickups
 from sirend.audio.stream import Block, Gap
 from sirend.config.settings import Approach, AudioConfig, Config
@@ -67,15 +66,17 @@ class Junction(FakeSounddevice):
 def library(monkeypatch: pytest.MonkeyPatch) -> Junction:
     fake = Junction()
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
-    monkeypatch.setattr(rig, "POLL_S", 0.01)
+    monkeypatch.setattr(devices, "POLL_S", 0.01)
     monkeypatch.setattr(microphone, "RULES", replace(microphone.RULES, first_pause_s=0.01, trial_s=0.02))
     monkeypatch.setattr(portaudio, "cards", lambda: frozenset({"card0", "card1"}))
     return fake
 
 
-def junction(stop: threading.Event | None = None, **north: Any) -> Rig:  # noqa: ANN401
+def junction(stop: threading.Event | None = None, **north: Any) -> Devices:  # noqa: ANN401
     approaches = (Approach("north", **north), Approach("south", device="south-mic"))
-    return Rig(pickups(Config(audio=AudioConfig(device="north-mic"), approaches=approaches)), stop or threading.Event())
+    return Devices(
+        pickups(Config(audio=AudioConfig(device="north-mic"), approaches=approaches)), stop or threading.Event()
+    )
 
 
 def take(items: Iterator[tuple[int, Block | Gap]], what: str) -> tuple[int, int]:
@@ -102,7 +103,7 @@ def test_each_device_has_a_stream_and_a_count_of_its_own(library: Junction) -> N
 
 
 def test_samples_wake_the_worker_that_has_nothing_to_do(library: Junction, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rig, "POLL_S", 60.0)
+    monkeypatch.setattr(devices, "POLL_S", 60.0)
     with junction() as both:
         timer = threading.Timer(0.05, lambda: library.of["south-mic"][0].deliver(noise(320)))
         timer.start()
@@ -204,7 +205,7 @@ def test_one_that_opens_but_delivers_nothing_is_not_given_a_callback_that_would_
 def test_a_device_that_lacks_channels_now_is_sought_while_the_other_is_heard(library: Junction) -> None:
     approaches = (Approach("north"), Approach("south", 1, device="south-mic"))
     config = Config(audio=AudioConfig(device="north-mic"), approaches=approaches)
-    with Rig(pickups(config), threading.Event()) as both:
+    with Devices(pickups(config), threading.Event()) as both:
         items = iter(both)
         assert take(items, "gap") == (1, 0)
         library.of["north-mic"][0].deliver(noise(320))
@@ -224,10 +225,10 @@ def test_a_device_that_lacks_channels_now_is_sought_while_the_other_is_heard(lib
 def test_a_name_that_fits_two_is_an_error_of_the_devices_and_sought_beside_another(library: Junction) -> None:
     approaches = (Approach("north"), Approach("south", device="mic"))
     config = Config(audio=AudioConfig(device="north-mic"), approaches=approaches)
-    with Rig(pickups(config), threading.Event()) as both:
+    with Devices(pickups(config), threading.Event()) as both:
         assert take(iter(both), "gap") == (1, 0)
     alone = Config(audio=AudioConfig(device="mic"))
-    with pytest.raises(DeviceError, match="'mic' fits 2 inputs"), Rig(pickups(alone), threading.Event()):
+    with pytest.raises(DeviceError, match="'mic' fits 2 inputs"), Devices(pickups(alone), threading.Event()):
         pass
     assert len(library.streams) == 1
 

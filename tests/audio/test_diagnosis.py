@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend.audio.diagnosis import NO_SAMPLES, Diagnosis, Ear, Floor, InputFault, Pace, Streak, faults_of, is_repeated
+from sirend.audio.diagnosis import (
+    NO_SAMPLES,
+    Diagnosis,
+    Floor,
+    InputFault,
+    InputMonitor,
+    Pace,
+    Streak,
+    faults_of,
+    is_repeated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +46,7 @@ class Listening:
 
     def __init__(self, *names: str, rate_hz: int = RATE) -> None:
         names = names or ("main",)
-        self.ear = Ear({name: column for column, name in enumerate(names)})
+        self.ear = InputMonitor({name: column for column, name in enumerate(names)})
         self.now_s = 100.0
         self.ear.begin(rate_hz, self.now_s)
 
@@ -225,7 +235,7 @@ def test_overflows_are_told_when_they_come_often() -> None:
 @given(st.lists(st.integers(1, 20_000), min_size=1, max_size=40), st.sampled_from(list(InputFault)[:5]))
 def test_the_size_of_blocks_does_not_change_the_diagnosis(sizes: list[int], fault: InputFault) -> None:
     pcm = np.concatenate((noise(2.0), FAULTS[fault](6.0)))
-    one, other = Ear({"main": 0}), Ear({"main": 0})
+    one, other = InputMonitor({"main": 0}), InputMonitor({"main": 0})
     for ear in (one, other):
         ear.begin(RATE, 0.0)
     one.observe(pcm[:, np.newaxis], 8.0)

@@ -22,7 +22,7 @@ import soundfile
 from tests.audio.test_devices import Junction
 
 from sirend.audio import rtsp
-from sirend.audio.devices import Rig
+from sirend.audio.devices import Devices
 from sirend.audio.microphone import Microphone
 from sirend.audio.routing import pickups
 from sirend.audio.stream import Block, Gap, GapReason
@@ -395,7 +395,7 @@ def test_a_camera_beside_a_card_is_sought_while_the_card_is_heard(street: str, m
     with serving(f"{street} ! {ALAW}") as server:
         approaches = (Approach("north"), Approach("south", device=server.url))
         config = Config(audio=AudioConfig(device="north-mic"), approaches=approaches)
-        with Rig(pickups(config), threading.Event()) as both:
+        with Devices(pickups(config), threading.Event()) as both:
             sounding = set()
             until_s = time.monotonic() + PATIENCE_S
             for number, item in both:

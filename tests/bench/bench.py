@@ -195,7 +195,7 @@ def main() -> None:
     peaks = peaks_mb(pcm, models, peer)
     for name, peak in peaks.items():
         print(f"peak memory of {name}: {peak:.0f} MB")
-    figures.tell(
+    figures.record(
         audio_s=round(seconds),
         models=speeds,
         peaks_mb={name.partition("@")[0]: round(peak) for name, peak in peaks.items()},

@@ -20,7 +20,7 @@ Figures: TypeAlias = dict[str, Any]
 """JSON values by name, units in the names."""
 
 
-def tell(**values: Any) -> None:  # noqa: ANN401  JSON values
+def record(**values: Any) -> None:  # noqa: ANN401  JSON values
     """Add ``values`` to the file that the environment names; without one, do nothing."""
     if (name := os.environ.get(VARIABLE)) is not None:
         path = Path(name)

@@ -290,7 +290,7 @@ async def city(count: int, broker: Broker, heartbeats_s: float) -> None:
     await until(lambda: len(tally.connected) == count, LIMIT_S)
     back = [at - began for at in tally.connected.values()]
     print(f"connect storm: {len(back)} of {count} back; after the restart {percentiles(back, 's')}")
-    figures.tell(
+    figures.record(
         broker=broker.version,
         sites=count,
         back=len(back),
@@ -307,7 +307,7 @@ async def city(count: int, broker: Broker, heartbeats_s: float) -> None:
     used = 100.0 * (broker.cpu_s() - cpu) / passed
     latencies = tally.latencies_ms("health")
     print(f"heartbeats: {len(latencies) / passed:.1f} a second for {passed:.0f} s; {percentiles(latencies, 'ms')}")
-    figures.tell(
+    figures.record(
         beats_a_second=round(len(latencies) / passed),
         beat_ms=figures.spread(latencies),
         broker_percent=round(used, 1),
@@ -322,7 +322,7 @@ async def city(count: int, broker: Broker, heartbeats_s: float) -> None:
     await until(lambda: tally.missing("event") == 0, 10.0)
     missing = tally.missing("event")
     print(f"{len(calling)} simultaneous events: {percentiles(tally.latencies_ms('event'), 'ms')}; {missing} missing")
-    figures.tell(
+    figures.record(
         events=len(calling),
         event_ms=figures.spread(tally.latencies_ms("event")),
         events_missing=missing,

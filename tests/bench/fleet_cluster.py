@@ -227,7 +227,7 @@ async def fault(title: str, key: str, tally: Tally, act: object) -> None:
     felt = gaps_s(tally, since, time.perf_counter())
     ended = sum(gap > VALID_S for gap in felt)
     print(f"{title}: without a statement for {percentiles(felt, 's')}; {ended} of {len(felt)} calls lapsed meanwhile")
-    figures.tell(**{f"{key}_s": figures.spread(felt), f"{key}_lapsed": ended, "calls": len(felt)})
+    figures.record(**{f"{key}_s": figures.spread(felt), f"{key}_lapsed": ended, "calls": len(felt)})
 
 
 async def retained(sites: list[Site], port: int, tally: Tally) -> int:
@@ -257,8 +257,8 @@ async def city(count: int, cluster: Cluster, heartbeats_s: float) -> None:
     back = [at - began for at in tally.connected.values()]
     print(f"{cluster.version}, {os.cpu_count()} CPUs")
     print(f"connect storm: {len(back)} of {count} connected; {percentiles(back, 's')}")
-    figures.tell(broker=cluster.version, sites=count, back=len(back), back_s=figures.spread(back))
-    figures.tell(back_cpu_s=round(cluster.cpu_s() - cpu, 1))
+    figures.record(broker=cluster.version, sites=count, back=len(back), back_s=figures.spread(back))
+    figures.record(back_cpu_s=round(cluster.cpu_s() - cpu, 1))
 
     tasks += [asyncio.create_task(site.beat()) for site in sites]
     began, cpu = time.perf_counter(), cluster.cpu_s()
@@ -266,8 +266,8 @@ async def city(count: int, cluster: Cluster, heartbeats_s: float) -> None:
     passed, beats = time.perf_counter() - began, tally.latencies_ms("health")
     used = 100.0 * (cluster.cpu_s() - cpu) / passed
     print(f"heartbeats: {len(beats) / passed:.1f} a second; {percentiles(beats, 'ms')}; {used:.0f} % of a core")
-    figures.tell(beats_a_second=round(len(beats) / passed), beat_ms=figures.spread(beats))
-    figures.tell(broker_percent=round(used, 1), broker_mb=round(cluster.rss_mb()))
+    figures.record(beats_a_second=round(len(beats) / passed), beat_ms=figures.spread(beats))
+    figures.record(broker_percent=round(used, 1), broker_mb=round(cluster.rss_mb()))
 
     calling = sites[:CALLS]
     for site in calling:
@@ -275,11 +275,11 @@ async def city(count: int, cluster: Cluster, heartbeats_s: float) -> None:
     await until(lambda: len(tally.latencies_ms("event")) == len(calling), 10.0)
     took = tally.latencies_ms("event")
     print(f"{len(calling)} simultaneous events: {percentiles(took, 'ms')}; {len(calling) - len(took)} missing")
-    figures.tell(events=len(calling), event_ms=figures.spread(took), events_missing=len(calling) - len(took))
+    figures.record(events=len(calling), event_ms=figures.spread(took), events_missing=len(calling) - len(took))
 
     kept = await retained(calling, cluster.port, tally)
     print(f"retained states: {kept} of {len(calling)} new controllers on another node than the site got one")
-    figures.tell(retained_elsewhere=kept)
+    figures.record(retained_elsewhere=kept)
 
     tasks += [asyncio.create_task(Controller(site, cluster.port, tally).live()) for site in calling]
     tasks += [asyncio.create_task(site.call()) for site in calling]
@@ -292,7 +292,7 @@ async def city(count: int, cluster: Cluster, heartbeats_s: float) -> None:
     await asyncio.to_thread(cluster.join, 1)
     await asyncio.sleep(10.0)
     print(f"together again: {len(cluster.running(0))} nodes")
-    figures.tell(together=len(cluster.running(0)))
+    figures.record(together=len(cluster.running(0)))
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

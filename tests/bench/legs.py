@@ -262,7 +262,7 @@ def main() -> int:
     name = re.sub(r"[^a-z0-9.-]", "-", f"{here['commit']}-{here['model']}")
     found = summary(collect(args.drives, args.out / f"{name}.jsonl"))
     print(json.dumps(found, indent=1))
-    figures.tell(**found)
+    figures.record(**found)
     return 0
 
 

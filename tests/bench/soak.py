@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from tests.bench import figures
 
-from sirend.audio import devices as rig
+from sirend.audio import devices
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
 from sirend.config.settings import Approach, AudioConfig, CallConfig, Config, JournalConfig, MqttConfig
 from sirend.detect import bundle
@@ -34,7 +34,7 @@ from sirend.simulate.scene import Scene, render_scene
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sirend.audio.diagnosis import Ear
+    from sirend.audio.diagnosis import InputMonitor
     from sirend.audio.stream import Pcm
     from sirend.call.event import Event
 
@@ -64,7 +64,7 @@ class Hours:
     notice = None
     uses_portaudio = True
 
-    def __init__(self, ear: Ear, *, hours: float, channels: int, is_realtime: bool) -> None:
+    def __init__(self, ear: InputMonitor, *, hours: float, channels: int, is_realtime: bool) -> None:
         self._ear, self._hours, self._is_realtime = ear, hours, is_realtime
         self._street = street(channels)
         self._given = 0
@@ -152,7 +152,7 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
     )
     made: list[Hours] = []
 
-    def microphone(_audio: AudioConfig, _stop: threading.Event, ear: Ear, _company: object) -> Hours:
+    def microphone(_audio: AudioConfig, _stop: threading.Event, ear: InputMonitor, _company: object) -> Hours:
         made.append(Hours(ear, hours=args.hours, channels=args.channels, is_realtime=args.realtime))
         return made[0]
 
@@ -161,7 +161,7 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
         return said[0]
 
     said: list[Remembering] = []
-    vars(rig).update(Microphone=microphone)
+    vars(devices).update(Microphone=microphone)
     vars(service).update(Mqtt=mqtt)
     began_s = time.monotonic()
     service.Service(config, bundle.load(bundle.find(None)), threading.Event()).run()
@@ -172,7 +172,7 @@ def soak(args: argparse.Namespace, port: int, folder: Path) -> int:
     slope = float(np.polyfit(hours, memory, 1)[0])
     grown = settled[-1][2] - settled[0][2], settled[-1][3] - settled[0][3]
     health = said[0].last
-    figures.tell(
+    figures.record(
         hours=args.hours,
         mb_an_hour=round(slope, 3),
         descriptors=grown[0],

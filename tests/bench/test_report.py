@@ -13,7 +13,9 @@ from tests.bench.report import Part, Wanted
 if TYPE_CHECKING:
     from pathlib import Path
 
-TELL = "import os; from tests.bench import figures; figures.tell(hours=4, memory=[[1, 90.0], [2, 91.0]]); print('7 MB')"
+TELL = (
+    "import os; from tests.bench import figures; figures.record(hours=4, memory=[[1, 90.0], [2, 91.0]]); print('7 MB')"
+)
 WHOLE: dict[str, figures.Figures] = {
     "speed": {"models": {"siren-9.9.9": {"cpu_ms": 23.0}}, "peer_cpu_ms": 2.2},
     "motion": {"motion": {"right": 5, "wrong": 1}, "legs": {"right": 3, "another later": 1}},
@@ -124,10 +126,10 @@ def test_figures_are_told_where_the_environment_says_and_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(figures.VARIABLE, raising=False)
-    figures.tell(a=1)
+    figures.record(a=1)
     monkeypatch.setenv(figures.VARIABLE, str(tmp_path / "told"))
-    figures.tell(a=1, b=2)
-    figures.tell(b=3)
+    figures.record(a=1, b=2)
+    figures.record(b=3)
     assert json.loads((tmp_path / "told").read_text()) == {"a": 1, "b": 3}
     assert figures.spread([1.0, 2.0, 3.0]) == {"p50": 2.0, "p95": 2.9, "p99": 2.98, "worst": 3.0}
     assert figures.spread([])["worst"] == float("inf")

@@ -91,7 +91,7 @@ def test_the_sign_is_wrong_in_under_five_percent() -> None:
     away, every = counts["away"], counts["away"] + counts["near"]
     sys.stdout.write(f"\nmotion over {DRIVES} drive-bys, SNR >= 5 dB: {dict(every)}; of these within 1 s of the pass: ")
     sys.stdout.write(f"{dict(counts['near'])}\n")
-    figures.tell(drives=DRIVES, motion=dict(every), motion_near=dict(counts["near"]))
+    figures.record(drives=DRIVES, motion=dict(every), motion_near=dict(counts["near"]))
     assert every["wrong"] < 0.05 * every.total()
     assert away["wrong"] < 0.05 * (away["right"] + away["wrong"])
     assert away["right"] > 0.2 * away.total()
@@ -114,7 +114,7 @@ def test_most_windows_of_a_drive_at_the_levels_of_a_street_are_said_to_approach(
                 said[motion.value] += 1
     shares = {motion: round(count / said.total(), 3) for motion, count in said.items()}
     sys.stdout.write(f"\nmotion over {drives} drives at the levels of a street, above 0 dB: {shares}\n")
-    figures.tell(street_drives=drives, street_motion=dict(said))
+    figures.record(street_drives=drives, street_motion=dict(said))
     assert said["approaching"] > 0.5 * said.total()
     assert said["departing"] < 0.03 * (said["approaching"] + said["departing"])
 

@@ -57,7 +57,7 @@ def test_tones_are_named_and_rarely_wrong_over_drives() -> None:
         said = ", ".join(f"{name} {100 * count / sum(counts.values()):.0f} %" for name, count in counts.most_common())
         sys.stdout.write(f"  {true}: {said}\n")
     sys.stdout.write(f"  {100 * claims / windows:.1f} % named, {100 * (1 - right / claims):.1f} % of these wrongly\n")
-    figures.tell(tones={str(true): dict(counts) for true, counts in table.items()}, tone_drives=DRIVES)
+    figures.record(tones={str(true): dict(counts) for true, counts in table.items()}, tone_drives=DRIVES)
     assert 1.0 - right / claims < 0.03
     assert claims > 0.5 * windows
 

@@ -19,7 +19,7 @@ from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
 from sirend.errors import UsageError
 from sirend.evidence import chart as picture
-from sirend.evidence.chart_data import Strip
+from sirend.evidence.chart_data import ChartData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +66,8 @@ def tone(hz: float, seconds: int) -> Iterator[Block]:
         yield Block(Samples(second * SAMPLE_RATE_HZ), pcm)
 
 
-def strip_of(seconds: int, name: str = "a.wav", *approaches: str) -> Strip:
-    strip = Strip(name, float(seconds), RULES)
+def strip_of(seconds: int, name: str = "a.wav", *approaches: str) -> ChartData:
+    strip = ChartData(name, float(seconds), RULES)
     assert sum(1 for _ in strip.listen(tone(1_000.0, seconds))) == seconds
     for end_s in np.arange(2.0, seconds + 0.1, 0.25):
         end = Samples(round(end_s * SAMPLE_RATE_HZ))
@@ -123,7 +123,7 @@ def test_a_long_recording_has_few_ticks_at_whole_times(start_s: float, end_s: fl
 
 
 def test_a_night_of_calls_is_drawn_with_few_labels_and_an_hour_by_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    strip = Strip("night.wav", 9_000.0, RULES)
+    strip = ChartData("night.wav", 9_000.0, RULES)
     column = np.ones(257, dtype=np.float32)
     strip.columns = [column] * round(9_000.0 * SAMPLE_RATE_HZ / strip.column_samples)
     strip.end_s = 9_000.0

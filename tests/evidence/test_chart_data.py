@@ -13,7 +13,7 @@ from sirend.call.state import CallState
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
 from sirend.evidence import chart_data as strip
-from sirend.evidence.chart_data import PitchTrack, Strip
+from sirend.evidence.chart_data import ChartData, PitchTrack
 from sirend.simulate import siren_sound, sirens, synthesis
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def test_listening_changes_nothing_and_finds_the_pitch() -> None:
 
 def test_a_gap_passes_through() -> None:
     gap = Gap(Samples(0), GapReason.OVERFLOW)
-    assert list(Strip("a.wav", 1.0, RULES).listen([gap])) == [gap]
+    assert list(ChartData("a.wav", 1.0, RULES).listen([gap])) == [gap]
 
 
 @pytest.mark.parametrize("hours", [1, 24, 24 * 14])
 def test_a_long_recording_takes_no_more_columns_and_points_than_a_day_of_hours(hours: int) -> None:
-    made = Strip("a.wav", 3_600.0 * hours, RULES)
+    made = ChartData("a.wav", 3_600.0 * hours, RULES)
     most = strip.COLUMNS * min(hours, strip.MOST_HOURS)
     assert 0.9 * most <= 3_600.0 * hours * SAMPLE_RATE_HZ / made.column_samples <= most
     assert made.column_samples % strip.FRAME == 0
@@ -53,7 +53,7 @@ def siren(seconds: int) -> Pcm:
 def test_the_pitch_is_that_of_the_siren_whatever_a_point_stands_for(frames: int) -> None:
     """Germany's two tones, DIN 14610: what lies between them are the changes."""
     track = PitchTrack(frames)
-    track.hear(siren(8))
+    track.add_sound(siren(8))
     expected = siren_sound.instantaneous_hz(sirens.find_siren("de", "hilo"), np.array(track.at_s))
     off = np.abs(np.array(track.hz) / expected - 1.0)
     assert len(track.hz) > 0.9 * 8 * 32 / frames
@@ -65,9 +65,9 @@ def test_the_pitch_is_that_of_the_siren_whatever_a_point_stands_for(frames: int)
 def test_the_pitch_is_the_same_however_the_sound_is_cut(sizes: list[int], frames: int) -> None:
     pcm = siren(5)[: sum(sizes)]
     whole, pieces = PitchTrack(frames), PitchTrack(frames)
-    whole.hear(pcm)
+    whole.add_sound(pcm)
     for piece in np.split(pcm, np.cumsum(sizes)[:-1]):
-        pieces.hear(piece)
+        pieces.add_sound(piece)
     assert pieces.at_s == whole.at_s
     assert pieces.hz == pytest.approx(whole.hz, rel=1e-4)
 
@@ -76,7 +76,7 @@ def test_noise_and_silence_have_hardly_a_pitch() -> None:
     noise = 0.1 * np.random.default_rng(1).standard_normal(10 * SAMPLE_RATE_HZ)
     for pcm in (noise, 0.0 * noise):
         track = PitchTrack(1)
-        track.hear(pcm.astype(np.float32))
+        track.add_sound(pcm.astype(np.float32))
         assert len(track.hz) < 10
 
 
@@ -92,8 +92,8 @@ def test_calls_are_paired_by_approach_and_an_open_one_lasts_to_the_end() -> None
     assert calls == [(5.0, 12.0, "north", False), (7.0, 30.0, "south", True)]
 
 
-def followed(evidence: list[float], motions: list[Motion]) -> Strip:
-    made = Strip("a.wav", 10.0, RULES)
+def followed(evidence: list[float], motions: list[Motion]) -> ChartData:
+    made = ChartData("a.wav", 10.0, RULES)
     for second, (heard, motion) in enumerate(zip(evidence, motions, strict=True), start=1):
         end = Samples(second * SAMPLE_RATE_HZ)
         made.observe(Score(end, "main", heard, -20.0), Track(end, "main", heard, end, -20.0, motion))

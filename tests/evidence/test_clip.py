@@ -15,7 +15,7 @@ from tests.observe.test_snapshot import RULES, events
 from sirend.audio.stream import Samples, to_samples
 from sirend.call.state import CallState
 from sirend.detect.motion import Motion
-from sirend.evidence.clip import Hop, Take, Tape
+from sirend.evidence.clip import CallClip, ClipRecorder, Hop
 from sirend.observe.moment import event_values
 from sirend.observe.snapshot import HeardThere
 
@@ -29,20 +29,22 @@ def hop(number: int, pcm: npt.NDArray[np.float32] | None = None) -> Hop:
     return Hop(Samples(number * HOP), sound, heard)
 
 
-def tape(before_s: float = 2.0, longest_s: float = 60.0) -> Tape:
-    return Tape(to_samples(before_s), to_samples(longest_s), lambda event, past: Take(event, RULES, "m@0", past))
+def tape(before_s: float = 2.0, longest_s: float = 60.0) -> ClipRecorder:
+    return ClipRecorder(
+        to_samples(before_s), to_samples(longest_s), lambda event, past: CallClip(event, RULES, "m@0", past)
+    )
 
 
-def record(made: Tape, first: int, last: int) -> list[Take]:
-    return [take for number in range(first, last + 1) if (take := made.hear(hop(number))) is not None]
+def record(made: ClipRecorder, first: int, last: int) -> list[CallClip]:
+    return [take for number in range(first, last + 1) if (take := made.add_hop(hop(number))) is not None]
 
 
 def test_a_take_holds_what_was_before_the_call_up_to_its_end() -> None:
     made = tape()
     assert record(made, 9, 40) == []
-    assert made.learn(START) is None
+    assert made.add_event(START) is None
     assert record(made, 41, 60) == []
-    take = made.learn(END)
+    take = made.add_event(END)
     assert take is not None
     assert [part.end // HOP for part in take.hops] == list(range(33, 61))
     assert (take.first, len(take.pcm())) == (32 * HOP, 28 * HOP)
@@ -53,18 +55,18 @@ def test_a_take_holds_what_was_before_the_call_up_to_its_end() -> None:
 def test_a_take_ends_when_it_is_long_enough_and_comes_once() -> None:
     made = tape(longest_s=3.0)
     record(made, 9, 40)
-    made.learn(START)
+    made.add_event(START)
     (take,) = record(made, 41, 70)
     assert (take.hops[-1].end, take.end) == (52 * HOP, None)
-    assert made.learn(END) is None
+    assert made.add_event(END) is None
 
 
 def test_a_hole_is_silent_and_times_stay_true() -> None:
     made = tape()
     record(made, 30, 40)
-    made.learn(START)
+    made.add_event(START)
     record(made, 44, 60)
-    take = made.learn(END)
+    take = made.add_event(END)
     assert take is not None
     sound = take.pcm()
     assert len(sound) == 28 * HOP
@@ -76,25 +78,25 @@ def test_after_a_long_hole_the_past_is_another_matter() -> None:
     made = tape(before_s=60.0)
     record(made, 1, 10)
     record(made, 40, 41)
-    made.learn(START)
-    take = made.learn(END)
+    made.add_event(START)
+    take = made.add_event(END)
     assert take is not None
     assert [part.end // HOP for part in take.hops] == [40, 41]
 
 
 @given(before=st.integers(0, 30), count=st.integers(1, 200))
 def test_the_past_is_bounded(before: int, count: int) -> None:
-    made = Tape(Samples(before * HOP), Samples(HOP), lambda event, past: Take(event, RULES, "m@0", past))
+    made = ClipRecorder(Samples(before * HOP), Samples(HOP), lambda event, past: CallClip(event, RULES, "m@0", past))
     record(made, 1, count)
-    made.learn(START)
-    take = made.learn(END)
+    made.add_event(START)
+    take = made.add_event(END)
     assert take is not None
     assert len(take.hops) == min(count, max(1, before))
 
 
-def whole(pcm: npt.NDArray[np.float32]) -> Take:
+def whole(pcm: npt.NDArray[np.float32]) -> CallClip:
     hops = [hop(number + 33, part) for number, part in enumerate(pcm.reshape(-1, HOP))]
-    return Take(START, RULES, "m@0", hops, END)
+    return CallClip(START, RULES, "m@0", hops, END)
 
 
 def test_sound_and_notes_are_what_was_heard() -> None:
@@ -111,7 +113,7 @@ def test_sound_and_notes_are_what_was_heard() -> None:
 
 def test_a_picture_is_drawn_with_the_call_in_its_place() -> None:
     take = whole(np.zeros(28 * HOP, dtype=np.float32))
-    (call,) = take.strip(is_private=False).calls()
+    (call,) = take.chart_data(is_private=False).calls()
     assert (call.start_s, call.end_s) == (2.0, 7.0)
     assert take.picture(is_private=True).startswith(b"\x89PNG")
 
@@ -132,7 +134,7 @@ def test_without_sound_no_modulation_of_speech_is_left() -> None:
 
 def test_without_sound_the_pitch_is_no_finer_than_the_spectra() -> None:
     pcm = (0.5 * np.sin(2.0 * np.pi * 1_000.0 * np.arange(28 * HOP) / 16_000)).astype(np.float32)
-    fine, coarse = (whole(pcm).strip(is_private=is_private).pitch for is_private in (False, True))
+    fine, coarse = (whole(pcm).chart_data(is_private=is_private).pitch for is_private in (False, True))
     assert np.diff(fine.at_s) == pytest.approx(1 / 32)
     assert np.diff(coarse.at_s) == pytest.approx(0.25)
     assert {round(hz) for hz in (*fine.hz, *coarse.hz)} == {1_000}

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.observe.test_snapshot import events, feed, post
+from tests.observe.test_snapshot import events, feed, setup
 
 from sirend.config.settings import ClipsConfig
 from sirend.errors import ConfigError
@@ -44,10 +44,10 @@ def call(view: View) -> None:
     """Let a call begin and end in ``view``."""
     start, end = events(2)
     feed(view, 4, first=view.windows + 1)
-    view.tell(start)
+    view.add_event(start)
     time.sleep(0.1)
     feed(view, 2, first=view.windows + 1)
-    view.tell(end)
+    view.add_event(end)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_a_call_is_kept_for_its_owner_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, kept: str
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    folder, view = tmp_path / "clips", View(post())
+    folder, view = tmp_path / "clips", View(setup())
     with Clips(ClipsConfig(enabled=True, path=folder, keep=keep), view, Helper()) as recorder:
         call(view)
         until(lambda: folder.is_dir() and ".png" in endings(folder))
@@ -77,7 +77,7 @@ def test_a_call_is_kept_for_its_owner_only(
 
 
 def test_what_is_at_hand_is_kept_at_the_end(tmp_path: Path) -> None:
-    folder, view = tmp_path / "clips", View(post())
+    folder, view = tmp_path / "clips", View(setup())
     with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()):
         call(view)
     assert endings(folder)[:2] == [".flac", ".json"]
@@ -85,7 +85,7 @@ def test_what_is_at_hand_is_kept_at_the_end(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    view = View(post())
+    view = View(setup())
     with Clips(ClipsConfig(enabled=True, path=tmp_path / "file" / "clips"), view, Helper()) as recorder:
         call(view)
         until(lambda: recorder.problem is not None)
@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
 
 def test_a_picture_that_fails_costs_the_picture_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    folder, view = tmp_path / "clips", View(post())
+    folder, view = tmp_path / "clips", View(setup())
     with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()) as recorder:
         call(view)
         until(lambda: recorder.problem is not None)
@@ -105,10 +105,10 @@ def test_a_picture_that_fails_costs_the_picture_only(tmp_path: Path, monkeypatch
 
 def test_what_is_missing_is_told_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="name the folder"):
-        Clips(ClipsConfig(enabled=True), View(post()), Helper())
+        Clips(ClipsConfig(enabled=True), View(setup()), Helper())
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=plot, or make venv EXTRAS=plot"):
-        Clips(ClipsConfig(enabled=True, path=tmp_path), View(post()), Helper())
+        Clips(ClipsConfig(enabled=True, path=tmp_path), View(setup()), Helper())
 
 
 @given(
@@ -185,7 +185,7 @@ def test_a_clock_that_is_slewed_is_believed() -> None:
 def test_clips_stay_when_the_clock_is_a_year_ahead_while_one_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, view = tmp_path / "clips", View(post())
+    folder, view = tmp_path / "clips", View(setup())
     folder.mkdir()
     old = folder / "20260101T000000Z-main-00000000.flac"
     old.write_bytes(b"sound")
@@ -203,13 +203,13 @@ def test_what_a_run_before_left_unfinished_is_removed_and_nothing_else(tmp_path:
     others = [tmp_path / ".notes.part", tmp_path / "20260101T000000Z-main-00000000.flac.part"]
     for path in (*left, *others):
         path.write_bytes(b"half")
-    with Clips(ClipsConfig(enabled=True, path=tmp_path), View(post()), Helper()):
+    with Clips(ClipsConfig(enabled=True, path=tmp_path), View(setup()), Helper()):
         until(lambda: not any(path.exists() for path in left))
     assert all(path.exists() for path in others)
 
 
 def test_a_full_disk_leaves_no_unfinished_file(tmp_path: Path) -> None:
-    folder, view = tmp_path / "clips", View(post())
+    folder, view = tmp_path / "clips", View(setup())
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()) as recorder:
@@ -227,7 +227,7 @@ def test_a_full_disk_leaves_no_unfinished_file(tmp_path: Path) -> None:
 def test_a_bug_while_following_is_told_and_the_next_call_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, view = tmp_path / "clips", View(post())
+    folder, view = tmp_path / "clips", View(setup())
     with Clips(ClipsConfig(enabled=True, path=folder), view, Helper()) as recorder:
         with monkeypatch.context() as broken:
             broken.setattr(View, "events", lambda _: 1 / 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
-from tests.observe.test_snapshot import post
+from tests.observe.test_snapshot import setup
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples
 from sirend.call.state import CallState
@@ -38,7 +38,7 @@ def hop(at_s: float, score: float) -> Hop:
 def pieces(seconds: int, score: Callable[[float], float]) -> list[Piece]:
     chooser = Chooser("main", np.random.default_rng(1))
     times = np.arange(0.25, seconds, 0.25)
-    return [piece for at_s in times for piece in chooser.hear(hop(float(at_s), score(float(at_s))))]
+    return [piece for at_s in times for piece in chooser.add_hop(hop(float(at_s), score(float(at_s))))]
 
 
 def test_what_was_nearly_called_is_kept_with_what_was_around_it() -> None:
@@ -68,7 +68,7 @@ def test_a_minute_with_a_siren_is_not_quiet_and_a_hole_ends_a_piece() -> None:
     assert {piece.worth for piece in made} == {Worth.NEAR}
     chooser = Chooser("main", np.random.default_rng(1))
     for at_s in (1.0, 1.25, 900.0, 900.25):
-        assert chooser.hear(hop(at_s, 0.7)) == []
+        assert chooser.add_hop(hop(at_s, 0.7)) == []
 
 
 def test_speech_is_blurred_and_a_siren_stays_in_its_band() -> None:
@@ -93,7 +93,7 @@ def test_speech_is_blurred_and_a_siren_stays_in_its_band() -> None:
 
 def keep(folder: Path, worth: Worth, *, speech: bool = False, max_bytes: int = 10**9, minute: int = 0) -> StreetSet:
     street = StreetSet(folder, max_bytes)
-    recorder = StreetRecorder(View(post()), street, keeps_speech=speech, seed=1)
+    recorder = StreetRecorder(View(setup()), street, keeps_speech=speech, seed=1)
     pcm = (0.1 * np.random.default_rng(3).standard_normal(5 * SAMPLE_RATE_HZ)).astype(np.float32)
     recorder.keep(Piece("main", worth, 0.61, pcm), NOON.replace(minute=minute))
     assert recorder.kept[worth] == 1

@@ -20,7 +20,7 @@ import signal, sys
 from sirend.host import verdict
 from sirend.host.signals import heeding
 answers = iter(sys.argv[1:])
-with heeding(lambda: None, lambda: verdict.tell(next(answers) or None)):
+with heeding(lambda: None, lambda: verdict.write_verdict(next(answers) or None)):
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -53,7 +53,7 @@ def test_a_reload_ends_as_the_daemon_says(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_what_an_earlier_reload_became_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    verdict.tell(None)
+    verdict.write_verdict(None)
     with subprocess.Popen(["sh", "-c", "trap '' HUP; echo; read x"], stdin=-1, stdout=-1) as deaf:
         assert deaf.stdout is not None
         deaf.stdout.readline()
@@ -65,9 +65,9 @@ def test_what_an_earlier_reload_became_is_no_answer(tmp_path: Path, monkeypatch:
 
 def test_without_a_runtime_directory_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    verdict.tell("a problem")
+    verdict.write_verdict("a problem")
     with daemon("") as pid:
         verdict.reload(pid)
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/nowhere/at/all")
-    verdict.tell("a problem")
+    verdict.write_verdict("a problem")
     assert os.environ["RUNTIME_DIRECTORY"] == "/nowhere/at/all"

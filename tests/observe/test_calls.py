@@ -36,8 +36,8 @@ def test_what_the_journal_holds_is_there_after_a_restart_and_goes_on(tmp_path: P
             journal.publish(event)
     history = History(path)
     for event in run("three", "north", ends=False):
-        assert history.learn(event)
-        assert not history.learn(event)
+        assert history.add_event(event)
+        assert not history.add_event(event)
     calls = history.calls()
     assert [(call["approach"], call["stands"], call["reason"]) for call in calls] == [
         ("north", False, "quiet"),
@@ -54,14 +54,14 @@ def test_an_event_that_the_journal_had_first_is_there_once(tmp_path: Path) -> No
     with Journal(path, 10**6) as journal:
         journal.publish(made[0])
     history = History(path)
-    assert [history.learn(event) for event in made] == [False, True]
+    assert [history.add_event(event) for event in made] == [False, True]
     assert len(history.calls()) == 1
 
 
 def test_a_call_has_the_names_of_its_files() -> None:
     history = History()
     (event,) = run("one", "north", ends=False)
-    history.learn(event)
+    history.add_event(event)
     name = name_of(event)
     assert clip_name(event_values(event)) == name
     (call,) = history.calls({f"{name}.png", f"{name}.json", "other.flac"})

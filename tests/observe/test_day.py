@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.observe.test_snapshot import feed, post
+from tests.observe.test_snapshot import feed, setup
 
 from sirend.observe.day import MINUTES, WRITTEN_EVERY, Day
 from sirend.observe.snapshot import Moment, View
@@ -16,7 +16,7 @@ START_S = 1_800_000_000
 
 
 def moment(level_dbfs: float, evidence: float = 0.1) -> Moment:
-    view = View(post())
+    view = View(setup())
     feed(view, 1)
     (made,) = view.since(0).moments
     return replace(made, heard=(replace(made.heard[0], level_dbfs=level_dbfs, evidence=evidence),))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.observe.test_snapshot import HOP, post
+from tests.observe.test_snapshot import HOP, setup
 
 from sirend.audio.stream import SILENCE_DBFS, Samples, Score, Window
 from sirend.call.machine import Rules
@@ -10,26 +10,26 @@ from sirend.call.watch import ApproachWatch
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.tracker import Track, Tracker
-from sirend.observe.merge import Mosaic
+from sirend.observe.merge import MomentMerger
 from sirend.observe.snapshot import View
 
 POINT = OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0)
 
 
-def mosaic(*devices: list[str]) -> tuple[View, Mosaic]:
+def merger(*devices: list[str]) -> tuple[View, MomentMerger]:
     names = [name for device in devices for name in device]
-    view = View(post(*names))
+    view = View(setup(*names))
     rules = Rules.of(DetectConfig(), CallConfig(), POINT)
     watches = {name: ApproachWatch(Tracker(name, Samples(HOP)), rules, lambda _: False) for name in names}
-    return view, Mosaic(view, watches, devices)
+    return view, MomentMerger(view, watches, devices)
 
 
-def hear(made: Mosaic, device: int, end: int, *names: str) -> None:
+def hear(made: MomentMerger, device: int, end: int, *names: str) -> None:
     """Let a device have a window that ends at ``end`` and holds that number in every sample."""
-    made.see(device, Window(Samples(end), np.full((len(names), 32_000), end, dtype=np.float32), HOP))
+    made.add_window(device, Window(Samples(end), np.full((len(names), 32_000), end, dtype=np.float32), HOP))
     for name in names:
         track = Track(Samples(end), name, 0.5, Samples(end), -40.0)
-        made.hear(Score(Samples(end), name, 0.25, -40.0), track)
+        made.add_score(Score(Samples(end), name, 0.25, -40.0), track)
 
 
 def ends(view: View) -> list[tuple[int | None, ...]]:
@@ -38,18 +38,18 @@ def ends(view: View) -> list[tuple[int | None, ...]]:
 
 
 def test_one_device_is_shown_as_it_is() -> None:
-    view, made = mosaic(["north", "south"])
+    view, made = merger(["north", "south"])
     window = Window(Samples(32_000), np.ones((2, 32_000), dtype=np.float32), HOP)
-    made.see(0, window)
+    made.add_window(0, window)
     for name in ("north", "south"):
-        made.hear(Score(window.end, name, 0.25, -40.0), Track(window.end, name, 0.5, window.end, -40.0))
+        made.add_score(Score(window.end, name, 0.25, -40.0), Track(window.end, name, 0.5, window.end, -40.0))
     news = view.since(0)
     assert news.window is window
     assert (news.moments[0].end, ends(view)) == (32_000, [(32_000, 32_000)])
 
 
 def test_a_moment_holds_the_latest_window_of_each_device_whatever_their_counts() -> None:
-    view, made = mosaic(["north"], ["east", "west"])
+    view, made = merger(["north"], ["east", "west"])
     for count in range(3):
         hear(made, 0, 32_000 + count * HOP, "north")
         hear(made, 1, 900_000 + count * HOP, "east", "west")
@@ -63,7 +63,7 @@ def test_a_moment_holds_the_latest_window_of_each_device_whatever_their_counts()
 
 @pytest.mark.parametrize("fast", [0, 1])
 def test_a_clock_that_runs_ahead_gets_a_moment_to_itself_and_nothing_is_lost(fast: int) -> None:
-    view, made = mosaic(["north"], ["south"])
+    view, made = merger(["north"], ["south"])
     names = ("north", "south")
     for count in range(4):
         hear(made, fast, count, names[fast])
@@ -77,7 +77,7 @@ def test_a_clock_that_runs_ahead_gets_a_moment_to_itself_and_nothing_is_lost(fas
 
 
 def test_a_device_that_is_lost_is_silent_and_the_others_go_on() -> None:
-    view, made = mosaic(["north"], ["south"])
+    view, made = merger(["north"], ["south"])
     for count in range(4):
         hear(made, 0, count, "north")
     assert ends(view) == [(0, None), (1, None), (2, None)]  # the last waits for the next or for the other

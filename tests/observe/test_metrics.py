@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import free_port
-from tests.observe.test_snapshot import feed, post
+from tests.observe.test_snapshot import feed, setup
 
 from sirend.audio.stream import Samples
 from sirend.config.settings import MetricsConfig
@@ -59,7 +59,7 @@ def scrape(port: int) -> Mapping[tuple[str, str], float]:
 
 
 def test_a_calibrated_microphone_has_its_sound_pressure_level() -> None:
-    view = View(replace(post("north"), dbfs_of_94_db=-30.0))
+    view = View(replace(setup("north"), dbfs_of_94_db=-30.0))
     port = free_port()
     with Metrics(MetricsConfig(enabled=True, port=port), view):
         feed(view, 1)
@@ -68,7 +68,7 @@ def test_a_calibrated_microphone_has_its_sound_pressure_level() -> None:
 
 
 def test_the_numbers_are_those_of_health_and_of_the_latest_window() -> None:
-    view = View(post("north", "south"))
+    view = View(setup("north", "south"))
     port = free_port()
     with Metrics(MetricsConfig(enabled=True, port=port), view) as metrics:
         assert scrape(port)["sirend_windows_scored_total", ""] == 0
@@ -108,7 +108,7 @@ def test_the_numbers_are_those_of_health_and_of_the_latest_window() -> None:
 def test_a_port_that_is_taken_is_a_problem_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     config = MetricsConfig(enabled=True, port=port)
-    with Metrics(config, View(post())), Metrics(config, View(post())) as second:
+    with Metrics(config, View(setup())), Metrics(config, View(setup())) as second:
         problem = f"metrics: 127.0.0.1:{port} cannot be listened on: Address already in use"
         assert second.problem == problem
     assert caplog.messages == [f"{problem}; detection goes on without"]
@@ -117,12 +117,12 @@ def test_a_port_that_is_taken_is_a_problem_and_no_error(caplog: pytest.LogCaptur
 def test_a_missing_extra_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=metrics, or make venv EXTRAS=metrics"):
-        Metrics(MetricsConfig(enabled=True), View(post()))
+        Metrics(MetricsConfig(enabled=True), View(setup()))
 
 
 def test_hundreds_of_idle_connections_take_no_thread_and_few_descriptors() -> None:
     port, threads = free_port(), threading.active_count()
-    with Metrics(MetricsConfig(enabled=True, port=port), View(post())), ExitStack() as idle:
+    with Metrics(MetricsConfig(enabled=True, port=port), View(setup())), ExitStack() as idle:
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(300):
             idle.enter_context(socket.create_connection(("127.0.0.1", port), 60.0))
@@ -142,7 +142,7 @@ def test_hundreds_of_idle_connections_take_no_thread_and_few_descriptors() -> No
 )
 def test_whatever_is_asked_is_answered_once(request_: bytes, answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
-    with Metrics(MetricsConfig(enabled=True, port=port), View(post())) as metrics:
+    with Metrics(MetricsConfig(enabled=True, port=port), View(setup())) as metrics:
         with socket.create_connection(("127.0.0.1", port), 60.0) as connection:
             connection.sendall(request_)
             text = b""
@@ -156,7 +156,7 @@ def test_whatever_is_asked_is_answered_once(request_: bytes, answer: bytes, capl
 
 def test_a_bug_in_collecting_is_a_problem_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
-    with Metrics(MetricsConfig(enabled=True, port=port), View(post())) as metrics:
+    with Metrics(MetricsConfig(enabled=True, port=port), View(setup())) as metrics:
         with monkeypatch.context() as broken:
             broken.setattr(View, "calls", lambda _: 1 / 0)
             with pytest.raises(OSError, match="closed"):
@@ -167,7 +167,7 @@ def test_a_bug_in_collecting_is_a_problem_until_it_is_over(monkeypatch: pytest.M
 
 
 def test_the_bearing_of_a_siren_is_a_number_and_absent_while_none_is_known() -> None:
-    view = View(post("north", "main"))
+    view = View(setup("north", "main"))
     port = free_port()
     with Metrics(MetricsConfig(enabled=True, port=port), view):
         feed(view, 1)

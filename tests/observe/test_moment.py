@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.observe.test_snapshot import events, feed, post
+from tests.observe.test_snapshot import events, feed, setup
 
 from sirend.audio.stream import Samples, Score, Window
 from sirend.call.state import CallState
@@ -16,7 +16,7 @@ from sirend.detect.bearing import Bearing
 from sirend.detect.features import FeatureSpec
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
-from sirend.observe.moment import Glance, about, clap, event_values, mel_columns, peak_dbfs
+from sirend.observe.moment import MomentEncoder, about, clap, event_values, mel_columns, peak_dbfs
 from sirend.observe.snapshot import View
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def tone(hz: float, amplitude: float, samples: int) -> npt.NDArray[np.float32]:
 
 def hear(view: View, *pcm: npt.NDArray[np.float32]) -> None:
     end = Samples(32_000 + view.windows * 4_000)
-    view.see(Window(end, np.stack(pcm), 4_000))
-    for approach in view.post.approaches:
+    view.add_window(Window(end, np.stack(pcm), 4_000))
+    for approach in view.setup.approaches:
         track = Track(end, approach.name, 0.5, end, -60.0, Motion.UNKNOWN)
-        view.hear(Score(end, approach.name, 0.25, -60.0), track, CallState.CLEAR, end)
+        view.add_score(Score(end, approach.name, 0.25, -60.0), track, CallState.CLEAR, end)
 
 
 def decoded(text: str) -> npt.NDArray[np.uint8]:
@@ -56,20 +56,20 @@ def test_silence_and_full_scale_stay_in_range() -> None:
 
 
 def test_a_calibrated_microphone_has_levels_in_decibels_of_sound_pressure() -> None:
-    calibrated = View(replace(post(), dbfs_of_94_db=-26.0))
-    glance = Glance(calibrated.post)
-    assert about(calibrated.post)["dbfs_of_94_db"] == -26.0
+    calibrated = View(replace(setup(), dbfs_of_94_db=-26.0))
+    glance = MomentEncoder(calibrated.setup)
+    assert about(calibrated.setup)["dbfs_of_94_db"] == -26.0
     hear(calibrated, tone(500.0, 0.1, 32_000))
     (moment,) = glance.take(calibrated.since(0))
     assert (moment["heard"][0]["level_db"], moment["heard"][0]["floor_db"]) == (60.0, 60.0)  # -60 dBFS
-    plain = View(post())
+    plain = View(setup())
     hear(plain, tone(500.0, 0.1, 32_000))
-    assert "level_db" not in Glance(plain.post).take(plain.since(0))[0]["heard"][0]
+    assert "level_db" not in MomentEncoder(plain.setup).take(plain.since(0))[0]["heard"][0]
 
 
 def test_levels_floor_and_clipping_are_those_of_the_hop() -> None:
-    view = View(post())
-    glance = Glance(view.post)
+    view = View(setup())
+    glance = MomentEncoder(view.setup)
     pcm = np.concatenate((tone(500.0, 1.0, 28_000), tone(500.0, 0.1, 4_000)))
     hear(view, pcm)
     (moment,) = glance.take(view.since(0))
@@ -83,9 +83,9 @@ def test_levels_floor_and_clipping_are_those_of_the_hop() -> None:
 
 
 def test_moments_whose_samples_are_gone_have_scores_only() -> None:
-    view = View(post())
+    view = View(setup())
     feed(view, 20)
-    made = Glance(view.post).take(view.since(0))
+    made = MomentEncoder(view.setup).take(view.since(0))
     assert ["columns" in moment["heard"][0] for moment in made] == [False] * 13 + [True] * 7
 
 
@@ -120,19 +120,19 @@ def test_an_event_is_shown_without_what_is_meant_for_controllers() -> None:
 
 
 def test_what_does_not_change_is_told_once() -> None:
-    told_about = about(post("north", "south"))
+    told_about = about(setup("north", "south"))
     assert [each["channel"] for each in told_about["approaches"]] == [0, 1]
     assert (told_about["enter"], told_about["exit"], told_about["hop_s"]) == (0.6, 0.4, 0.25)
 
 
 def test_a_moment_of_an_array_has_one_bearing_and_every_moment_the_tone() -> None:
-    view = View(replace(post("north", "main"), has_array=True))
+    view = View(replace(setup("north", "main"), has_array=True))
     feed(view, 1)
     feed(view, 1, first=2, bearing=Bearing(Samples(0), 359.97, 4.24))
-    before, after = Glance(view.post).take(view.since(0))
+    before, after = MomentEncoder(view.setup).take(view.since(0))
     assert "bearing" not in before
     assert after["bearing"] == {"deg": 0.0, "sd_deg": 4.2}
     assert [each["tone"] for each in after["heard"]] == ["unknown", "unknown"]
-    told_about = about(view.post)
+    told_about = about(view.setup)
     assert told_about["has_array"]
     assert told_about["approaches"][0]["width_deg"] == 60.0

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from tests.conftest import PATIENCE_S, free_port
-from tests.observe.test_snapshot import feed, post
+from tests.observe.test_snapshot import feed, setup
 from tests.selftest.test_runner import serve
 
 from sirend.audio.stream import Samples, Score, Window
@@ -76,7 +76,7 @@ class Terminal:
 
 def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("open sesame\n")
-    port, view = free_port(), View(post("north", "south"))
+    port, view = free_port(), View(setup("north", "south"))
     file = tmp_path / "sirend.yaml"
     file.write_text(f"site: main-5th\nweb: {{enabled: true, port: {port}, token_file: token}}\n")
     web = WebConfig(enabled=True, port=port, token_file=tmp_path / "token")
@@ -89,10 +89,10 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
         terminal.until("north")
         terminal.until("clear")
         end = Samples(80_000)
-        view.see(Window(end, np.ones((2, 32_000), dtype=np.float32), 4_000))
+        view.add_window(Window(end, np.ones((2, 32_000), dtype=np.float32), 4_000))
         for name in ("north", "south"):
             track = Track(end, name, 0.9, end, 0.0, Motion.UNKNOWN)
-            view.hear(Score(end, name, 0.9, 0.0), track, CallState.APPROACHING, end)
+            view.add_score(Score(end, name, 0.9, 0.0), track, CallState.APPROACHING, end)
         terminal.until("EMERGENCY APPROACHING")
         first.__exit__()
         terminal.until("cannot be reached: Connection refused")

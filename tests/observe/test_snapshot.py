@@ -18,7 +18,7 @@ from sirend.config.settings import Approach
 from sirend.detect.features import FeatureSpec
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
-from sirend.observe.snapshot import EVENTS, Post, View
+from sirend.observe.snapshot import EVENTS, Setup, View
 
 if TYPE_CHECKING:
     import pytest
@@ -39,19 +39,19 @@ RULES = Rules(
 )
 
 
-def post(*names: str) -> Post:
+def setup(*names: str) -> Setup:
     approaches = tuple(Approach(name, channel) for channel, name in enumerate(names or ("main",)))
-    return Post("main-5th", "default", "m@0", "0.0.0", approaches, RULES, FeatureSpec(), 0.25, advisory=False)
+    return Setup("main-5th", "default", "m@0", "0.0.0", approaches, RULES, FeatureSpec(), 0.25, advisory=False)
 
 
 def feed(view: View, count: int, first: int = 1, bearing: Bearing | None = None) -> None:
-    names = [approach.name for approach in view.post.approaches]
+    names = [approach.name for approach in view.setup.approaches]
     for number in range(first, first + count):
         end = Samples(32_000 + number * HOP)
-        view.see(Window(end, np.full((len(names), 32_000), number, dtype=np.float32), HOP))
+        view.add_window(Window(end, np.full((len(names), 32_000), number, dtype=np.float32), HOP))
         for name in names:
             track = Track(end, name, 0.5, end, -40.0, Motion.UNKNOWN, bearing=bearing)
-            view.hear(Score(end, name, 0.25, -40.0), track, CallState.CLEAR, end)
+            view.add_score(Score(end, name, 0.25, -40.0), track, CallState.CLEAR, end)
 
 
 def events(count: int) -> list[Event]:
@@ -61,13 +61,13 @@ def events(count: int) -> list[Event]:
 
 
 def test_a_moment_is_complete_with_the_last_approach() -> None:
-    view = View(post("north", "south"))
+    view = View(setup("north", "south"))
     end = Samples(32_000)
-    view.see(Window(end, np.zeros((2, 32_000), dtype=np.float32), HOP))
+    view.add_window(Window(end, np.zeros((2, 32_000), dtype=np.float32), HOP))
     track = Track(end, "north", 0.5, end, -40.0, Motion.UNKNOWN)
-    view.hear(Score(end, "north", 0.25, -40.0), track, CallState.CLEAR, end)
+    view.add_score(Score(end, "north", 0.25, -40.0), track, CallState.CLEAR, end)
     assert view.since(0).moments == []
-    view.hear(Score(end, "south", 0.75, -30.0), track, CallState.APPROACHING, end)
+    view.add_score(Score(end, "south", 0.75, -30.0), track, CallState.APPROACHING, end)
     (moment,) = view.since(0).moments
     assert [(heard.approach, heard.score, heard.call) for heard in moment.heard] == [
         ("north", 0.25, "clear"),
@@ -77,7 +77,7 @@ def test_a_moment_is_complete_with_the_last_approach() -> None:
 
 @given(st.lists(st.integers(0, 400), max_size=6))
 def test_a_reader_gets_every_moment_once_or_it_is_counted_as_missed(batches: list[int]) -> None:
-    view = View(post())
+    view = View(setup())
     feed(view, 1)
     seq, seen = 1, [1]
     for batch in batches:
@@ -91,7 +91,7 @@ def test_a_reader_gets_every_moment_once_or_it_is_counted_as_missed(batches: lis
 
 
 def test_one_who_comes_late_gets_the_last_minute_and_has_missed_nothing() -> None:
-    view = View(post())
+    view = View(setup())
     feed(view, 1_000)
     news = view.since(0)
     assert [moment.seq for moment in news.moments] == list(range(761, 1_001))
@@ -101,16 +101,16 @@ def test_one_who_comes_late_gets_the_last_minute_and_has_missed_nothing() -> Non
 
 
 def test_events_are_kept_in_bounds_and_calls_are_counted() -> None:
-    view = View(post())
+    view = View(setup())
     made = events(51)
     for event in made:
-        view.tell(event)
+        view.add_event(event)
     assert view.events() == made[-EVENTS:]
     assert view.calls() == {"main": 26}
 
 
 def test_readers_on_other_threads_see_whole_moments_in_order() -> None:
-    view = View(post("north", "south"))
+    view = View(setup("north", "south"))
     wrong: list[str] = []
     seen = [0]
     over = threading.Event()
@@ -137,7 +137,7 @@ def test_readers_on_other_threads_see_whole_moments_in_order() -> None:
 def test_the_age_grows_while_nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [50.0]
     monkeypatch.setattr("sirend.observe.snapshot.time.monotonic", lambda: now[0])
-    view = View(post())
+    view = View(setup())
     now[0] = 53.0
     assert view.age_s() == 3.0
     feed(view, 1)

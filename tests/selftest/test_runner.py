@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.conftest import PATIENCE_S
-from tests.observe.test_snapshot import post
+from tests.observe.test_snapshot import setup
 
 from sirend.config.settings import Config
 from sirend.host.subprocess import Helper
 from sirend.observe.snapshot import View
-from sirend.selftest import runner as prover
-from sirend.selftest.runner import Prover
+from sirend.selftest import runner
+from sirend.selftest.runner import SelfTestRunner
 from sirend.web.feed import Archive
 from sirend.web.server import Web
 
@@ -46,10 +46,10 @@ class Bench(Helper):
 
 def serve(config: WebConfig, view: View, kept: Archive | None = None, bench: Bench | None = None) -> Web:
     """Return a page whose self-test is the bench's."""
-    return Web(config, view, Prover(Config(), view, bench or Bench()), kept or Archive())
+    return Web(config, view, SelfTestRunner(Config(), view, bench or Bench()), kept or Archive())
 
 
-def result_of(made: Prover) -> dict[str, Any]:
+def result_of(made: SelfTestRunner) -> dict[str, Any]:
     limit = time.monotonic() + PATIENCE_S
     while made.status["running"] or made.status["result"] is None:
         assert time.monotonic() < limit
@@ -59,8 +59,8 @@ def result_of(made: Prover) -> dict[str, Any]:
 
 
 def test_one_test_at_a_time_and_none_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    view, bench = View(post()), Bench()
-    with Prover(Config(site="elm-1st"), view, bench) as made:
+    view, bench = View(setup()), Bench()
+    with SelfTestRunner(Config(site="elm-1st"), view, bench) as made:
         assert made.ask() is None
         assert made.status == {"running": True, "result": None}
         assert made.ask() == "A self-test is running already."
@@ -70,7 +70,7 @@ def test_one_test_at_a_time_and_none_too_soon(monkeypatch: pytest.MonkeyPatch) -
         refused = made.ask()
         assert refused is not None
         assert refused.startswith("The last self-test was a moment ago. Wait ")
-        monkeypatch.setattr(prover, "EVERY_S", 0.0)
+        monkeypatch.setattr(runner, "EVERY_S", 0.0)
         assert made.ask() is None
         assert made.status["running"]
         assert made.status["result"]["passed"] is False
@@ -82,8 +82,8 @@ def test_one_test_at_a_time_and_none_too_soon(monkeypatch: pytest.MonkeyPatch) -
     [OSError("no memory"), subprocess.TimeoutExpired("sirend.selftest.run", 120.0), json.JSONDecodeError("", "", 0)],
 )
 def test_a_test_that_cannot_be_run_has_not_passed(failure: Exception) -> None:
-    view, bench = View(post()), Bench()
-    with Prover(Config(), view, bench) as made:
+    view, bench = View(setup()), Bench()
+    with SelfTestRunner(Config(), view, bench) as made:
         made.ask()
         bench.give(failure)
         result = result_of(made)
@@ -92,8 +92,8 @@ def test_a_test_that_cannot_be_run_has_not_passed(failure: Exception) -> None:
 
 
 def test_a_bug_ends_the_test_with_a_verdict_and_another_may_be_asked_for(caplog: pytest.LogCaptureFixture) -> None:
-    view, bench = View(post()), Bench()
-    with Prover(Config(), view, bench) as made:
+    view, bench = View(setup()), Bench()
+    with SelfTestRunner(Config(), view, bench) as made:
         assert made.ask() is None
         bench.give({"nonsense": True})
         assert result_of(made)["problem"] == "the self-test could not be run; the log says why"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sirend.audio import devices as rig
+from sirend.audio import devices
 from sirend.audio.stream import Block, Gap, GapReason, Samples
 from sirend.call.clock import LiveClock
 from sirend.config.geometry import KNOWN
@@ -112,7 +112,7 @@ class FakeMicrophone:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, microphone: FakeMicrophone) -> None:
-    monkeypatch.setattr(rig, "Microphone", lambda *_: microphone)
+    monkeypatch.setattr(devices, "Microphone", lambda *_: microphone)
     monkeypatch.setattr(inputs, "Classifier", Siren)
 
 
@@ -351,7 +351,7 @@ def test_of_several_devices_each_must_make_progress_before_the_watchdog_is_fed(
     for each in both:
         each.seconds = 0
     spare = iter(both)
-    monkeypatch.setattr(rig, "Microphone", lambda *_: next(spare))
+    monkeypatch.setattr(devices, "Microphone", lambda *_: next(spare))
     monkeypatch.setattr(inputs, "Classifier", Siren)
     manager = Told()
     monkeypatch.setattr(service, "Notifier", lambda: manager)
@@ -368,7 +368,7 @@ def test_of_several_devices_each_must_make_progress_before_the_watchdog_is_fed(
         both[1].is_seeking = True
         yield 0, Block(Samples(64_000), pcm[:16_000])
 
-    monkeypatch.setattr(rig.Rig, "__iter__", turns)
+    monkeypatch.setattr(devices.Devices, "__iter__", turns)
     approaches = (Approach("north"), Approach("south", device="usb:1-1"))
     Service(Config(mqtt=MqttConfig(port=1), approaches=approaches), MODEL, threading.Event()).run()
     # Device 0 scores alone until device 1 does too; and while device 1 is sought, it is not waited for.

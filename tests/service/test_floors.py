@@ -6,7 +6,7 @@ from sirend.service.floors import FloorTrend
 def fill(floor: FloorTrend, minutes: range, dbfs: float) -> None:
     for minute in minutes:
         for window in range(10):
-            floor.hear(dbfs + window, 60.0 * minute + 6.0 * window)
+            floor.observe(dbfs + window, 60.0 * minute + 6.0 * window)
 
 
 def test_the_floor_is_that_of_ten_minutes_and_its_drift_that_against_a_day() -> None:

@@ -117,12 +117,12 @@ def test_what_is_wrong_with_the_input_is_told() -> None:
     site = Site()
     site.hear()
     deaf = Diagnosis(failed=("no samples arrive",), degraded=("south: clipping",))
-    assert site.health.summary(broker="gone", journal=None, ear=deaf) == (
+    assert site.health.summary(broker="gone", journal=None, diagnosis=deaf) == (
         "failed",
         ["no samples arrive", "south: clipping", "broker: gone"],
     )
     some = Diagnosis(degraded=("south: clipping",))
-    assert site.health.summary(broker=None, journal=None, ear=some) == ("degraded", ["south: clipping"])
+    assert site.health.summary(broker=None, journal=None, diagnosis=some) == ("degraded", ["south: clipping"])
 
 
 def test_calls_that_are_held_back_are_told() -> None:

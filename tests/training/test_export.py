@@ -50,7 +50,7 @@ def model() -> tf.keras.Model:
 @pytest.fixture(scope="module")
 def bundle(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "siren-0.0.0"
-    export.write(out, RECIPE, model, CALIBRATION, {"windows": 3})
+    export.write_bundle(out, RECIPE, model, CALIBRATION, {"windows": 3})
     return out
 
 
@@ -97,10 +97,10 @@ def test_the_older_bundle_stays_when_writing_fails(
     with monkeypatch.context() as patched:
         patched.setattr(export, "golden", fail)
         with pytest.raises(OSError, match="No space left"):
-            export.write(bundle, RECIPE, model, (1.0, 0.0), {})
+            export.write_bundle(bundle, RECIPE, model, (1.0, 0.0), {})
     assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
 
-    export.write(bundle, RECIPE, model, CALIBRATION, {"windows": 3})
+    export.write_bundle(bundle, RECIPE, model, CALIBRATION, {"windows": 3})
     assert bundles.load(bundle).calibration.scale == CALIBRATION[0]
     assert not bundle.with_name("siren-0.0.0.part").exists(), "what the failure left behind is gone"
 
@@ -121,7 +121,7 @@ def fused(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.Te
     teacher = Teacher(0.1 * rng.standard_normal((EMBEDDING, 521)), np.zeros(521), 1.0, 0.0, heads, 0.5)
     out = tmp_path_factory.mktemp("fused") / "siren-0.0.0"
     halved = replace(RECIPE, stored="float16")
-    export.write(
+    export.write_bundle(
         out,
         halved,
         architectures.fused(model, teacher, FusedSpec(highest=0.5)),
@@ -154,5 +154,5 @@ def test_windows_of_a_stream_score_as_each_would_alone(fused: Path) -> None:
 
 def test_a_new_bundle_keeps_the_card_of_the_older(bundle: Path, export: ModuleType, model: tf.keras.Model) -> None:
     (bundle / "MODEL_CARD.md").write_text("measured by hand")
-    export.write(bundle, RECIPE, model, CALIBRATION, {"windows": 3})
+    export.write_bundle(bundle, RECIPE, model, CALIBRATION, {"windows": 3})
     assert (bundle / "MODEL_CARD.md").read_text() == "measured by hand"

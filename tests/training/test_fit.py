@@ -45,7 +45,7 @@ def _pool() -> Pool:
 
 
 def _fit(fit: ModuleType, folder: Path, spec: FitSpec = SPEC, student: StudentSpec = STUDENT) -> tf.keras.Model:
-    return fit.fit(_pool(), np.arange(WINDOWS), None, student, spec, seed=1, folder=folder)
+    return fit.fit_student(_pool(), np.arange(WINDOWS), None, student, spec, seed=1, folder=folder)
 
 
 def _logits(model: tf.keras.Model) -> np.ndarray:
@@ -96,8 +96,10 @@ def test_the_checkpoint_of_another_recipe_is_not_used(fit: ModuleType, tmp_path:
 def test_the_checkpoint_of_other_windows_or_weights_is_not_used(fit: ModuleType, tmp_path: Path) -> None:
     brief = replace(SPEC, steps=1)
     _fit(fit, tmp_path, brief)
-    fit.fit(_pool(), np.arange(WINDOWS // 2), None, STUDENT, brief, seed=1, folder=tmp_path)
-    fit.fit(_pool(), np.arange(WINDOWS // 2), None, STUDENT, replace(brief, auxiliary=0.9), seed=1, folder=tmp_path)
+    fit.fit_student(_pool(), np.arange(WINDOWS // 2), None, STUDENT, brief, seed=1, folder=tmp_path)
+    fit.fit_student(
+        _pool(), np.arange(WINDOWS // 2), None, STUDENT, replace(brief, auxiliary=0.9), seed=1, folder=tmp_path
+    )
     assert [line["step"] for line in _log(tmp_path)] == [1, 1, 1]
 
 
@@ -112,7 +114,7 @@ def test_the_teacher_is_asked_only_while_there_is_something_to_learn(fit: Module
 
     brief = replace(SPEC, steps=1)
     for _ in range(2):
-        fit.fit(_pool(), np.arange(WINDOWS), teach, STUDENT, brief, seed=1, folder=tmp_path)
+        fit.fit_student(_pool(), np.arange(WINDOWS), teach, STUDENT, brief, seed=1, folder=tmp_path)
     assert asked == [True]
 
 

@@ -64,7 +64,7 @@ def test_what_is_rounded_makes_good_what_others_lost() -> None:
 def test_a_network_says_nearly_the_same_of_what_it_was_not_rounded_on(speaking: keras.Model) -> None:
     plain = to_tflite(speaking, "int8")
     result = rounding.rounded(plain, heard(20, 1), heard(20, 2))
-    before, after = (rounding.said(each, heard(20, 3)) for each in (plain, result))
+    before, after = (rounding.numbers_said(each, heard(20, 3)) for each in (plain, result))
     assert after == pytest.approx(before, abs=0.05 * float(np.abs(before).max()))
     assert not np.array_equal(after, before)
     assert to_tflite(speaking, "int8") == to_tflite(speaking, "float16")

@@ -67,7 +67,7 @@ def test_calls_in_time_late_and_stray_are_told_apart() -> None:
     end_s = np.arange(2.0, 300.0, 0.25)
     spans = ((10.0, 30.0), (60.0, 80.0), None)
     score = np.where([any(span and span[0] <= end <= span[1] for span in spans) for end in end_s], 0.9, 0.1)
-    heard = eventwise.Strolled(end_s, score, np.array([11.5, 70.0, 200.0]), spans, np.zeros(0), np.zeros(0))
+    heard = eventwise.HeardStretch(end_s, score, np.array([11.5, 70.0, 200.0]), spans, np.zeros(0), np.zeros(0))
     card = eventwise.eventwise_figures([stretch], [heard])
     assert (card["sirens"], card["calls"], card["in_time"], card["false"]["count"]) == (2, 3, 1, 1)
     assert (card["precision"], card["recall"], card["f1"]) == (0.333, 0.5, 0.4)
@@ -79,7 +79,7 @@ def test_calls_in_time_late_and_stray_are_told_apart() -> None:
 def test_a_peer_is_judged_by_its_own_scores() -> None:
     end_s = np.arange(1.0, 60.0, 0.48)
     score = np.where((end_s > 20.0) & (end_s < 30.0), 0.97, 0.02)
-    heard = eventwise.Strolled(np.zeros(0), np.zeros(0), np.zeros(0), (), end_s, score)
+    heard = eventwise.HeardStretch(np.zeros(0), np.zeros(0), np.zeros(0), (), end_s, score)
     peer = heard.of_peer(decision.rules(OperatingPoint(0.8, 0.4, 0.75, 3.0), 0.5))
     assert len(peer.call_s) == 1
     np.testing.assert_array_equal(peer.score, score)

@@ -27,8 +27,8 @@ from sirend.detect.classifier import Classifier
 from sirend.evidence.recorder import Clips
 from sirend.host.subprocess import Helper
 from sirend.observe.day import Day
-from sirend.observe.merge import Mosaic
-from sirend.observe.snapshot import Post, View
+from sirend.observe.merge import MomentMerger
+from sirend.observe.snapshot import Setup, View
 from sirend.pipeline import Stages, detect
 from sirend.publish.journal import Journal
 from sirend.simulate import array_scene, junction, scene
@@ -78,7 +78,7 @@ class Site:
         )
         self._bundle = bundle.load(bundle.find(None))
         self._speed = speed
-        self.view = View(Post.of(self._config, self._bundle))
+        self.view = View(Setup.of(self._config, self._bundle))
         self.view.health = HEALTH
         journal = folder / "events.jsonl"
         remember(journal, names)
@@ -138,9 +138,9 @@ class Site:
         channels = columns(self._config)
         classifier = Classifier(self._bundle, 1 if self._config.array is not None else len(channels))
         stages = Stages.of(self._config, self._bundle, classifier, scribe, channels=channels)
-        mosaic = Mosaic(self.view, stages.watches, [list(stages.watches)])
-        for event in detect(self._blocks(), stages, mosaic.hear, lambda window: mosaic.see(0, window)):
-            self.view.tell(event)
+        merger = MomentMerger(self.view, stages.watches, [list(stages.watches)])
+        for event in detect(self._blocks(), stages, merger.add_score, lambda window: merger.add_window(0, window)):
+            self.view.add_event(event)
 
 
 def remember(journal: Path, names: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import PATIENCE_S, free_port
-from tests.observe.test_snapshot import post
+from tests.observe.test_snapshot import setup
 from tests.selftest.test_runner import serve
 from tests.web.test_server import ask
 
@@ -87,7 +87,7 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     token = tmp_path_factory.mktemp("web") / "token"
     token.write_text("the right token\n")
     port = free_port()
-    with serve(WebConfig(enabled=True, port=port, token_file=token if request.param else None), View(post())):
+    with serve(WebConfig(enabled=True, port=port, token_file=token if request.param else None), View(setup())):
         yield port
 
 
@@ -120,7 +120,7 @@ def test_what_names_no_page_or_no_form_of_ours_is_forbidden(port: int, name: str
 def test_a_form_that_drips_and_a_request_that_drips_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sirend.web.auth.BODY_S", 0.3)
     port = free_port()
-    with serve(WebConfig(enabled=True, port=port), View(post())):
+    with serve(WebConfig(enabled=True, port=port), View(setup())):
         assert status(port, b"POST /login HTTP/1.1\r\n" + HOST + FORM + b"Content-Length: 9\r\n\r\nto")[0] == 400
 
 
@@ -130,7 +130,7 @@ def descriptors() -> int:
 
 def test_hundreds_of_idle_connections_keep_nobody_out_and_cost_few_descriptors() -> None:
     port, before = free_port(), threading.active_count()
-    with serve(WebConfig(enabled=True, port=port), View(post())), ExitStack() as idle:
+    with serve(WebConfig(enabled=True, port=port), View(setup())), ExitStack() as idle:
         free = descriptors()
         for _ in range(300):
             idle.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_S))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.conftest import PATIENCE_S, free_port
 from tests.e2e.webdriver import Browser
-from tests.observe.test_snapshot import feed, post
+from tests.observe.test_snapshot import feed, setup
 from tests.selftest.test_runner import serve
 from tests.web.site import HEALTH, LEGS, Site
 
@@ -207,7 +207,7 @@ def test_events_are_exported_as_csv_and_json(site: tuple[Site, int]) -> None:
 
 
 def test_numbers_that_stand_still_for_two_seconds_are_called_old(browser: Browser) -> None:
-    view, port = View(post()), free_port()
+    view, port = View(setup()), free_port()
     view.health = HEALTH
     feed(view, 3)
     with serve(WebConfig(enabled=True, port=port), view):

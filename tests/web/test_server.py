@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from tests.conftest import PATIENCE_S, free_port
-from tests.observe.test_snapshot import events, feed, post
+from tests.observe.test_snapshot import events, feed, setup
 from tests.selftest.test_runner import Bench, serve
 
 from sirend.config.settings import ServerTlsConfig, WebConfig
@@ -68,7 +68,7 @@ class Reader:
 
 
 def test_a_viewer_gets_what_stands_and_then_what_happens() -> None:
-    view, port = View(post("north", "south")), free_port()
+    view, port = View(setup("north", "south")), free_port()
     feed(view, 3)
     with serve(WebConfig(enabled=True, port=port), view) as web, Reader(port) as reader:
         assert web.problem is None
@@ -87,7 +87,7 @@ def test_a_viewer_gets_what_stands_and_then_what_happens() -> None:
 
 
 def test_nobody_is_waited_for_at_the_end() -> None:
-    view, port = View(post()), free_port()
+    view, port = View(setup()), free_port()
     with ExitStack() as open_streams:
         with serve(WebConfig(enabled=True, port=port), view):
             open_streams.enter_context(Reader(port))
@@ -99,7 +99,7 @@ def test_nobody_is_waited_for_at_the_end() -> None:
 
 def test_the_page_comes_from_the_package_and_forbids_strangers() -> None:
     port = free_port()
-    with serve(WebConfig(enabled=True, port=port), View(post())):
+    with serve(WebConfig(enabled=True, port=port), View(setup())):
         for path in ("/", "/page.css", "/uplot.css", *(f"/{name}.js" for name in SCRIPTS)):
             answer = ask(port, path)
             assert answer.status == 200
@@ -111,9 +111,9 @@ def test_the_page_comes_from_the_package_and_forbids_strangers() -> None:
 
 
 def test_a_call_has_its_picture_once_it_is_drawn(tmp_path: Path) -> None:
-    view, port = View(post()), free_port()
+    view, port = View(setup()), free_port()
     (event,) = events(1)
-    view.tell(event)
+    view.add_event(event)
     name = f"{name_of(event)}.png"
     with serve(WebConfig(enabled=True, port=port), view, Archive(tmp_path)) as web, Reader(port) as reader:
         assert web.problem is None
@@ -145,7 +145,7 @@ def test_only_this_machines_own_names_count(host: str, is_own: bool) -> None:
 
 def test_more_pages_than_the_daemon_bears_are_refused() -> None:
     port = free_port()
-    with serve(WebConfig(enabled=True, port=port), View(post())), ExitStack() as readers:
+    with serve(WebConfig(enabled=True, port=port), View(setup())), ExitStack() as readers:
         for _ in range(MOST_VIEWERS):
             readers.enter_context(Reader(port)).until("about")
         assert ask(port, "/api/stream").status == 503
@@ -159,7 +159,7 @@ def test_a_slow_viewer_loses_the_oldest_and_it_is_counted() -> None:
 
 def test_a_port_that_is_taken_is_a_problem_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     config = WebConfig(enabled=True, port=free_port())
-    with serve(config, View(post())), serve(config, View(post())) as second:
+    with serve(config, View(setup())), serve(config, View(setup())) as second:
         assert second.problem is not None
         assert second.problem.startswith(f"web: 127.0.0.1:{config.port} cannot be listened on: ")
     assert caplog.messages == [f"{second.problem}; detection goes on without"]
@@ -169,16 +169,16 @@ def test_what_is_missing_is_told_at_the_start(tmp_path: Path, monkeypatch: pytes
     broken = tmp_path / "page.pem"
     broken.write_text("no certificate")
     with pytest.raises(ConfigError, match=r"web.tls: certificate and key cannot be used"):
-        serve(WebConfig(enabled=True, tls=ServerTlsConfig(broken, broken)), View(post()))
+        serve(WebConfig(enabled=True, tls=ServerTlsConfig(broken, broken)), View(setup()))
     with pytest.raises(ConfigError, match=r"the secret cannot be read"):
-        serve(WebConfig(enabled=True, token_file=tmp_path / "none"), View(post()))
+        serve(WebConfig(enabled=True, token_file=tmp_path / "none"), View(setup()))
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(ConfigError, match=r"sudo make install EXTRAS=web, or make venv EXTRAS=web"):
-        serve(WebConfig(enabled=True), View(post()))
+        serve(WebConfig(enabled=True), View(setup()))
 
 
 def test_a_self_test_is_begun_by_the_page_alone_and_told_to_all_who_look() -> None:
-    port, bench, view = free_port(), Bench(), View(post())
+    port, bench, view = free_port(), Bench(), View(setup())
     path = "/api/selftest"
     with serve(WebConfig(enabled=True, port=port), view, bench=bench) as web, Reader(port) as reader:
         assert web.problem is None

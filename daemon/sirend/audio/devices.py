@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from sirend.audio import portaudio
-from sirend.audio.diagnosis import Diagnosis, Ear
+from sirend.audio.diagnosis import Diagnosis, InputMonitor
 from sirend.audio.microphone import POLL_S, Microphone
 from sirend.audio.stream import Block
 from sirend.errors import DeviceError
@@ -29,7 +29,7 @@ TRIAL_POLL_S = 0.01
 """How long to wait until it is seen whether a device that is tried out delivers."""
 
 
-class Rig:
+class Devices:
     """Several microphones as sources beside each other. Used in a ``with`` statement, which opens and closes them.
 
     Devices are numbered from 0, in the order of ``pickups``.
@@ -40,10 +40,11 @@ class Rig:
         self.arrived = threading.Event()
         self.names = [pickup.audio.device for pickup in pickups]
         """What the devices are called."""
-        self._ears = [Ear({each.name: each.channel for each in pickup.approaches}) for pickup in pickups]
+        self._monitors = [InputMonitor({each.name: each.channel for each in pickup.approaches}) for pickup in pickups]
         company = self if len(pickups) > 1 else None
         self.microphones = [
-            Microphone(pickup.audio, stop, ear, company) for pickup, ear in zip(pickups, self._ears, strict=True)
+            Microphone(pickup.audio, stop, monitor, company)
+            for pickup, monitor in zip(pickups, self._monitors, strict=True)
         ]
         self._opened = ExitStack()
         self._cards: frozenset[str] = frozenset()
@@ -142,7 +143,9 @@ class Rig:
                 (*each.failed, *filter(None, [microphone.problem])),
                 (*each.degraded, *filter(None, [microphone.notice])),
             )
-            for each, microphone in zip((ear.diagnosis(now_s) for ear in self._ears), self.microphones, strict=True)
+            for each, microphone in zip(
+                (monitor.diagnosis(now_s) for monitor in self._monitors), self.microphones, strict=True
+            )
         ]
         if len(found) == 1:
             return found[0]

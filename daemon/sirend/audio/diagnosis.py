@@ -203,7 +203,7 @@ class Diagnosis:
     """What makes hearing worse, or fails for some approaches."""
 
 
-class Ear:
+class InputMonitor:
     """Watches one input with its channels."""
 
     def __init__(self, approaches: Mapping[str, int]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from sirend.audio import recovery
 from sirend.audio.capture import Capture
-from sirend.audio.diagnosis import Ear
+from sirend.audio.diagnosis import InputMonitor
 from sirend.audio.portaudio import restart
 from sirend.audio.recovery import Arrived, Delivers, Failed, Nothing, Order, Phase, RecoveryRules
 from sirend.audio.resample import Resampler
@@ -62,15 +62,21 @@ class Microphone:
     """
 
     def __init__(
-        self, audio: AudioConfig, stop: threading.Event, ear: Ear | None = None, company: Company | None = None
+        self,
+        audio: AudioConfig,
+        stop: threading.Event,
+        monitor: InputMonitor | None = None,
+        company: Company | None = None,
     ) -> None:
-        """Prepare to record as ``audio`` says, until ``stop`` is set; ``ear`` watches, by default over all channels.
+        """Prepare to record as ``audio`` says, until ``stop`` is set.
+
+        ``monitor`` watches what comes, by default over all channels.
 
         With ``company`` the iteration never waits: an empty block says that nothing is there now.
         """
         self._audio = audio
         self._stop = stop
-        self._ear = ear or Ear({f"channel {column}": column for column in range(audio.channels)})
+        self._monitor = monitor or InputMonitor({f"channel {column}": column for column in range(audio.channels)})
         self._company = company
         self._device: Device = NetworkCapture(audio) if audio.is_network else Capture(audio)
         self._poll_s = POLL_S if company is None else 0.0
@@ -125,7 +131,7 @@ class Microphone:
     def problem(self) -> str | None:
         """Why the device, being closed, is not open again, in words; None where the samples themselves tell."""
         is_closed = self._state.phase is not Phase.LISTENING
-        return self._state.cause if is_closed and not self._ear.is_deaf else None
+        return self._state.cause if is_closed and not self._monitor.is_deaf else None
 
     @property
     def notice(self) -> str | None:
@@ -203,8 +209,8 @@ class Microphone:
         if is_new:
             self._begin()
             self._taken_before -= len(pcm)  # these count already
-        if stuck := self._ear.stuck:
-            pcm = pcm.copy()  # the ear has yet to observe what really came
+        if stuck := self._monitor.stuck:
+            pcm = pcm.copy()  # the monitor has yet to observe what really came
             pcm[:, stuck] = 0.0
         yield self._block(self._resampler.push(pcm))
 
@@ -227,8 +233,8 @@ class Microphone:
         """Return what is to be thought of float32[n, channels] that was just read."""
         if not np.isfinite(pcm).all():
             return Arrived(is_broken=True)
-        self._ear.observe(pcm, time.monotonic())
-        return Arrived(self._ear.deafness, is_stuck=bool(self._ear.stuck) and self._ear.is_deaf)
+        self._monitor.observe(pcm, time.monotonic())
+        return Arrived(self._monitor.deafness, is_stuck=bool(self._monitor.stuck) and self._monitor.is_deaf)
 
     def _follow(self, event: recovery.Input) -> Generator[Gap, None, Step]:
         """Do what ``recovery`` says after ``event``; yield the gap that it makes, before anything that takes time."""
@@ -252,7 +258,7 @@ class Microphone:
         while self._gaps and self._until_gap() <= 0:
             self._gaps.popleft()
         self._begin()
-        self._ear.count_overflow(time.monotonic())
+        self._monitor.count_overflow(time.monotonic())
         yield Gap(Samples(self._given), GapReason.OVERFLOW)
 
     def _until_gap(self) -> int:
@@ -288,11 +294,11 @@ class Microphone:
         except DeviceError:
             self._close()
             raise
-        self._ear.begin(rate_hz, time.monotonic())
+        self._monitor.begin(rate_hz, time.monotonic())
 
     def _close(self) -> None:
         """Close the device, whatever state it is in."""
-        self._ear.end()
+        self._monitor.end()
         self._device.close()
         self._use_ring(1, SAMPLE_RATE_HZ)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sirend.audio.devices import Rig
+from sirend.audio.devices import Devices
 from sirend.audio.recording import WavFile
 from sirend.audio.routing import pickups
 from sirend.audio.stream import Block, to_samples
@@ -109,8 +109,8 @@ def _live(loaded: Config, seconds: float) -> Iterator[Pcm]:
     channels = [] if loaded.array is None else list(geometry.of(loaded.array.geometry).channels)
     stop = threading.Event()
     until = time.monotonic() + seconds
-    with Rig([pickup], stop) as rig:
-        for _, item in rig:
+    with Devices([pickup], stop) as devices:
+        for _, item in devices:
             if isinstance(item, Block):
                 yield item.pcm[:, channels]
             if time.monotonic() > until:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sirend.audio import rtsp
-from sirend.audio.devices import Rig
+from sirend.audio.devices import Devices
 from sirend.audio.routing import pickups
 from sirend.audio.stream import to_seconds
 from sirend.config import load as config
@@ -21,7 +21,7 @@ from sirend.detect.classifier import Classifier
 from sirend.detect.features import Spectrogram
 from sirend.detect.golden import golden_outputs
 from sirend.errors import ConfigError
-from sirend.observe.snapshot import Post, View
+from sirend.observe.snapshot import Setup, View
 from sirend.service.extras import onlookers
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def check_file(path: Path, *, with_devices: bool = False) -> list[str]:
         problems += [f"{error.where}: {problem}" for problem in error.problems]
     if not problems:
         try:
-            onlookers(loaded, View(Post.of(loaded, bundle.load(bundle.find(loaded.detect.model)))))
+            onlookers(loaded, View(Setup.of(loaded, bundle.load(bundle.find(loaded.detect.model)))))
         except ConfigError as error:  # such as a certificate that cannot be used
             problems += [f"{error.where}: {problem}" for problem in error.problems]
     if problems:
@@ -75,8 +75,8 @@ def _tried(loaded: Config) -> list[str]:
     own = [pickup for pickup in inputs if not pickup.audio.is_network]
     lines = []
     if own:
-        with Rig(own, threading.Event()) as rig:
-            lines.append(f"opened: {', '.join(repr(name) for name in dict.fromkeys(rig.names))}")
+        with Devices(own, threading.Event()) as devices:
+            lines.append(f"opened: {', '.join(repr(name) for name in dict.fromkeys(devices.names))}")
     lines += [f"{each.audio.device}: {rtsp.stream_report(each.audio)}" for each in inputs if each.audio.is_network]
     return lines
 
@@ -113,7 +113,7 @@ def _summary(loaded: Config) -> list[str]:
 def _decisions(loaded: Config) -> list[str]:
     """Return how a siren is decided on; raise ``ConfigError`` when the model or its thresholds cannot be used."""
     model = bundle.load(bundle.find(loaded.detect.model))
-    rules = Post.of(loaded, model).rules
+    rules = Setup.of(loaded, model).rules
     return [
         _verified(model),
         (

@@ -165,7 +165,7 @@ class Consumer:
         if retained and any(held.statement == statement for held in self._runs.of(approach)):
             return
         self._judge(statement, approach, now)
-        self._runs.believe(statement, approach, now.mono_s)
+        self._runs.accept(statement, approach, now.mono_s)
         self.heard_s = now.mono_s
         # A state that is said now, and not repeated, is said by somebody who is there, unless a word says otherwise.
         if self.keys is not None or not (retained or self._presence.has_word):

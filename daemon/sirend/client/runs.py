@@ -104,7 +104,7 @@ class Runs:
         if statement.valid_until < utc and (statement.state is CallState.APPROACHING or is_foreign):
             raise StatementError(Fault.STALE, "it is stale")
 
-    def believe(self, statement: Statement, approach: str, mono_s: float) -> None:
+    def accept(self, statement: Statement, approach: str, mono_s: float) -> None:
         """Take over what was judged, which came at the monotonic time ``mono_s``.
 
         By that clock it counts for as long as it says. When it ends by the wall clock is asked each time: one that was

@@ -42,7 +42,7 @@ class Network:
             wanted = [(1, *shape) for shape in inputs]
             if sorted(found) != sorted(wanted):
                 raise ConfigError(
-                    str(path), [f"the network's input is {_said(found)}, its features are {_said(wanted)}"]
+                    str(path), [f"the network's input is {_in_words(found)}, its features are {_in_words(wanted)}"]
                 )
             self._inputs = [(found[shape], (rows, *shape[1:])) for shape in wanted]
             for index, shape in self._inputs:
@@ -63,7 +63,7 @@ class Network:
         return np.asarray(self._interpreter.get_tensor(self._output))
 
 
-def _said(shapes: Iterable[tuple[int, ...]]) -> str:
+def _in_words(shapes: Iterable[tuple[int, ...]]) -> str:
     return " and ".join(str(list(shape)) for shape in sorted(shapes))
 
 

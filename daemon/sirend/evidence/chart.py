@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sirend.evidence.chart_data import CallSpan, Strip
+    from sirend.evidence.chart_data import CallSpan, ChartData
     from sirend.evidence.drive import Drive
 
 TOP_HZ = 5_000
@@ -62,16 +62,16 @@ def require_picture(path: Path) -> None:
         raise UsageError("--plot needs matplotlib: sudo make install EXTRAS=plot, or make venv EXTRAS=plot") from error
 
 
-def png(strips: Sequence[Strip], model: str) -> bytes:
-    """Return the picture of ``strips``, judged by ``model``, as a PNG file."""
+def png(charts: Sequence[ChartData], model: str) -> bytes:
+    """Return the picture of ``charts``, judged by ``model``, as a PNG file."""
     from matplotlib.figure import Figure  # noqa: PLC0415  an extra
 
-    heights = [_heights(strip) for strip in strips]
+    heights = [_heights(data) for data in charts]
     ratios = [inches for each in heights for inches in each.values()]
     figure = Figure(figsize=(13.0, 0.8 + sum(ratios)), dpi=110, layout="constrained")
     axes = iter(figure.subplots(len(ratios), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0])
-    for strip, each in zip(strips, heights, strict=True):
-        _draw(strip, {name: next(axes) for name in each})
+    for data, each in zip(charts, heights, strict=True):
+        _draw(data, {name: next(axes) for name in each})
     figure.suptitle(
         f"sirend {sirend.__version__} with {model}\n"
         "red: an emergency vehicle is approaching, the signal controller is called",
@@ -84,40 +84,40 @@ def png(strips: Sequence[Strip], model: str) -> bytes:
     return file.getvalue()
 
 
-def _heights(strip: Strip) -> dict[str, float]:
+def _heights(data: ChartData) -> dict[str, float]:
     """Return the panels of a recording with their heights, inches."""
     heights = {name: parts * INCHES for name, parts in PANELS}
-    heights["decisions"] += LANE * max(0, len(strip.traces) - 1)
-    if not (strip.sectors or strip.bearing.end_s):
+    heights["decisions"] += LANE * max(0, len(data.traces) - 1)
+    if not (data.sectors or data.bearing.end_s):
         del heights["bearing"]
     return heights
 
 
-def _draw(strip: Strip, axes: dict[str, Any]) -> None:
+def _draw(data: ChartData, axes: dict[str, Any]) -> None:
     """Draw one recording: its panels above each other, with one time below all."""
-    calls = [call for call in strip.calls() if call.end_s >= strip.start_s and call.start_s <= strip.end_s]
-    name = strip.name.encode(errors="replace").decode()  # file names need not be text
+    calls = [call for call in data.calls() if call.end_s >= data.start_s and call.start_s <= data.end_s]
+    name = data.name.encode(errors="replace").decode()  # file names need not be text
     title = f"{name}: {len(calls)} {'call' if len(calls) == 1 else 'calls'}"
     axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
-    _draw_spectrum(strip, axes["spectrum"])
-    _draw_pitch(strip, axes["pitch"])
+    _draw_spectrum(data, axes["spectrum"])
+    _draw_pitch(data, axes["pitch"])
     if "bearing" in axes:
-        _draw_bearing(strip, axes["bearing"])
-    _draw_traces(strip, axes["scores"], axes["levels"])
-    _draw_decisions(strip, calls, axes["decisions"])
-    if strip.drive is not None:
-        _draw_drive(strip.drive, axes, strip.end_s)
-        title = f"{title}; {lead_text(lead(strip.drive, map(Span.of, calls)))}"
+        _draw_bearing(data, axes["bearing"])
+    _draw_traces(data, axes["scores"], axes["levels"])
+    _draw_decisions(data, calls, axes["decisions"])
+    if data.drive is not None:
+        _draw_drive(data.drive, axes, data.end_s)
+        title = f"{title}; {lead_text(lead(data.drive, map(Span.of, calls)))}"
         axes["spectrum"].set_title(title, loc="left", fontsize=10, parse_math=False)
-    unit = "h:min" if strip.end_s > HOURS_S else "min:s" if strip.end_s > MINUTES_S else "s"
+    unit = "h:min" if data.end_s > HOURS_S else "min:s" if data.end_s > MINUTES_S else "s"
     axes["decisions"].set_xlabel(f"time since the recording began ({unit})")
     for place in axes.values():
-        place.set_xlim(strip.start_s, max(strip.end_s, strip.start_s + 1.0))
-        if strip.end_s > MINUTES_S:
-            place.set_xticks(ticks_between(strip.start_s, strip.end_s))
-            place.xaxis.set_major_formatter(lambda at_s, _: time_text(at_s, strip.end_s))
+        place.set_xlim(data.start_s, max(data.end_s, data.start_s + 1.0))
+        if data.end_s > MINUTES_S:
+            place.set_xticks(ticks_between(data.start_s, data.end_s))
+            place.xaxis.set_major_formatter(lambda at_s, _: time_text(at_s, data.end_s))
         place.tick_params(labelbottom=place is axes["decisions"])
-    room_s = LABEL_ROOM * (strip.end_s - strip.start_s)
+    room_s = LABEL_ROOM * (data.end_s - data.start_s)
     labelled_s = -math.inf
     for call in sorted(calls, key=lambda call: call.start_s):
         for place in axes.values():
@@ -125,38 +125,36 @@ def _draw(strip: Strip, axes: dict[str, Any]) -> None:
             place.axvline(call.end_s, color=CALL_COLOUR, linewidth=1.2, linestyle="--")
         for panel in (each for each in ("pitch", "bearing", "scores", "levels") if each in axes):
             axes[panel].axvspan(call.start_s, call.end_s, color=CALL_COLOUR, alpha=0.18, linewidth=0.0)
-        where = f" on {call.start.approach}" if len(strip.traces) > 1 else ""
+        where = f" on {call.start.approach}" if len(data.traces) > 1 else ""
         if call.start_s - labelled_s >= room_s:
             labelled_s = call.start_s
-            _label(
-                axes["spectrum"], call.start_s, "left", f"approaching{where}, {time_text(call.start_s, strip.end_s)}"
-            )
+            _label(axes["spectrum"], call.start_s, "left", f"approaching{where}, {time_text(call.start_s, data.end_s)}")
         if call.end is not None and call.end_s - labelled_s >= 2.0 * room_s:
             labelled_s = call.end_s
             _label(
                 axes["spectrum"],
                 call.end_s,
                 "right",
-                f"cleared: {in_words(call.end.reason, call.end.mode)}, {time_text(call.end_s, strip.end_s)}",
+                f"cleared: {in_words(call.end.reason, call.end.mode)}, {time_text(call.end_s, data.end_s)}",
             )
 
 
-def _draw_spectrum(strip: Strip, axis: Any) -> None:  # noqa: ANN401  matplotlib's own types need it installed
+def _draw_spectrum(data: ChartData, axis: Any) -> None:  # noqa: ANN401  matplotlib's own types need it installed
     """Draw the spectrogram, in dB between its background and its loudest tones."""
     axis.set_ylabel("frequency (kHz)")
-    if not strip.columns:
+    if not data.columns:
         return
-    power_db = 10.0 * np.log10(np.stack(strip.columns, axis=1) + 1e-12)
+    power_db = 10.0 * np.log10(np.stack(data.columns, axis=1) + 1e-12)
     shown = power_db[: FRAME * TOP_HZ // SAMPLE_RATE_HZ]
     many = max(1, shown.shape[1] // COLUMNS)
-    column_s = many * strip.column_samples / SAMPLE_RATE_HZ
+    column_s = many * data.column_samples / SAMPLE_RATE_HZ
     shown = shown[:, : shown.shape[1] // many * many].reshape(len(shown), -1, many).max(axis=2)
     low, high = np.percentile(shown, [20.0, 99.8])
     axis.imshow(
         shown,
         origin="lower",
         aspect="auto",
-        extent=(strip.start_s, strip.start_s + shown.shape[1] * column_s, 0.0, TOP_HZ / 1000.0),
+        extent=(data.start_s, data.start_s + shown.shape[1] * column_s, 0.0, TOP_HZ / 1000.0),
         cmap="magma",
         vmin=low,
         vmax=max(high, low + 10.0),
@@ -164,9 +162,9 @@ def _draw_spectrum(strip: Strip, axis: Any) -> None:  # noqa: ANN401  matplotlib
     )
 
 
-def _draw_pitch(strip: Strip, axis: Any) -> None:  # noqa: ANN401
+def _draw_pitch(data: ChartData, axis: Any) -> None:  # noqa: ANN401
     """Draw the strongest tone; a faint point is one that hardly stands out of the noise."""
-    track = strip.pitch
+    track = data.pitch
     axis.scatter(
         track.at_s, np.asarray(track.hz) / 1000.0, s=5.0, c=track.strength, cmap="Greys", vmin=0.0, vmax=0.8, zorder=2
     )
@@ -176,19 +174,19 @@ def _draw_pitch(strip: Strip, axis: Any) -> None:  # noqa: ANN401
     axis.grid(linewidth=0.3)
 
 
-def _draw_bearing(strip: Strip, axis: Any) -> None:  # noqa: ANN401
+def _draw_bearing(data: ChartData, axis: Any) -> None:  # noqa: ANN401
     """Draw where the siren was, with its uncertainty, over the sectors of the legs."""
-    for leg in strip.sectors:
+    for leg in data.sectors:
         for turn in (-360.0, 0.0, 360.0):
             low, high = leg.bearing_deg - leg.half_deg + turn, leg.bearing_deg + leg.half_deg + turn
             axis.axhspan(low, high, facecolor=SECTOR_COLOUR, edgecolor="white", linewidth=2.0, zorder=0)
         axis.text(
             0.004, leg.bearing_deg % 360.0, leg.approach, transform=axis.get_yaxis_transform(), va="center", fontsize=8
         )
-    track = strip.bearing
-    if strip.drive is not None and strip.drive.bearing_deg:
+    track = data.bearing
+    if data.drive is not None and data.drive.bearing_deg:
         dots = {"marker": ".", "markersize": 2.0, "linestyle": "none", "color": TRUTH_COLOUR}
-        axis.plot(strip.drive.time_s, strip.drive.bearing_deg, label="true", **dots)
+        axis.plot(data.drive.time_s, data.drive.bearing_deg, label="true", **dots)
     axis.errorbar(
         track.end_s, track.deg, yerr=track.sd_deg, fmt=".", markersize=4.0, color="black", ecolor="#777777",
         elinewidth=1.0, label="bearing of the siren,\nand one sigma",
@@ -199,16 +197,16 @@ def _draw_bearing(strip: Strip, axis: Any) -> None:  # noqa: ANN401
     axis.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False)
 
 
-def _draw_traces(strip: Strip, scores: Any, levels: Any) -> None:  # noqa: ANN401
+def _draw_traces(data: ChartData, scores: Any, levels: Any) -> None:  # noqa: ANN401
     """Draw what changes from window to window."""
-    traces = dict(list(strip.traces.items())[-1:]) if strip.sectors else strip.traces  # an array hears one for all
+    traces = dict(list(data.traces.items())[-1:]) if data.sectors else data.traces  # an array hears one for all
     for name, trace in traces.items():
         where = f", {name}" if len(traces) > 1 else ""
         scores.plot(trace.end_s, trace.score, linewidth=0.8, alpha=0.6, label=f"score of a window{where}")
         colour = scores.lines[-1].get_color()
         scores.plot(trace.end_s, trace.evidence, linewidth=1.8, color=colour, label=f"evidence of a siren{where}")
         levels.plot(trace.end_s, trace.level_dbfs, linewidth=1.2, color=colour)
-    for threshold, label, style in ((strip.rules.enter, "enter", "--"), (strip.rules.exit, "exit", ":")):
+    for threshold, label, style in ((data.rules.enter, "enter", "--"), (data.rules.exit, "exit", ":")):
         scores.axhline(threshold, color="black", linewidth=0.9, linestyle=style, label=f"{label} at {threshold:g}")
     scores.set_ylim(-0.03, 1.03)
     scores.set_ylabel("siren, 0 to 1")
@@ -218,18 +216,18 @@ def _draw_traces(strip: Strip, scores: Any, levels: Any) -> None:  # noqa: ANN40
         axis.grid(linewidth=0.3)
 
 
-def _draw_decisions(strip: Strip, calls: Sequence[CallSpan], axis: Any) -> None:  # noqa: ANN401
+def _draw_decisions(data: ChartData, calls: Sequence[CallSpan], axis: Any) -> None:  # noqa: ANN401
     """Draw a lane for each approach: where a siren was heard, which way it went, where the controller was called."""
     from matplotlib.patches import Patch  # noqa: PLC0415  an extra
 
-    names = list(strip.traces)
+    names = list(data.traces)
     for lane, name in enumerate(names):
-        heard = [(from_s, until_s - from_s) for from_s, until_s in strip.sirens(name)]
+        heard = [(from_s, until_s - from_s) for from_s, until_s in data.sirens(name)]
         called = [(call.start_s, call.end_s - call.start_s) for call in calls if call.start.approach == name]
         axis.broken_barh(heard, (lane + 0.1, 0.4), facecolor=SIREN_COLOUR, hatch="////", edgecolor="#8a5a00", zorder=2)
         axis.broken_barh(called, (lane + 0.5, 0.4), facecolor=CALL_COLOUR, zorder=2)
-        for from_s, until_s, motion in strip.motions(name):
-            if until_s - from_s >= ROOM * (strip.end_s - strip.start_s):
+        for from_s, until_s, motion in data.motions(name):
+            if until_s - from_s >= ROOM * (data.end_s - data.start_s):
                 box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
                 middle = (from_s + until_s) / 2.0
                 axis.text(middle, lane + 0.3, motion.value, ha="center", va="center", fontsize=7, bbox=box, zorder=3)

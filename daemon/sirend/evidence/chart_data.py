@@ -102,7 +102,7 @@ class PitchTrack:
         kept = slice(bisect_left(self.at_s, start_s), bisect_left(self.at_s, end_s))
         return PitchTrack(self.frames, self.at_s[kept], self.hz[kept], self.strength[kept])
 
-    def hear(self, pcm: Pcm) -> None:
+    def add_sound(self, pcm: Pcm) -> None:
         """Take the next float32[n]. A point is the median of its frames that are a tone, if that is half of them."""
         self._held = np.concatenate((self._held, pcm))
         step = self.frames * PITCH_STEP
@@ -124,7 +124,7 @@ class PitchTrack:
         self._begin += used
 
 
-class Strip:
+class ChartData:
     """Everything that the picture shows of one recording."""
 
     def __init__(self, name: str, duration_s: float, rules: Rules, *, column_samples: int | None = None) -> None:
@@ -161,7 +161,7 @@ class Strip:
             if isinstance(item, Block):
                 pcm = item.pcm.mean(axis=1)
                 self._note(pcm)
-                self.pitch.hear(pcm)
+                self.pitch.add_sound(pcm)
                 self.end_s = item.end / SAMPLE_RATE_HZ
             yield item
 
@@ -186,7 +186,7 @@ class Strip:
             self.bearing.deg.append(track.bearing.deg)
             self.bearing.sd_deg.append(track.bearing.sd_deg)
 
-    def part(self, start_s: float, end_s: float) -> Strip:
+    def part(self, start_s: float, end_s: float) -> ChartData:
         """Return what there is from ``start_s`` until ``end_s`` of the recording."""
         made = copy(self)
         made.start_s, made.end_s = start_s, end_s
@@ -197,7 +197,7 @@ class Strip:
         made.traces = {name: trace.part(start_s, end_s) for name, trace in self.traces.items()}
         return made
 
-    def hours(self) -> list[Strip]:
+    def hours(self) -> list[ChartData]:
         """Return its hours, of a recording that is longer than one."""
         if self.end_s <= HOUR_S:
             return []

@@ -14,7 +14,7 @@ from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, Score
 from sirend.call.state import CallState
 from sirend.detect.tracker import Track
 from sirend.evidence.chart import TOP_HZ, png
-from sirend.evidence.chart_data import FRAME, Strip
+from sirend.evidence.chart_data import FRAME, ChartData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class Hop:
 
 
 @dataclass(slots=True)
-class Take:
+class CallClip:
     """One call of one approach, from some seconds before it to its end."""
 
     start: Event
@@ -84,26 +84,26 @@ class Take:
             sound[until - len(hop.pcm) : until] = hop.pcm
         return sound
 
-    def strip(self, *, is_private: bool) -> Strip:
+    def chart_data(self, *, is_private: bool) -> ChartData:
         """Return what a picture of it shows."""
         pcm = self.pcm()
         column = PRIVATE_SAMPLES if is_private else None
-        strip = Strip(self.name, len(pcm) / SAMPLE_RATE_HZ, self.rules, column_samples=column)
-        for _ in strip.listen([Block(Samples(0), pcm[:, np.newaxis])]):
+        data = ChartData(self.name, len(pcm) / SAMPLE_RATE_HZ, self.rules, column_samples=column)
+        for _ in data.listen([Block(Samples(0), pcm[:, np.newaxis])]):
             pass
         for hop in self.hops:
             end, heard = Samples(hop.end - self.first), hop.heard
             track = Track(end, heard.approach, heard.evidence, end, heard.level_dbfs, heard.motion)
             track = replace(track, bearing=heard.bearing)
-            strip.observe(Score(end, heard.approach, heard.score, heard.level_dbfs), track)
+            data.observe(Score(end, heard.approach, heard.score, heard.level_dbfs), track)
         for event in (self.start, self.end):
             if event is not None:
-                strip.events.append(replace(event, sample=Samples(event.sample - self.first)))
-        return strip
+                data.events.append(replace(event, sample=Samples(event.sample - self.first)))
+        return data
 
     def picture(self, *, is_private: bool) -> bytes:
         """Return spectrogram, pitch, scores, level and decisions as a PNG file."""
-        return png([self.strip(is_private=is_private)], self.model)
+        return png([self.chart_data(is_private=is_private)], self.model)
 
     def flac(self) -> bytes:
         """Return the sound as a FLAC file, 16 bits."""
@@ -115,7 +115,7 @@ class Take:
 
     def features(self) -> bytes:
         """Return power spectra too coarse for speech as a NumPy file: float32[columns, bins], see the notes."""
-        spectra = np.array(self.strip(is_private=True).columns, dtype=np.float32)
+        spectra = np.array(self.chart_data(is_private=True).columns, dtype=np.float32)
         kept: npt.NDArray[np.float32] = spectra[:, : FRAME * TOP_HZ // SAMPLE_RATE_HZ]
         file = io.BytesIO()
         np.savez_compressed(file, power=kept, bin_hz=SAMPLE_RATE_HZ / FRAME, column_s=PRIVATE_SAMPLES / SAMPLE_RATE_HZ)
@@ -147,16 +147,16 @@ def _placed(bearing: Bearing | None) -> dict[str, float]:
 
 
 @dataclass(slots=True)
-class Tape:
+class ClipRecorder:
     """Follows one approach: keeps the last seconds, and during a call all that comes, up to a bound."""
 
     before: Samples
     longest: Samples
-    make: Callable[[Event, list[Hop]], Take]
+    make: Callable[[Event, list[Hop]], CallClip]
     _past: deque[Hop] = field(default_factory=deque)
-    _take: Take | None = None
+    _take: CallClip | None = None
 
-    def hear(self, hop: Hop) -> Take | None:
+    def add_hop(self, hop: Hop) -> CallClip | None:
         """Take the next hop; return a clip that became as long as it may."""
         if self._past and hop.end - self._past[-1].end > LONGEST_HOLE_S * SAMPLE_RATE_HZ:
             self._past.clear()
@@ -171,7 +171,7 @@ class Tape:
         done, self._take = self._take, None
         return done
 
-    def learn(self, event: Event) -> Take | None:
+    def add_event(self, event: Event) -> CallClip | None:
         """Take a change of state; return the clip of a call that ended."""
         if event.state is CallState.APPROACHING:
             self._take = self.make(event, list(self._past)) if self._past else None

@@ -101,7 +101,7 @@ class Follower(Generic[T]):
 
 def new_hops(view: View, seen: int) -> tuple[int, list[Hop]]:
     """Return the number of the latest window of ``view``, and what came after window ``seen``: a hop an approach."""
-    news, hop = view.since(seen), to_samples(view.post.hop_s)
+    news, hop = view.since(seen), to_samples(view.setup.hop_s)
     hops = []
     for moment in news.moments:
         seen = moment.seq

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from sirend.audio.stream import to_samples
 from sirend.errors import ConfigError
-from sirend.evidence.clip import Take, Tape
+from sirend.evidence.clip import CallClip, ClipRecorder
 from sirend.evidence.follower import Follower, new_hops
 from sirend.host.outfile import remove_unfinished, replace_file
 from sirend.observe.moment import event_values
@@ -89,16 +89,16 @@ class Clips:
         self._config = config
         self._view = view
         self._helper = helper
-        self._tapes = {
-            approach.name: Tape(to_samples(config.before_s), to_samples(config.max_s), self._make)
-            for approach in view.post.approaches
+        self._recorders = {
+            approach.name: ClipRecorder(to_samples(config.before_s), to_samples(config.max_s), self._make)
+            for approach in view.setup.approaches
         }
         self._calendar = Calendar()
         self._seen = 0
         self._told = 0
         self._pruned_at: float | None = None
         """Monotonic; None before the first time."""
-        self._follower: Follower[Take] = Follower(
+        self._follower: Follower[CallClip] = Follower(
             "sirend-clips",
             look=self._look,
             write=self._write,
@@ -121,8 +121,8 @@ class Clips:
         """Write what is at hand; a picture that is being drawn is given up."""
         self._follower.__exit__()
 
-    def _make(self, event: Event, past: list[Hop]) -> Take:
-        return Take(event, self._view.post.rules, self._view.post.model, past)
+    def _make(self, event: Event, past: list[Hop]) -> CallClip:
+        return CallClip(event, self._view.setup.rules, self._view.setup.model, past)
 
     def _look(self) -> None:
         """Keep the folder within its bounds, now and then, and follow."""
@@ -152,50 +152,50 @@ class Clips:
         self._seen, hops = new_hops(self._view, self._seen)
         events = self._view.events()
         for hop in hops:
-            self._offer(self._tapes[hop.heard.approach].hear(hop))
+            self._offer(self._recorders[hop.heard.approach].add_hop(hop))
         for event in events:
             if event.seq > self._told:
                 self._told = event.seq
-                self._offer(self._tapes[event.approach].learn(event))
+                self._offer(self._recorders[event.approach].add_event(event))
 
-    def _offer(self, take: Take | None) -> None:
+    def _offer(self, clip: CallClip | None) -> None:
         """Hand a clip to the writer, unless it is behind."""
-        if take is not None and not self._follower.offer(take):
-            self._fail(f"clips: {take.name} is dropped, the disk is too slow")
+        if clip is not None and not self._follower.offer(clip):
+            self._fail(f"clips: {clip.name} is dropped, the disk is too slow")
 
     def _fail(self, problem: str) -> None:
         self.lost += 1
         self.problem = problem
         _log.error("%s; events go on without it", problem)
 
-    def _write(self, take: Take) -> None:
+    def _write(self, clip: CallClip) -> None:
         try:
-            self._keep(take)
+            self._keep(clip)
         except OSError as error:
             self._fail(f"clips: {self._folder} cannot be written: {error.strerror or error}")
         except subprocess.SubprocessError as error:
-            self._fail(f"clips: {take.name} has no picture: {error}")
+            self._fail(f"clips: {clip.name} has no picture: {error}")
         except Exception:  # noqa: BLE001  a bug here must not end the detection
-            self._fail(f"clips: {take.name} is incomplete, by a bug that the log tells of")
-            _log.exception("%s", take.name)
+            self._fail(f"clips: {clip.name} is incomplete, by a bug that the log tells of")
+            _log.exception("%s", clip.name)
         else:
             self.problem = None
         self._prune()
 
-    def _keep(self, take: Take) -> None:
+    def _keep(self, clip: CallClip) -> None:
         """Write everything of one call; the picture, which takes longest, last."""
         is_private = self._config.keep == "features"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)
         if is_private:
-            self._put(f"{take.name}.npz", take.features())
+            self._put(f"{clip.name}.npz", clip.features())
         else:
-            self._put(f"{take.name}.flac", take.flac())
-        self._put(f"{take.name}.json", take.notes(event_values))
+            self._put(f"{clip.name}.flac", clip.flac())
+        self._put(f"{clip.name}.json", clip.notes(event_values))
         if self._follower.is_ending:
             return
-        self._put(f"{take.name}.png", self._helper.run("sirend.evidence.render", (take, is_private)))
-        _log.info("clips: kept %s", take.name)
+        self._put(f"{clip.name}.png", self._helper.run("sirend.evidence.render", (clip, is_private)))
+        _log.info("clips: kept %s", clip.name)
 
     def _put(self, name: str, content: bytes) -> None:
         """Write a file that only its owner can read, whole or not at all."""

@@ -14,8 +14,8 @@ from sirend.host.priority import recede
 def main() -> None:
     """Draw one picture."""
     recede()
-    take, is_private = pickle.load(sys.stdin.buffer)  # noqa: S301  from our own parent
-    sys.stdout.buffer.write(take.picture(is_private=is_private))
+    clip, is_private = pickle.load(sys.stdin.buffer)  # noqa: S301  from our own parent
+    sys.stdout.buffer.write(clip.picture(is_private=is_private))
 
 
 if __name__ == "__main__":

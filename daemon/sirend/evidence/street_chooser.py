@@ -60,18 +60,18 @@ class Chooser:
     _drawn: int | None = None
     _span: int = -1
 
-    def hear(self, hop: Hop) -> list[Piece]:
+    def add_hop(self, hop: Hop) -> list[Piece]:
         """Take the next hop; return the pieces that it completes. What spans a hole in the sound is dropped."""
         if self._past and hop.end - self._past[-1].end > LONGEST_HOLE_S * SAMPLE_RATE_HZ:
             self._past.clear()
             self._near, self._quiet = [], []
-        done = [self._hear_near(hop), self._hear_quiet(hop)]
+        done = [self._add_near(hop), self._add_quiet(hop)]
         self._past.append(hop)
         while self._past[0].end <= hop.end - BEFORE_S * SAMPLE_RATE_HZ:
             self._past.popleft()
         return [piece for piece in done if piece is not None]
 
-    def _hear_near(self, hop: Hop) -> Piece | None:
+    def _add_near(self, hop: Hop) -> Piece | None:
         if hop.heard.score >= NEAR and (self._near or hop.end >= self._free_at):
             self._near = self._near or list(self._past)
             self._near_until = hop.end + int(AFTER_S * SAMPLE_RATE_HZ)
@@ -84,7 +84,7 @@ class Chooser:
         self._free_at = hop.end + int(APART_S * SAMPLE_RATE_HZ)
         return piece_of(self.approach, Worth.NEAR, hops)
 
-    def _hear_quiet(self, hop: Hop) -> Piece | None:
+    def _add_quiet(self, hop: Hop) -> Piece | None:
         span = int(hop.end // (EVERY_S * SAMPLE_RATE_HZ))
         if span != self._span:
             self._span = span

@@ -35,7 +35,7 @@ class StreetRecorder:
         self._street = street
         self._keeps_speech = keeps_speech
         self._rng = np.random.default_rng(seed)
-        self._choosers = {each.name: Chooser(each.name, self._rng) for each in view.post.approaches}
+        self._choosers = {each.name: Chooser(each.name, self._rng) for each in view.setup.approaches}
         self._seen = 0
         self._follower: Follower[Piece] = Follower(
             "sirend-street",
@@ -64,7 +64,7 @@ class StreetRecorder:
         """Take what is new in the view."""
         self._seen, hops = new_hops(self._view, self._seen)
         for hop in hops:
-            for piece in self._choosers[hop.heard.approach].hear(hop):
+            for piece in self._choosers[hop.heard.approach].add_hop(hop):
                 if not self._follower.offer(piece):
                     self._fail(f"street: a piece of {piece.approach} is dropped, the disk is too slow")
 
@@ -89,7 +89,7 @@ class StreetRecorder:
         soundfile.write(file, np.clip(pcm, -1.0, 1.0), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
         kind = REVIEW if piece.worth is Worth.NEAR else "other"
         row = {
-            "set": f"street-{self._view.post.site}",
+            "set": f"street-{self._view.setup.site}",
             "class": kind,
             "label": LABELS[kind],
             "group": f"{now:%Y%m%dT%H}-{piece.approach}",

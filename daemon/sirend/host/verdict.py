@@ -26,7 +26,7 @@ def verdict_file() -> Path | None:
     return Path(folder) / "reload" if folder else None
 
 
-def tell(problem: str | None) -> None:
+def write_verdict(problem: str | None) -> None:
     """Leave word that the configuration was taken up, or why not. Where that is impossible nobody waits for it long."""
     file = verdict_file()
     if file is None:

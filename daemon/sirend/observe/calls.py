@@ -45,7 +45,7 @@ class History:
             except InputError:
                 return
 
-    def learn(self, event: Event) -> bool:
+    def add_event(self, event: Event) -> bool:
         """Take an event of this run; return whether it is new."""
         if event.seq <= self._seq:
             return False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sirend.observe.snapshot import View
 
 
-class Mosaic:
+class MomentMerger:
     """Feeds a view with the windows of all devices. Lives on the worker's thread."""
 
     def __init__(self, view: View, watches: Mapping[str, ApproachWatch], devices: Sequence[Sequence[str]]) -> None:
@@ -34,13 +34,13 @@ class Mosaic:
         self._heard: dict[str, tuple[Score, Track]] = {}
         self._end = 0
 
-    def see(self, device: int, window: Window) -> None:
+    def add_window(self, device: int, window: Window) -> None:
         """Take the next window of a device, which is about to be scored."""
         if device in self._windows:
             self._complete()
         self._windows[device] = window
 
-    def hear(self, score: Score, track: Track) -> None:
+    def add_score(self, score: Score, track: Track) -> None:
         """Take what an approach has in it; the last approach of the last device completes the moment."""
         self._heard[score.approach] = score, track
         if len(self._heard) == len(self._rows):
@@ -54,11 +54,11 @@ class Mosaic:
             (whole,) = windows.values()
         else:
             whole = self._joined(windows)
-        self._view.see(whole)
+        self._view.add_window(whole)
         for name, watch in self._watches.items():
             own_end = heard[name][0].end if name in heard else None
             score, track = heard.get(name) or _nothing(whole.end, name)
-            self._view.hear(replace(score, end=whole.end), track, watch.state.call, own_end)
+            self._view.add_score(replace(score, end=whole.end), track, watch.state.call, own_end)
 
     def _joined(self, windows: Mapping[int, Window]) -> Window:
         """Return the windows of a moment as one, on a count of its own."""

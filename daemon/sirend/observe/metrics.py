@@ -121,9 +121,9 @@ class Collector:
         from prometheus_client.core import CounterMetricFamily as Counter  # noqa: PLC0415
         from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415
 
-        view, health, post = self._view, self._view.health, self._view.post
+        view, health, setup = self._view, self._view.health, self._view.setup
         info = Gauge("sirend_info", "What runs here; always 1.", labels=["site", "version", "model", "device"])
-        info.add_metric([post.site, post.version, post.model, post.device], 1.0)
+        info.add_metric([setup.site, setup.version, setup.model, setup.device], 1.0)
         yield info
         state = Gauge("sirend_health", "1 for the state that the daemon is in.", labels=["state"])
         for name in STATES:
@@ -170,10 +170,10 @@ class Collector:
             for heard in latest[0].heard if latest else ():
                 gauge.add_metric([heard.approach], value(heard))
             yield gauge
-        if self._view.post.dbfs_of_94_db is not None:
+        if self._view.setup.dbfs_of_94_db is not None:
             gauge = Gauge("sirend_level_db", "Sound pressure level of the latest window, dB.", labels=["approach"])
             for heard in latest[0].heard if latest else ():
-                level_db = self._view.post.spl_db(heard.level_dbfs)
+                level_db = self._view.setup.spl_db(heard.level_dbfs)
                 if level_db is not None:
                     gauge.add_metric([heard.approach], level_db)
             yield gauge

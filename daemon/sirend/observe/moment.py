@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sirend.audio.stream import Pcm, Window
     from sirend.call.event import Event
     from sirend.detect.features import FeatureSpec
-    from sirend.observe.snapshot import Moment, News, Post
+    from sirend.observe.snapshot import Moment, NewMoments, Setup
 
 FULL_SCALE = 0.999
 """A sample at this amplitude or over is clipped: 16-bit converters stop at .99997."""
@@ -42,32 +42,32 @@ CLAP_AHEAD_DB = 6.0
 """By which the nearest microphone leads: another at twice the distance hears 6 dB less."""
 
 
-def about(post: Post) -> dict[str, Any]:
+def about(setup: Setup) -> dict[str, Any]:
     """Return what does not change, as JSON values."""
     return {
-        "site": post.site,
-        "device": post.device,
-        "model": post.model,
-        "version": post.version,
-        "advisory": post.advisory,
-        "hop_s": post.hop_s,
-        "dbfs_of_94_db": post.dbfs_of_94_db,
-        "enter": post.rules.enter,
-        "exit": post.rules.exit,
-        "bands": post.spec.bands,
-        "low_hz": post.spec.low_hz,
-        "high_hz": post.spec.high_hz,
+        "site": setup.site,
+        "device": setup.device,
+        "model": setup.model,
+        "version": setup.version,
+        "advisory": setup.advisory,
+        "hop_s": setup.hop_s,
+        "dbfs_of_94_db": setup.dbfs_of_94_db,
+        "enter": setup.rules.enter,
+        "exit": setup.rules.exit,
+        "bands": setup.spec.bands,
+        "low_hz": setup.spec.low_hz,
+        "high_hz": setup.spec.high_hz,
         "kept_s": KEPT_S,
         "approaches": [
             {
                 "name": each.name,
                 "channel": each.channel,
                 "bearing_deg": each.bearing_deg,
-                **({"width_deg": each.width_deg} if post.has_array else {}),
+                **({"width_deg": each.width_deg} if setup.has_array else {}),
             }
-            for each in post.approaches
+            for each in setup.approaches
         ],
-        "has_array": post.has_array,
+        "has_array": setup.has_array,
     }
 
 
@@ -114,17 +114,17 @@ def clap(levels: Mapping[str, tuple[float, float, float]]) -> dict[str, str | No
     return {"approach": ranked[0] if is_clear and ranked[0] in sudden else None}
 
 
-class Glance:
+class MomentEncoder:
     """Follows a view for as long as someone looks."""
 
-    def __init__(self, post: Post) -> None:
+    def __init__(self, setup: Setup) -> None:
         """Start with nothing seen."""
-        self._post = post
-        self._hop = to_samples(post.hop_s)
-        size = max(1, round(KEPT_S / post.hop_s))
-        self._levels: dict[str, deque[float]] = {each.name: deque(maxlen=size) for each in post.approaches}
+        self._setup = setup
+        self._hop = to_samples(setup.hop_s)
+        size = max(1, round(KEPT_S / setup.hop_s))
+        self._levels: dict[str, deque[float]] = {each.name: deque(maxlen=size) for each in setup.approaches}
 
-    def take(self, news: News) -> list[dict[str, Any]]:
+    def take(self, news: NewMoments) -> list[dict[str, Any]]:
         """Return each moment of ``news``; those whose samples are still at hand with levels and columns."""
         return [self._moment(moment, news.window) for moment in news.moments]
 
@@ -145,7 +145,7 @@ class Glance:
                 "tone": heard.tone,
                 "call": heard.call,
             }
-            if (level_db := self._post.spl_db(heard.level_dbfs)) is not None:
+            if (level_db := self._setup.spl_db(heard.level_dbfs)) is not None:
                 values["level_db"] = round(level_db, 1)
                 values["floor_db"] = round(floor + level_db - heard.level_dbfs, 1)
             pcm = self._samples(moment, window, row)
@@ -155,7 +155,7 @@ class Glance:
                 values["peak_dbfs"] = round(levels[heard.approach][0], 1)
                 values["hop_dbfs"] = round(levels[heard.approach][1], 1)
                 values["clipped"] = bool(np.abs(fresh).max() >= FULL_SCALE)
-                values["columns"] = mel_columns(self._post.spec, pcm)
+                values["columns"] = mel_columns(self._setup.spec, pcm)
             shown.append(values)
         made: dict[str, Any] = {"seq": moment.seq, "end_s": moment.end / SAMPLE_RATE_HZ, "heard": shown}
         bearing = next((heard.bearing for heard in moment.heard if heard.bearing is not None), None)
@@ -169,7 +169,7 @@ class Glance:
         """Return the moment's hop, with what its first frame needs of the samples before, float32[n]; or None."""
         if window is None:
             return None
-        spec = self._post.spec
+        spec = self._setup.spec
         end = window.pcm.shape[1] - (window.end - moment.end)
         start = end - self._hop - (spec.frame_samples - spec.step_samples)
         return window.pcm[row, start:end] if 0 <= start < end <= window.pcm.shape[1] else None

@@ -38,7 +38,7 @@ SPL_DB = 94.0
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class Setup:
     """What does not change while the daemon runs."""
 
     site: str
@@ -107,11 +107,11 @@ class Moment:
     """Counts windows from 1."""
     end: Samples
     heard: tuple[HeardThere, ...]
-    """In the order of ``Post.approaches``."""
+    """In the order of ``Setup.approaches``."""
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class NewMoments:
     """What a reader has not seen yet."""
 
     moments: list[Moment]
@@ -126,7 +126,7 @@ class News:
 class View:
     """The latest moments, events and health of a running daemon."""
 
-    post: Post
+    setup: Setup
     health: dict[str, Any] = field(default_factory=dict)
     """The latest health message; replaced, never changed."""
     selftest: dict[str, Any] | None = None
@@ -145,15 +145,15 @@ class View:
     def __post_init__(self) -> None:
         """Bound the past by time, whatever the hop."""
         self._at_s = time.monotonic()
-        self._moments = deque(maxlen=max(1, round(KEPT_S / self.post.hop_s)))
-        self._counts = {approach.name: 0 for approach in self.post.approaches}
+        self._moments = deque(maxlen=max(1, round(KEPT_S / self.setup.hop_s)))
+        self._counts = {approach.name: 0 for approach in self.setup.approaches}
 
-    def see(self, window: Window) -> None:
+    def add_window(self, window: Window) -> None:
         """Begin a moment. Worker only."""
         self._next = window
         self._pending = []
 
-    def hear(self, score: Score, track: Track, call: CallState, end: Samples | None) -> None:
+    def add_score(self, score: Score, track: Track, call: CallState, end: Samples | None) -> None:
         """Take what one approach has in the window; the last of them completes the moment. Worker only.
 
         ``end`` is the window's by the count of the approach's own device, None when that had none.
@@ -164,7 +164,7 @@ class View:
                 score.approach, score.siren, track.evidence, level, motion, call, end, track.tone, track.bearing
             ),
         )
-        if len(self._pending) < len(self.post.approaches):
+        if len(self._pending) < len(self.setup.approaches):
             return
         heard, self._pending = tuple(self._pending), []
         with self._lock:
@@ -173,7 +173,7 @@ class View:
             self._window = self._next
             self._at_s = time.monotonic()
 
-    def tell(self, event: Event) -> None:
+    def add_event(self, event: Event) -> None:
         """Take an event; repetitions of a standing state are no news. Worker only."""
         if event.refresh:
             return
@@ -182,7 +182,7 @@ class View:
             if event.type == "emergency_approaching":
                 self._counts[event.approach] += 1
 
-    def since(self, seq: int) -> News:
+    def since(self, seq: int) -> NewMoments:
         """Return the moments after number ``seq``. One that asks for 0 has missed nothing."""
         with self._lock:
             fresh = self._seq - seq
@@ -190,9 +190,9 @@ class View:
             window = self._window
             missed = max(0, fresh - len(moments)) if seq else 0
             self._missed += missed
-        return News(moments[-fresh:] if fresh > 0 else [], window, missed)
+        return NewMoments(moments[-fresh:] if fresh > 0 else [], window, missed)
 
-    def miss(self, moments: int) -> None:
+    def count_missed(self, moments: int) -> None:
         """Count moments that were kept for a viewer and that it did not come for."""
         with self._lock:
             self._missed += moments

@@ -20,7 +20,7 @@ from sirend.call.sector import Sectors
 from sirend.errors import InputError, UsageError
 from sirend.evidence import chart as picture
 from sirend.evidence import drive as drives
-from sirend.evidence.chart_data import Strip
+from sirend.evidence.chart_data import ChartData
 from sirend.host.files import as_text
 from sirend.host.outfile import OutFile
 from sirend.pipeline import Stages, detect, schedule
@@ -92,26 +92,26 @@ class Replay:
             if wishes.is_mqtt:
                 approaches = [approach.name for approach in self._config.approaches]
                 self._delivery = stack.enter_context(Delivery(self._config.mqtt, self._config.site, approaches))
-            strips: list[Strip] = []
+            charts: list[ChartData] = []
             with Results(wishes.events, wishes.scores) as results:
                 for name in names:
                     try:
-                        strips.append(self._play(name, results))
+                        charts.append(self._play(name, results))
                     except InputError as error:
                         results.discard()
                         failures.append(str(error))
                 if len(failures) == len(names):
                     raise InputError("\n".join(failures))
             if picture_file is not None:
-                picture_file.write_bytes(picture.png(strips, self._bundle.name))
+                picture_file.write_bytes(picture.png(charts, self._bundle.name))
         if wishes.plot is not None:
-            self._draw_hours(wishes.plot, strips)
+            self._draw_hours(wishes.plot, charts)
         if failures:
             raise InputError("\n".join(failures))
 
-    def _draw_hours(self, plot: Path, strips: Sequence[Strip]) -> None:
+    def _draw_hours(self, plot: Path, charts: Sequence[ChartData]) -> None:
         """Draw a picture of each hour of a longer recording beside that of the whole: ``night-h01.png`` and so on."""
-        hours = [hour for strip in strips for hour in strip.hours()]
+        hours = [hour for data in charts for hour in data.hours()]
         for number, hour in enumerate(hours, start=1):
             with OutFile(plot.with_name(f"{plot.stem}-h{number:02d}{plot.suffix}")) as file:
                 file.write_bytes(picture.png([hour], self._bundle.name))
@@ -149,43 +149,43 @@ class Replay:
                     raise InputError(f"{name}: has {opened.channels} channel(s), but {wants}")
         return opened
 
-    def _play(self, name: str, results: Results) -> Strip:
+    def _play(self, name: str, results: Results) -> ChartData:
         """Send one recording through the pipeline; return what there is to be drawn of it."""
         results.begin()
         shown = as_text(name)
         stages = self._stages(shown)
         highest, is_called = 0.0, False
         with self._open(name) as recording:
-            strip = Strip(shown, recording.duration_s, next(iter(stages.watches.values())).rules)
-            strip.drive = drives.read_drive(Path(name))
-            strip.sectors = () if self._config.array is None else Sectors.of(self._config).legs
+            data = ChartData(shown, recording.duration_s, next(iter(stages.watches.values())).rules)
+            data.drive = drives.read_drive(Path(name))
+            data.sectors = () if self._config.array is None else Sectors.of(self._config).legs
 
             def on_score(score: Score, track: Track) -> None:
                 nonlocal highest
                 highest = max(highest, score.siren)
                 results.observe(shown, score)
                 if self._wishes.plot is not None:
-                    strip.observe(score, track)
+                    data.observe(score, track)
 
             blocks = self._paced(_shown(recording, name, recording.duration_s))
-            source = _ended(strip.listen(blocks) if self._wishes.plot is not None else blocks)
+            source = _ended(data.listen(blocks) if self._wishes.plot is not None else blocks)
             for event in detect(source, stages, on_score):
                 is_called = True
                 results.publish(event)
                 if self._delivery is not None:
                     self._delivery.publish(event)
-                if self._wishes.plot is not None or strip.drive is not None:
-                    strip.events.append(event)
+                if self._wishes.plot is not None or data.drive is not None:
+                    data.events.append(event)
                 if not (results.are_wanted or self._delivery or self._wishes.plot):
                     break
             if not is_called:
                 enter = next(iter(stages.watches.values())).rules.enter
                 self.quiet[name] = f"no call; the highest score is {highest:.3f}, a siren's are above {enter:.3g}"
-            strip.end_s = max(strip.end_s, recording.duration_s)
-            if strip.drive is not None:
-                self.leads[name] = drives.lead_text(drives.lead(strip.drive, map(drives.Span.of, strip.calls())))
+            data.end_s = max(data.end_s, recording.duration_s)
+            if data.drive is not None:
+                self.leads[name] = drives.lead_text(drives.lead(data.drive, map(drives.Span.of, data.calls())))
         self._seq = stages.scribe.seq
-        return strip
+        return data
 
     def _stages(self, name: str) -> Stages:
         """Return a fresh pipeline for the recording ``name``."""

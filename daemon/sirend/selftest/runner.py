@@ -27,7 +27,7 @@ CLOSE_S = 2.0
 _log = logging.getLogger(__name__)
 
 
-class Prover:
+class SelfTestRunner:
     """Runs a self-test when asked, inside its ``with`` block."""
 
     def __init__(self, config: Config, view: View, helper: Helper) -> None:
@@ -73,8 +73,10 @@ class Prover:
         except Exception as error:  # noqa: BLE001  a bug here must not leave it running for ever
             is_bug = not isinstance(error, OSError | subprocess.SubprocessError | ValueError)
             _log.error("the self-test could not be run: %s", error, exc_info=error if is_bug else None)
-            post = self._view.post
-            payload = SelfTestResult("the self-test could not be run; the log says why").payload(post.site, post.model)
+            setup = self._view.setup
+            payload = SelfTestResult("the self-test could not be run; the log says why").payload(
+                setup.site, setup.model
+            )
         self._view.selftest = payload
         self._ended_at = time.monotonic()
         self.status = {"running": False, "result": payload}

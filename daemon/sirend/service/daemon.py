@@ -12,7 +12,7 @@ import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from sirend.audio.devices import Rig
+from sirend.audio.devices import Devices
 from sirend.audio.routing import pickups
 from sirend.call.clock import LiveClock
 from sirend.call.machine import Rules
@@ -23,8 +23,8 @@ from sirend.errors import ConfigError
 from sirend.host import verdict
 from sirend.host.systemd import Notifier
 from sirend.host.threads import ThreadWatcher
-from sirend.observe.merge import Mosaic
-from sirend.observe.snapshot import Post, View
+from sirend.observe.merge import MomentMerger
+from sirend.observe.snapshot import Setup, View
 from sirend.pipeline import detect_all, schedule
 from sirend.publish.journal import Journal
 from sirend.publish.mqtt.home_assistant import discovery
@@ -85,8 +85,8 @@ class Service:
         approaches = [approach.name for approach in config.approaches]
         journal = config.journal
         self._journal = None if journal.path is None else Journal(journal.path, journal.max_mb * BYTES_A_MB)
-        self._rig = Rig(pickups(config), stop)
-        self._clocks = [LiveClock(microphone.arrived) for microphone in self._rig.microphones]
+        self._inputs = Devices(pickups(config), stop)
+        self._clocks = [LiveClock(microphone.arrived) for microphone in self._inputs.microphones]
         key_file = config.mqtt.sign_key_file
         key = None if key_file is None else sign_key(key_file)
         boot_id = str(uuid.uuid4())
@@ -107,8 +107,8 @@ class Service:
         self._devices = stages_of(config, bundle, scribe, self._clocks)
         self._watches = self._devices[0].arbitration.watches
         self._limits = LimitsFile(limits_path(config), self._watches)
-        self._view = View(Post.of(config, bundle))
-        self._mosaic = Mosaic(self._view, self._watches, [list(stages.watches) for stages in self._devices])
+        self._view = View(Setup.of(config, bundle))
+        self._merger = MomentMerger(self._view, self._watches, [list(stages.watches) for stages in self._devices])
         self._onlookers = [*onlookers(config, self._view), *also(self._view)]
         inputs = {each.name: pickup.audio.device for pickup in pickups(config) for each in pickup.approaches}
         self._health = Health(
@@ -136,11 +136,11 @@ class Service:
                 opened.enter_context(onlooker)
             opened.enter_context(self._mqtt)  # closed before the onlookers: the broker must not wait for them
             try:
-                opened.enter_context(self._rig)
+                opened.enter_context(self._inputs)
                 self._notifier.send("READY=1", "STATUS=listening")
                 if self._rereading is not None:
                     self._rereading.taken_up(self._config)
-                for event in detect_all(self._attended(), self._devices, self._on_score, self._mosaic.see):
+                for event in detect_all(self._attended(), self._devices, self._on_score, self._merger.add_window):
                     self._publish(event)
                 self._health.failure = "stopped"
             except Exception as error:
@@ -152,9 +152,9 @@ class Service:
 
     def _attended(self) -> Iterator[tuple[int, Block | Gap]]:
         """Yield what the microphones do; between two items, see to health."""
-        for number, item in self._rig:
+        for number, item in self._inputs:
             self._number = number
-            self._health.observe_input(item, self._rig.names[number])
+            self._health.observe_input(item, self._inputs.names[number])
             yield number, item
             self._limits.keep()
             self._feed_watchdog()
@@ -176,7 +176,7 @@ class Service:
                 self._mqtt.publish(self._scribe.initial(name))
             _log.info("listening: the first window is scored")
         self._health.observe(score, track)
-        self._mosaic.hear(score, track)
+        self._merger.add_score(score, track)
         self._scored.add(self._number)
 
     def _feed_watchdog(self) -> None:
@@ -186,7 +186,7 @@ class Service:
         when an input counts as well but no window comes of it. A microphone that stays away is none of these, and
         restarting for it would mend nothing. Of several, each must make progress before it is fed again.
         """
-        seeking = {number for number, microphone in enumerate(self._rig.microphones) if microphone.is_seeking}
+        seeking = {number for number, microphone in enumerate(self._inputs.microphones) if microphone.is_seeking}
         if len(self._scored | seeking) == len(self._devices):
             self._notifier.send("WATCHDOG=1")
             self._scored.clear()
@@ -196,7 +196,7 @@ class Service:
         self._mqtt.publish(event)
         if self._journal is not None:
             self._journal.publish(event)
-        self._view.tell(event)
+        self._view.add_event(event)
         if not event.refresh:
             _log.info("%s %s: %s, confidence %.3f", event.approach, event.state, event.reason, event.confidence)
 
@@ -205,7 +205,7 @@ class Service:
         self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         problem = self._take_up(new)
         self._notifier.send("READY=1")
-        verdict.tell(problem)
+        verdict.write_verdict(problem)
 
     def _take_up(self, new: Config | ConfigError) -> str | None:
         """Take up what can be of ``new``; one that is wrong or weaker changes nothing. Return why it was refused."""
@@ -221,7 +221,7 @@ class Service:
         if self._rereading is not None:
             self._rereading.taken_up(new)
         self._config = merged
-        self._view.post = Post.of(merged, self._bundle)
+        self._view.setup = Setup.of(merged, self._bundle)
         self._health.complaint = None
         for stages, clock in zip(self._devices, self._clocks, strict=True):
             for watch in stages.watches.values():
@@ -234,13 +234,13 @@ class Service:
 
     def _summary(self) -> tuple[str, list[str]]:
         journal = None if self._journal is None else self._journal.problem
-        ear = self._rig.diagnosis(time.monotonic())
+        diagnosis = self._inputs.diagnosis(time.monotonic())
         others = [onlooker.problem for onlooker in self._onlookers if onlooker.problem is not None]
         if self._limits.problem is not None:
             others.append(self._limits.problem)
         others += self._watcher.problems
         others += [each.ear.problem for each in self._devices if each.ear is not None and each.ear.problem is not None]
-        return self._health.summary(broker=self._mqtt.problem, journal=journal, ear=ear, others=others)
+        return self._health.summary(broker=self._mqtt.problem, journal=journal, diagnosis=diagnosis, others=others)
 
     def _report(self) -> None:
         """Publish health."""
@@ -258,7 +258,7 @@ class Service:
         self._view.health = self._health.payload(
             state=state,
             reasons=reasons,
-            dropped=self._rig.dropped,
+            dropped=self._inputs.dropped,
             outbox=self._mqtt.counts,
             journal_failures=0 if self._journal is None else self._journal.failures,
             journal_torn=0 if self._journal is None else self._journal.torn,

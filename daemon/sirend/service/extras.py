@@ -39,12 +39,12 @@ def onlookers(config: Config, view: View) -> list[Onlooker]:
 
         chosen.append(Metrics(config.metrics, view))
     if config.web.enabled:
-        from sirend.selftest.runner import Prover
+        from sirend.selftest.runner import SelfTestRunner
         from sirend.web.feed import Archive
         from sirend.web.server import Web
 
         kept = Archive(config.clips.path if config.clips.enabled else None, config.journal.path)
-        chosen.append(Web(config.web, view, Prover(config, view, helper), kept))
+        chosen.append(Web(config.web, view, SelfTestRunner(config, view, helper), kept))
     if config.clips.enabled:
         from sirend.evidence.recorder import Clips
 

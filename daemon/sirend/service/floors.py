@@ -26,7 +26,7 @@ class FloorTrend:
     _minutes: deque[float] = field(default_factory=lambda: deque(maxlen=DAY))
     _levels: list[float] = field(default_factory=list)
 
-    def hear(self, level_dbfs: float, now_s: float) -> None:
+    def observe(self, level_dbfs: float, now_s: float) -> None:
         """Take the level of a window that ended at ``now_s`` of its stream."""
         if not 0.0 <= now_s - self.began_s < MINUTE_S:
             if self._levels:

@@ -120,7 +120,7 @@ class Health:
             self._windows += 1
         self._lost.pop(self._inputs[score.approach], None)
         self._levels[score.approach] = round(score.level_dbfs, 1)
-        self._floors[score.approach].hear(score.level_dbfs, to_seconds(score.end))
+        self._floors[score.approach].observe(score.level_dbfs, to_seconds(score.end))
 
     def check_clock(self) -> None:
         """Count a jump of the wall clock since the call before."""
@@ -130,14 +130,14 @@ class Health:
         self._clock_offset_s = offset_s
 
     def summary(
-        self, broker: str | None, journal: str | None, ear: Diagnosis = NOTHING_WRONG, others: Sequence[str] = ()
+        self, broker: str | None, journal: str | None, diagnosis: Diagnosis = NOTHING_WRONG, others: Sequence[str] = ()
     ) -> tuple[str, list[str]]:
         """Return the state, ``ok``, ``degraded`` or ``failed``, and the reasons.
 
-        ``broker`` and ``journal`` are the problems of the sinks, ``ear`` is what is wrong with the input, ``others``
-        what is wrong with those who only look on.
+        ``broker`` and ``journal`` are the problems of the sinks, ``diagnosis`` is what is wrong with the input,
+        ``others`` what is wrong with those who only look on.
         """
-        failed = [*([] if self.failure is None else [self.failure]), *ear.failed]
+        failed = [*([] if self.failure is None else [self.failure]), *diagnosis.failed]
         degraded = [] if self._windows else ["no window scored yet"]
         devices = set(self._inputs.values())
         lost = [
@@ -147,7 +147,7 @@ class Health:
         (failed if len(lost) == len(devices) else degraded).extend(lost)
         if time.monotonic() - self._overflowed_at < RECENT_S:
             degraded.append("samples were dropped within the last minute")
-        degraded += ear.degraded
+        degraded += diagnosis.degraded
         if self.complaint is not None:
             degraded.append(self.complaint)
         for name, watch in self._watches.items():

@@ -30,7 +30,7 @@ LATE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Strolled:
+class HeardStretch:
     """What was heard in one stretch."""
 
     end_s: np.ndarray
@@ -41,7 +41,7 @@ class Strolled:
     peer_end_s: np.ndarray
     peer_score: np.ndarray
 
-    def of_peer(self, rules: Rules) -> Strolled:
+    def of_peer(self, rules: Rules) -> HeardStretch:
         """Return what the peer heard in our place, its calls by ``rules``."""
         series = (self.peer_end_s, self.peer_score)
         return replace(self, end_s=series[0], score=series[1], call_s=decision.calls(series, rules))
@@ -49,7 +49,7 @@ class Strolled:
 
 def hear_stretches(
     stretches: list[Stretch], bundle: Bundle, corpus: Corpus | None, folder: Path, peer: Path | None = None
-) -> list[Strolled]:
+) -> list[HeardStretch]:
     """Return what is heard in each stretch, on all cores; what ``folder`` holds already is not heard again."""
 
     def prepare() -> Callable[[int], dict[str, np.ndarray]]:
@@ -71,11 +71,11 @@ def hear_stretches(
     out = []
     for each in work.spread(prepare, len(stretches), identity, folder, title="strolling"):
         times = tuple(None if math.isnan(begin) else (float(begin), float(over)) for begin, over in each["audible"])
-        out.append(Strolled(**{**each, "audible": times}))
+        out.append(HeardStretch(**{**each, "audible": times}))
     return out
 
 
-def eventwise_figures(stretches: Sequence[Stretch], strolled: Sequence[Strolled]) -> dict[str, Any]:
+def eventwise_figures(stretches: Sequence[Stretch], strolled: Sequence[HeardStretch]) -> dict[str, Any]:
     """Return the figures of one detector, JSON values; a siren that is never audible counts nowhere."""
     in_time = calls = sirens = stray = 0
     by_snr: dict[float, list[float | None]] = {}

@@ -153,7 +153,7 @@ def rounded(flatbuffer: bytes, heard: Features, tested: Features) -> bytes:
         tensor.quantization.quantizedDimension = 0
         operator.opcodeIndex = len(network.model.operatorCodes) - 1
     result = network.packed()
-    before, after = said(plain, tested), said(result, tested)
+    before, after = numbers_said(plain, tested), numbers_said(result, tested)
     agreement = float(np.corrcoef(before.ravel(), after.ravel())[0, 1])
     log.info("weights in int8: %d of %d bytes, correlation %.5f", len(result), len(flatbuffer), agreement)
     if not agreement >= AGREES:
@@ -181,7 +181,7 @@ def nearest(weights: np.ndarray, moment: np.ndarray) -> tuple[np.ndarray, np.nda
     return whole, scale
 
 
-def said(flatbuffer: bytes, patches: Features) -> np.ndarray:
+def numbers_said(flatbuffer: bytes, patches: Features) -> np.ndarray:
     """Return what a network says of float32[patches, frames, bands], float32[patches, outputs]."""
     interpreter = Interpreter(model_content=flatbuffer, num_threads=1)
     interpreter.allocate_tensors()

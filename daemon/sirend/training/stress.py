@@ -78,7 +78,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class HeardScene:
     """What was heard of one scene."""
 
     call_s: np.ndarray
@@ -159,7 +159,7 @@ def outcome_of(call_s: np.ndarray, seconds: float, truth: dict[str, Any] | None)
 
 def hear_scenes(
     planned: list[Stress], bundle: Bundle, corpus: Corpus, recordings: Path, folder: Path, peer: Path | None = None
-) -> list[Passed]:
+) -> list[HeardScene]:
     """Return what was heard of each scene, on all cores; what ``folder`` holds already is not heard again."""
 
     def prepare() -> Callable[[int], dict[str, Any]]:
@@ -179,7 +179,7 @@ def hear_scenes(
 
     identity = json.dumps([bundle.identity, str(peer), [asdict(scene) for scene in planned]])
     return [
-        Passed(
+        HeardScene(
             each["call_s"], each["peer_end_s"], each["peer_score"], float(each["seconds"]),
             json.loads(str(each["truth"])),
         )

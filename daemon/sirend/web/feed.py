@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from sirend.observe.calls import History
 from sirend.observe.day import MINUTE_S, Day
-from sirend.observe.moment import Glance, about
+from sirend.observe.moment import MomentEncoder, about
 from sirend.observe.snapshot import EVENTS, KEPT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.observe.snapshot import View
-    from sirend.selftest.runner import Prover
+    from sirend.selftest.runner import SelfTestRunner
 
 QUEUED = 64
 """Messages that wait for a slow viewer: 16 s of them at the usual hop."""
@@ -59,20 +59,20 @@ class Viewer:
 class Feed:
     """What the page is told. Lives on the page's thread; reading the journal takes a moment."""
 
-    def __init__(self, view: View, prover: Prover, kept: Archive) -> None:
-        """Follow ``view`` and the self-tests of ``prover``; begin with what ``kept`` remembers."""
+    def __init__(self, view: View, runner: SelfTestRunner, kept: Archive) -> None:
+        """Follow ``view`` and the self-tests of ``runner``; begin with what ``kept`` remembers."""
         self.viewers: set[Viewer] = set()
         self._view = view
-        self._prover = prover
+        self._runner = runner
         self._kept = kept
         journal = kept.journal
-        names = [each.name for each in view.post.approaches]
+        names = [each.name for each in view.setup.approaches]
         self._history = History(journal)
         self._day = Day(names, None if journal is None else journal.with_name(journal.name + ".day"))
-        self._glance = Glance(view.post)
-        self._backlog: deque[dict[str, Any]] = deque(maxlen=max(1, round(KEPT_S / view.post.hop_s)))
+        self._glance = MomentEncoder(view.setup)
+        self._backlog: deque[dict[str, Any]] = deque(maxlen=max(1, round(KEPT_S / view.setup.hop_s)))
         self._seq = 0
-        self._post, self._health, self._tested = view.post, view.health, prover.status
+        self._setup, self._health, self._tested = view.setup, view.health, runner.status
         self._files: frozenset[str] = frozenset()
         self._listed_at = -FILES_S
 
@@ -85,7 +85,7 @@ class Feed:
             ("health", self._view.health),
             ("events", self._history.events(EVENTS)),
             ("calls", self._history.calls(self._files)),
-            ("selftest", self._prover.status),
+            ("selftest", self._runner.status),
             ("moments", list(self._backlog)),
             ("day", self._day.recent(time.time())),
         ):
@@ -105,38 +105,38 @@ class Feed:
     def look(self) -> None:
         """Take what is new and tell all viewers."""
         view = self._view
-        if view.post is not self._post:  # the configuration was read again
-            self._post = view.post
-            self._tell("about", self._about())
-            self._tell("moments", list(self._backlog))
+        if view.setup is not self._setup:  # the configuration was read again
+            self._setup = view.setup
+            self._publish("about", self._about())
+            self._publish("moments", list(self._backlog))
         news = view.since(self._seq)
         if news.moments:
             self._seq = news.moments[-1].seq
             moments = self._glance.take(news)
             self._backlog.extend(moments)
-            self._tell("moments", moments)
-            self._sum_up(news.moments)
+            self._publish("moments", moments)
+            self._add_to_day(news.moments)
         if view.health is not self._health:
             self._health = view.health
-            self._tell("health", self._health)
-        if self._prover.status is not self._tested:
-            self._tested = self._prover.status
-            self._tell("selftest", self._tested)
-        is_news = [self._history.learn(event) for event in view.events()]
+            self._publish("health", self._health)
+        if self._runner.status is not self._tested:
+            self._tested = self._runner.status
+            self._publish("selftest", self._tested)
+        is_news = [self._history.add_event(event) for event in view.events()]
         if any(is_news):
-            self._tell("events", self._history.events(EVENTS))
+            self._publish("events", self._history.events(EVENTS))
         if (self.viewers and self._list()) or any(is_news):
-            self._tell("calls", self._history.calls(self._files))
+            self._publish("calls", self._history.calls(self._files))
 
     def _about(self) -> dict[str, Any]:
-        return {**about(self._view.post), "journal": self._kept.journal is not None, "minute_s": MINUTE_S}
+        return {**about(self._view.setup), "journal": self._kept.journal is not None, "minute_s": MINUTE_S}
 
-    def _sum_up(self, moments: list[Any]) -> None:
+    def _add_to_day(self, moments: list[Any]) -> None:
         """Add to the day."""
         state, now_s = str(self._view.health.get("state", "ok")), time.time()
         ended = [self._day.take(moment, state, now_s) for moment in moments]
         if any(minute is not None for minute in ended):
-            self._tell("day", self._day.recent(now_s))
+            self._publish("day", self._day.recent(now_s))
 
     def _list(self) -> bool:
         """Look at what is kept of calls; return whether that changed."""
@@ -150,13 +150,13 @@ class Feed:
             self._files = frozenset()
         return self._files != before
 
-    def _tell(self, kind: str, content: object) -> None:
+    def _publish(self, kind: str, content: object) -> None:
         if not self.viewers:
             return
         text = message(kind, content)
         for viewer in self.viewers:
             if dropped := viewer.offer(text):
-                self._view.miss(dropped)
+                self._view.count_missed(dropped)
 
 
 def message(kind: str, content: object) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from sirend.config.settings import WebConfig
     from sirend.observe.snapshot import View
-    from sirend.selftest.runner import Prover
+    from sirend.selftest.runner import SelfTestRunner
 
 MOST_VIEWERS = 8
 PATIENCE_S = 20.0
@@ -59,8 +59,8 @@ _log = logging.getLogger(__name__)
 class Web(Server):
     """Serves the page inside its ``with`` block. A port that cannot be had costs the page only: see ``problem``."""
 
-    def __init__(self, config: WebConfig, view: View, prover: Prover, kept: Archive = NOTHING) -> None:
-        """Prepare to serve ``view``, a button for ``prover``, and what is ``kept`` of calls.
+    def __init__(self, config: WebConfig, view: View, runner: SelfTestRunner, kept: Archive = NOTHING) -> None:
+        """Prepare to serve ``view``, a button for ``runner``, and what is ``kept`` of calls.
 
         Raises ``ConfigError`` when the extra is not installed, or token or certificate cannot be used.
         """
@@ -71,7 +71,7 @@ class Web(Server):
         super().__init__("web", config.bind, config.port, _log)
         self._config = config
         self._view = view
-        self._prover = prover
+        self._runner = runner
         self._kept = kept
         token = None if config.token_file is None else secret(config.token_file)
         self._gate = Gate(token, is_encrypted=config.tls is not None)
@@ -79,12 +79,12 @@ class Web(Server):
 
     def __enter__(self) -> Self:
         """Begin to listen."""
-        self._prover.__enter__()
+        self._runner.__enter__()
         return super().__enter__()
 
     def __exit__(self, *reason: object) -> None:
         """Stop listening; every viewer is cut off, and a self-test is given up."""
-        self._prover.__exit__()
+        self._runner.__exit__()
         super().__exit__(*reason)
 
     async def _serve(self, stop: asyncio.Event) -> None:
@@ -100,7 +100,7 @@ class Web(Server):
         app.router.add_post("/api/selftest", self._test)
         app.router.add_get(r"/clips/{name:[0-9TZ]+-[a-z0-9-]+\.(?:png|flac|json)}", self._clip)
         app.router.add_get("/events.{kind:csv|json}", self._export)
-        self._feed = Feed(self._view, self._prover, self._kept)
+        self._feed = Feed(self._view, self._runner, self._kept)
         following = asyncio.create_task(self._feed.follow())
         runner = web.AppRunner(app, access_log=None, logger=_quiet(), shutdown_timeout=0.2)
         await runner.setup()
@@ -191,7 +191,7 @@ class Web(Server):
             text = await asyncio.to_thread(exported, journal, since, kind)
         except InputError as error:
             raise web.HTTPNotFound(text=str(error)) from None
-        name = f"sirend-{self._view.post.site}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{kind}"
+        name = f"sirend-{self._view.setup.site}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{kind}"
         headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(text=text, content_type=EXPORTS[kind], headers=headers)
 
@@ -199,7 +199,7 @@ class Web(Server):
         """Begin a self-test; its result comes by the stream."""
         from aiohttp import web  # noqa: PLC0415
 
-        refusal = self._prover.ask()
+        refusal = self._runner.ask()
         if refusal is not None:
             raise web.HTTPTooManyRequests(text=refusal)
         return web.Response(status=202, text="The self-test has begun.")

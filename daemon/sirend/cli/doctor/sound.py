@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio import rtsp
-from sirend.audio.devices import Rig
+from sirend.audio.devices import Devices
 from sirend.audio.diagnosis import CLIPPED, Floor, InputFault, faults_of
 from sirend.audio.level import level_dbfs
 from sirend.audio.routing import pickups
@@ -58,8 +58,8 @@ def record_inputs(config: Config) -> dict[str, Pcm]:
     blocks: list[list[Pcm]] = [[] for _ in parts]
     stop = threading.Event()
     until = time.monotonic() + LONGEST_S
-    with Rig(parts, stop) as rig:
-        for number, item in rig:
+    with Devices(parts, stop) as devices:
+        for number, item in devices:
             if isinstance(item, Block):
                 blocks[number].append(item.pcm)
             counts = [sum(map(len, each)) for each in blocks]

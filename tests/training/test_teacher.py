@@ -49,7 +49,7 @@ def test_heads_learn_and_are_kept(
     known = np.arange(WINDOWS)
     knowing = _knowing(teacher, embedding, siren)
     fitted = teacher.with_heads(knowing, embedding, siren, known, SPEC, tmp_path)
-    opinion = np.mean([teacher.network.logits(head, embedding) for head in fitted.heads], axis=0)
+    opinion = np.mean([teacher.architectures.logits(head, embedding) for head in fitted.heads], axis=0)
     assert np.mean((opinion > 0) == siren) > 0.95
     assert fitted.share == SPEC.evidence
     assert len(list(tmp_path.iterdir())) == SPEC.heads
@@ -70,9 +70,9 @@ def test_a_lesson_judges_every_window_and_names_its_directions(
     embedding, siren = heard
     knowing = _knowing(teacher, embedding, siren)
     alone = teacher.replace(knowing, heads=())
-    evidence = alone.scale * teacher.network.evidence(embedding, alone.kernel, alone.bias) + alone.offset
+    evidence = alone.scale * teacher.architectures.evidence(embedding, alone.kernel, alone.bias) + alone.offset
     lesson_of = teacher.replace(
-        alone, heads=(teacher.network.head(SPEC, 0),), share=1.0
+        alone, heads=(teacher.architectures.head(SPEC, 0),), share=1.0
     )  # the whole weight on the class evidence
     lesson = teacher.lesson(lesson_of, embedding, siren, np.arange(WINDOWS), components=4)
     np.testing.assert_allclose(lesson.logit, evidence, rtol=1e-5)

@@ -16,6 +16,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from sirend.client.fleet import TROUBLES, Fleet, Site
 from sirend.errors import DeviceError
+from sirend.host.addresses import Addresses
 from sirend.publish.mqtt.connection import Connection, client_id_of, new_client
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class FleetWatcher:
         """Prepare to connect as ``config`` says and to tell ``fleet`` what comes."""
         self._config = config
         self._fleet = fleet
+        self._addresses = Addresses(config.host, config.port)
         self._place = f"MQTT broker {config.host}:{config.port}"
         self._sockets = ExitStack()
         self._came_at = 0.0
@@ -62,7 +64,8 @@ class FleetWatcher:
 
     def _connect(self) -> None:
         for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
-            client = new_client(self._config, f"{client_id_of(self._config, 'fleet')}-{time.monotonic_ns()}", protocol)
+            name = f"{client_id_of(self._config, 'fleet')}-{time.monotonic_ns()}"
+            client = new_client(self._config, name, protocol, addresses=self._addresses)
             self._connection = Connection(client, self._wake, self._hear)
             try:
                 self._connection.open(self._config.host, self._config.port, self._config.keepalive_s)

@@ -78,8 +78,8 @@ class Subscription:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing can be heard, or that nothing is heard; None when all is well."""
-        return self._session.problem or self._silence
+        """Why nothing can be heard, or that nothing is, or not for long; None when all is well."""
+        return self._session.problem or self._silence or self._session.unrest
 
     def __enter__(self) -> Self:
         """Start the network thread."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from tests.publish.mqtt.listener import Listener
-
-if TYPE_CHECKING:
-    import socket
 
 
 def packet(kind: int, body: bytes) -> bytes:
@@ -59,6 +57,10 @@ class Hostile:
     """Leave the last reason code out of SUBACK."""
     answers_pings: bool = True
     acknowledges: bool = True
+    puback: int = 0
+    """Reason code for what is published with QoS 1 under MQTT 5."""
+    disconnect: int | None = None
+    """Say so, and hang up, at the first PUBLISH."""
     refuses_5: bool = False
     is_silent_to_5: bool = False
     kicks: bool = False
@@ -152,6 +154,12 @@ class Hostile:
         if is_5:
             end += Properties(PacketTypes.PUBLISH).unpack(body[end:])[1]  # type: ignore[no-untyped-call]
         self.heard.append(Heard(topic, body[end:], qos, bool(kind & 1)))
+        if self.disconnect is not None:
+            sock.sendall(packet(0xE0, bytes([self.disconnect])))
+            sock.shutdown(socket.SHUT_RDWR)
+            return
+        if is_5 and self.puback:
+            mid += bytes([self.puback])
         if not qos:
             return
         self._held += 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 from sirend.config.secrets import secret
 from sirend.errors import ConfigError
+from sirend.host.addresses import Addresses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +38,7 @@ class Agent:
         self._config = config
         self._credentials = _credentials(hlapi, config)
         self._engine: Any = None
+        self._addresses = Addresses(config.host, config.port, socket.SOCK_DGRAM)
         self._target: Any = None
 
     @property
@@ -45,12 +49,15 @@ class Agent:
     async def open(self) -> None:
         """Open the socket; raise ``SnmpError`` when the host has no address."""
         try:
-            address = (self._config.host, self._config.port)
+            found = await asyncio.to_thread(self._addresses.find)
+            address = next(place for family, place in found if family is socket.AF_INET)
             self._target = await self._hlapi.UdpTransportTarget.create(
                 address, timeout=self._config.timeout_s, retries=self._config.retries
             )
-        except Exception as error:  # noqa: BLE001  pysnmp wraps what the resolver says
-            raise SnmpError(f"has no address: {error}") from None
+        except StopIteration:
+            raise SnmpError("has no address of IPv4") from None
+        except Exception as error:  # noqa: BLE001  pysnmp raises errors of its own
+            raise SnmpError(f"has no address: {getattr(error, 'strerror', None) or error}") from None
         self._engine = self._hlapi.SnmpEngine()
 
     def close(self) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from sirend.host.addresses import Addresses
+
 LARGEST_PACKET = 65_536
 """Bytes; the broker is asked to keep larger packets to itself, and one that sends them all the same is left."""
 _PUBLISH_QOS_0 = 0x30
@@ -98,13 +100,15 @@ def _within_reason(connack: bytes) -> bytes:
 class BoundedClient(Client):
     """paho's client, reading in bounds.
 
-    It overrides four of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
+    It overrides five of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
     """
 
     excess: str | None = None
     """What the broker sent that nobody asked for, as a predicate; None while it did not."""
     heard: Callable[[Incoming], None]
     """Gets every message."""
+    addresses: Addresses
+    """Where the broker is."""
     _ahead = b""
     _position = 0
 
@@ -143,6 +147,10 @@ class BoundedClient(Client):
         self._position = at
         if rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._loop_rc_handle(rc)
+
+    def _create_socket_connection(self) -> socket.socket:
+        """Connect without waiting for a name server; the name itself is what a certificate is checked against."""
+        return self.addresses.connect()
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
         """Shake hands, and close the socket when that fails: paho leaves it open until it is collected."""

@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from sirend.config.secrets import secret
 from sirend.errors import ConfigError
+from sirend.host.addresses import CONNECT_S, Addresses
 from sirend.publish.mqtt.bounded_client import LARGEST_PACKET, BoundedClient
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 _WINDOW = 10
 """Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""
-_CONNECT_S = 5.0
 _READ_S = 0.05
 """How long one turn reads at most, so that a flood does not keep us from speaking."""
 _MID_AND_LENGTHS = 1 + 4 + 2 + 2
@@ -84,11 +84,19 @@ def client_id_of(config: MqttConfig, site: str) -> str:
 
 
 def new_client(
-    config: MqttConfig, name: str, protocol: MQTTProtocolVersion, will: Message | None = None
+    config: MqttConfig,
+    name: str,
+    protocol: MQTTProtocolVersion,
+    will: Message | None = None,
+    addresses: Addresses | None = None,
 ) -> BoundedClient:
-    """Return a client called ``name`` that is ready to connect; raise ``ConfigError`` when it lacks a secret or key."""
+    """Return a client called ``name`` that is ready to connect; raise ``ConfigError`` when it lacks a secret or key.
+
+    ``addresses`` remembers where the broker was.
+    """
     client = BoundedClient(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol, reconnect_on_failure=False)
-    client.connect_timeout = _CONNECT_S
+    client.connect_timeout = CONNECT_S
+    client.addresses = addresses or Addresses(config.host, config.port)
     client.max_inflight_messages_set(_WINDOW)
     client.max_queued_messages_set(_WINDOW)
     if will is not None:

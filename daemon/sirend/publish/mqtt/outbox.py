@@ -83,6 +83,18 @@ class Outbox:
             self._dropped_full += 1
         self._queue.append(message)
 
+    def put_again(self, message: Message, now: float) -> None:
+        """Take a message that the broker refused: of a retained one the latest of its topic, stale ones as empty."""
+        with self._lock:
+            if message.retain:
+                message = self._valid(self._retained.get(message.topic, message), now)
+            if self._is_open:
+                self._append(message)
+
+    def _valid(self, message: Message, now: float) -> Message:
+        """Return ``message``, or where it is stale an empty one in its place, for nothing is known."""
+        return replace(message, payload=b"", deadline=None) if message.is_stale(now) else message
+
     def begin(self, topics: Sequence[str], now: float) -> None:
         """Start a connection: the latest retained messages of ``topics`` in that order, then the events that waited.
 
@@ -91,7 +103,7 @@ class Outbox:
         with self._lock:
             opening = []
             for message in (self._retained[topic] for topic in topics if topic in self._retained):
-                opening.append(replace(message, payload=b"", deadline=None) if message.is_stale(now) else message)
+                opening.append(self._valid(message, now))
                 self._dropped_expired += message.is_stale(now)
             self._queue.extendleft(reversed(opening))
             self._is_open = True

@@ -18,6 +18,7 @@ from sirend.call.state import CallState
 from sirend.publish.mqtt.connection import client_id_of
 from sirend.publish.mqtt.echo_watch import EchoWatch
 from sirend.publish.mqtt.outbox import Message, Outbox
+from sirend.publish.mqtt.refusals import Refusals
 from sirend.publish.mqtt.session import Session
 from sirend.publish.mqtt.stamp import Stamp
 from sirend.publish.mqtt.topics import Topics
@@ -102,6 +103,7 @@ class Mqtt:
         self._number = 0
         self._published = 0
         self._refused = 0
+        self._refusals = Refusals()
         self._told_at = -_QUIET_S
         self._session = Session(config, client_id_of(config, site), self, name="sirend-mqtt", backoff=backoff)
 
@@ -122,8 +124,8 @@ class Mqtt:
 
     @property
     def problem(self) -> str | None:
-        """Why there is no connection now, or None when there is one."""
-        return self._session.problem
+        """Why there is no connection now, or what is wrong with the one that there is; None when all is well."""
+        return self._session.problem or self._refusals.problem or self._session.unrest
 
     def __enter__(self) -> Self:
         """Start the network thread, which keeps trying until the end; a missing broker is no error."""
@@ -222,9 +224,11 @@ class Mqtt:
         """Count a message that arrived or was refused."""
         if code.is_failure:
             self._refused += 1
+            self._refusals.refused(message, str(code), time.monotonic())
             self._session.log(logging.ERROR, f"refused a message on {message.topic}: {code}")
         else:
             self._published += 1
+            self._refusals.taken(message)
 
     def subscribed(self, refused: Sequence[tuple[str, ReasonCode]]) -> str | None:
         """Tell once that nobody watches over some topics; events and states go on."""
@@ -247,12 +251,15 @@ class Mqtt:
             )
 
     def turned(self, now: float) -> None:
-        """Say the truth again where something else stands."""
+        """Say the truth again where something else stands, and what was refused."""
         for message in self._watch.due(now):
             self._outbox.put(message)
+        for message in self._refusals.due(now):
+            self._outbox.put_again(message, now)
 
     def closed(self, unacknowledged: list[Message]) -> None:
         """Keep the events that did not arrive."""
+        self._refusals.closed()
         self._outbox.end(unacknowledged)
 
 

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from sirend.errors import SirendError
+from sirend.host.addresses import Addresses
 from sirend.publish.mqtt.backoff import Backoff, urgent_delay_s
 from sirend.publish.mqtt.connection import Connection, new_client
 from sirend.publish.mqtt.network_thread import NetworkThread
+from sirend.publish.mqtt.unrest import Unrest
 
 if TYPE_CHECKING:
     import socket
@@ -51,6 +53,7 @@ class Session:
         self._config = config
         self._client_id = client_id
         self._party = party
+        self._addresses = Addresses(config.host, config.port)
         self._backoff = backoff or Backoff()
         self._thread = NetworkThread(name, self._run)
         self._closing = threading.Event()
@@ -64,6 +67,7 @@ class Session:
         self._attempted_at = -math.inf
         self._is_open = False
         self._problem: str | None = "not connected yet"
+        self._unrest = Unrest()
         self._logged = ""
         self._subscription = _Subscription()
         new_client(config, client_id, self._protocol)
@@ -87,6 +91,11 @@ class Session:
     def problem(self) -> str | None:
         """Why there is no connection now, or no subscription; None when there is both."""
         return self._problem
+
+    @property
+    def unrest(self) -> str | None:
+        """Why connections end again and again, as a predicate of the broker; None when they do not."""
+        return self._unrest.problem(time.monotonic())
 
     @property
     def connects(self) -> int:
@@ -158,7 +167,8 @@ class Session:
 
     def _connect(self, wakened: socket.socket) -> Connection | None:
         """Return a connection that the broker accepted, or None when it did not."""
-        client = new_client(self._config, self._client_id, self._protocol, self._party.will(self._number))
+        will = self._party.will(self._number)
+        client = new_client(self._config, self._client_id, self._protocol, will, self._addresses)
         connection = Connection(client, wakened, self._party.heard)
         connection.open(self._config.host, self._config.port, self._config.keepalive_s)
         answer_by = time.monotonic() + ANSWER_S
@@ -199,7 +209,7 @@ class Session:
             self._is_open = False
             self._party.closed(connection.unacknowledged)
         if connection.end is not None:
-            self._fail(connection.end)
+            self._fail(self._unrest.ended(connection.end, time.monotonic()))
         if not connection.is_5:  # it may be a newer one when it comes back
             self._protocol = MQTTProtocolVersion.MQTTv5
 

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sirend.host.addresses import LOOKUP_S, Addresses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class NameServer:
+    """Answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.places: list[str] = []
+        self.problem: OSError | None = None
+        self.asked = 0
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def __call__(self, _host: str, port: int, **_: object) -> list[object]:
+        self.asked += 1
+        self.answers.wait(60.0)
+        if self.problem is not None:
+            raise self.problem
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (place, port)) for place in self.places]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
+    server = NameServer()
+    monkeypatch.setattr(socket, "getaddrinfo", server)
+    yield server
+    server.answers.set()
+
+
+def places(addresses: Addresses) -> list[object]:
+    return [place[0] for _, place in addresses.find()]
+
+
+def test_a_name_is_looked_up_anew_each_time(names: NameServer) -> None:
+    addresses = Addresses("broker.example", 1883)
+    names.places = ["192.0.2.1"]
+    assert places(addresses) == ["192.0.2.1"]
+    names.places = ["192.0.2.2"]
+    assert places(addresses) == ["192.0.2.2"]
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_what_was_known_is_taken_where_nobody_can_say_now(
+    names: NameServer, is_silent: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    addresses = Addresses("broker.example", 1883)
+    names.places = ["192.0.2.1"]
+    assert places(addresses) == ["192.0.2.1"]
+    if is_silent:
+        names.answers.clear()
+    else:
+        names.problem = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    assert places(addresses) == ["192.0.2.1"]
+    why = "the name server does not answer" if is_silent else "Temporary failure in name resolution"
+    assert f"broker.example: {why}; taking the address that it had before" in caplog.text
+    began = time.monotonic()
+    for _ in range(100):
+        assert places(addresses) == ["192.0.2.1"]
+    assert time.monotonic() - began < LOOKUP_S
+    assert len(caplog.records) == 1
+    assert not is_silent or names.asked == 2  # one thread waits, not a hundred
+
+
+def test_a_name_that_was_never_known_is_an_error_within_seconds_and_a_late_answer_is_of_use(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sirend.host.addresses.LOOKUP_S", 0.1)
+    addresses = Addresses("broker.example", 1883)
+    names.places = ["192.0.2.1"]
+    names.answers.clear()
+    with pytest.raises(TimeoutError, match="the name server does not answer"):
+        addresses.find()
+    names.answers.set()
+    time.sleep(0.2)
+    names.answers.clear()
+    assert places(addresses) == ["192.0.2.1"]
+
+
+def test_the_next_address_is_tried_and_the_one_that_answered_is_first_from_then_on(names: NameServer) -> None:
+    with socket.create_server(("127.0.0.3", 0)) as server:
+        addresses = Addresses("broker.example", server.getsockname()[1])
+        names.places = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        for _ in range(2):
+            with addresses.connect() as sock:
+                assert sock.getpeername()[0] == "127.0.0.3"
+            assert places(addresses)[0] == "127.0.0.3"
+    with pytest.raises(ConnectionRefusedError):
+        addresses.connect()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_real_name_and_an_address_are_found(host: str) -> None:
+    assert (socket.AF_INET, ("127.0.0.1", 1883)) in Addresses(host, 1883).find()
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "a" * 64 + ".example", "..", "%"])
+def test_what_is_no_name_is_an_error(host: str) -> None:
+    with pytest.raises(OSError):  # noqa: PT011  in the words of the system
+        Addresses(host, 1883).find()

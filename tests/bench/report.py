@@ -106,7 +106,7 @@ def parts(wanted: Wanted) -> list[Part]:
         Part(
             "Motion and called leg",
             "motion",
-            [*python, "pytest", "-q", "-s", "--timeout", "7200", "-k", "percent or right_leg", *tests],
+            [*python, "pytest", "-q", "-s", "--timeout", "7200", "-k", "percent or most_windows or right_leg", *tests],
             "make drives",
             {"SIREND_DRIVES": "10" if quick else "200"},
         ),

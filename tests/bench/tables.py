@@ -40,12 +40,32 @@ def motion(known: Figures) -> Rows:
     said: Counter[str] = Counter(known["motion"])
     legs: Counter[str] = Counter(known["legs"])
     shares = [f"{word} {100 * count / sum(said.values()):.1f} %" for word, count in sorted(said.items())]
-    wrong = f"{100 * said['wrong'] / (said['right'] + said['wrong']):.1f} % of the claims have the wrong sign"
+    wrong = f"{_wrong(said)} of the claims have the wrong sign"
+    if "motion_near" in known:
+        wrong += f", {_wrong(said - Counter(known['motion_near']))} more than 1 s before or after the pass"
+    coming: dict[str, Counter[str]] = {
+        "the same": Counter(known.get("motion_coming", {})),
+        "motion at the levels of a street": Counter(known.get("street_motion", {})),
+    }
+    comes = [
+        (
+            f"{title}, above 0 dB while it comes",
+            f"`approaching` {100 * heard['approaching'] / sum(heard.values()):.1f} %",
+        )
+        for title, heard in coming.items()
+        if heard
+    ]
     called = f"the right one in {legs['right']} of {known['junction_drives']}"
     return f"`make drives`, {known['drives']} simulated drive-bys", [
         ("motion of a siren at least 5 dB over the street", "; ".join((", ".join(shares), wrong))),
+        *comes,
         ("first leg called, at 0 to 30 dB", f"{called}; another one later in {legs['another later']}"),
     ]
+
+
+def _wrong(said: Counter[str]) -> str:
+    """Return the share of the claims that are wrong."""
+    return f"{100 * said['wrong'] / max(1, said['right'] + said['wrong']):.1f} %"
 
 
 def soak(known: Figures) -> Rows:

@@ -48,6 +48,23 @@ def test_motion_counts_wrong_signs_among_all_windows_and_among_claims() -> None:
     assert legs == "the right one in 30 of 30; another one later in 0"
 
 
+def test_motion_tells_of_the_pass_and_of_sirens_that_come_where_these_were_measured() -> None:
+    known = {
+        "drives": 40,
+        "motion": {"right": 45, "wrong": 5, "unknown": 50},
+        "motion_near": {"right": 5, "wrong": 3},
+        "motion_coming": {"approaching": 13, "unknown": 7},
+        "street_motion": {"approaching": 3, "unknown": 1},
+        "junction_drives": 30,
+        "legs": {"right": 29},
+    }
+    rows = dict(tables.motion(known)[1])
+    every = rows["motion of a siren at least 5 dB over the street"]
+    assert every.endswith("10.0 % of the claims have the wrong sign, 4.8 % more than 1 s before or after the pass")
+    assert rows["the same, above 0 dB while it comes"] == "`approaching` 65.0 %"
+    assert rows["motion at the levels of a street, above 0 dB while it comes"] == "`approaching` 75.0 %"
+
+
 def test_growth_has_a_sign() -> None:
     grown = {"descriptors": 0, "threads": -1, "mb_an_hour": 0.0049, "dropped_samples": 7, "hours": 24.0}
     assert tables.soak(grown) == (

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections import Counter
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,6 +13,7 @@ from tests.bench import figures
 
 from sirend.audio.stream import Block, Pcm, Samples, to_samples
 from sirend.audio.windows import Windows
+from sirend.detect.closest import Closest
 from sirend.detect.motion import MEMORY_S, Course, Motion, decide, find_course, motion_of
 from sirend.detect.pitch import STEP, PitchTracker
 from sirend.simulate import sirens, synthesis
@@ -40,6 +40,8 @@ SIRENS = [
     ("ch", "hilo"),
     ("us", "wail-msc"),
 ]
+ARE_MANY = DRIVES >= 100
+"""Whether the drives are enough to hold the figures of issue and documentation to; a few scatter about them."""
 NEAR_S = 1.0
 """Within so long of the closest point the distance changes by a few metres, and its sign says nothing of use."""
 
@@ -68,8 +70,8 @@ def _scene(seed: int) -> Scene:
 
 @cache
 def _counts() -> dict[str, Counter[str]]:
-    """Return how often each motion was right, wrong or unknown at an SNR of 5 dB and more."""
-    counts: dict[str, Counter[str]] = {"away": Counter(), "near": Counter()}
+    """Return how often each motion was right, wrong or unknown at an SNR of 5 dB and more, and what was said before."""
+    counts: dict[str, Counter[str]] = {"away": Counter(), "near": Counter(), "coming": Counter()}
     for seed in range(DRIVES):
         rendered = render_scene(_scene(seed))
         time_s, snr_db, distance_m, closest_s = (
@@ -78,29 +80,33 @@ def _counts() -> dict[str, Counter[str]]:
         audible = np.flatnonzero(np.array(snr_db) > 0.0)
         for at_s, motion in _motions(rendered.pcm, round(time_s[audible[0]] * RATE_HZ)):
             here = min(round(at_s * 10), len(snr_db) - 1)
+            true = Motion.APPROACHING if distance_m[here] < distance_m[here - 1] else Motion.DEPARTING
+            if true is Motion.APPROACHING and snr_db[here] > 0.0:
+                counts["coming"][motion.value] += 1
             if snr_db[max(here - 5, 0)] < 5.0:
                 continue
-            true = Motion.APPROACHING if distance_m[here] < distance_m[here - 1] else Motion.DEPARTING
             said = "right" if motion is true else "wrong" if motion in ("approaching", "departing") else motion.value
             counts["near" if abs(at_s - closest_s) < NEAR_S else "away"][said] += 1
     return counts
 
 
-def test_the_sign_is_wrong_in_under_five_percent() -> None:
+def test_the_sign_is_wrong_in_under_three_percent_of_the_claims() -> None:
     counts = _counts()
-    away, every = counts["away"], counts["away"] + counts["near"]
+    away, near, coming = counts["away"], counts["near"], counts["coming"]
+    every = away + near
     sys.stdout.write(f"\nmotion over {DRIVES} drive-bys, SNR >= 5 dB: {dict(every)}; of these within 1 s of the pass: ")
-    sys.stdout.write(f"{dict(counts['near'])}\n")
-    figures.record(drives=DRIVES, motion=dict(every), motion_near=dict(counts["near"]))
-    assert every["wrong"] < 0.05 * every.total()
-    assert away["wrong"] < 0.05 * (away["right"] + away["wrong"])
-    assert away["right"] > 0.2 * away.total()
+    sys.stdout.write(f"{dict(near)}; of a siren above 0 dB that comes: {dict(coming)}\n")
+    figures.record(drives=DRIVES, motion=dict(every), motion_near=dict(near), motion_coming=dict(coming))
+    assert every["wrong"] < (0.03 if ARE_MANY else 0.05) * (every["right"] + every["wrong"])
+    assert away["wrong"] < (0.02 if ARE_MANY else 0.05) * (away["right"] + away["wrong"])
+    assert away["right"] > 0.6 * away.total()
     assert away["stationary"] < 0.05 * away.total()
+    assert coming["approaching"] > (0.6 if ARE_MANY else 0.5) * coming.total()
 
 
 def test_most_windows_of_a_drive_at_the_levels_of_a_street_are_said_to_approach() -> None:
-    drives, said = max(4, DRIVES // 5), Counter[str]()
-    for seed in range(drives):
+    said = Counter[str]()
+    for seed in range(DRIVES):
         rng = np.random.default_rng((seed, 77))
         profile, siren = SIRENS[seed % len(SIRENS)]
         sight_m = float(rng.uniform(100.0, 400.0))
@@ -113,9 +119,9 @@ def test_most_windows_of_a_drive_at_the_levels_of_a_street_are_said_to_approach(
             if first_s <= at_s < drive.stop_line_s - NEAR_S and snr_db[round(10 * at_s)] > 0.0:
                 said[motion.value] += 1
     shares = {motion: round(count / said.total(), 3) for motion, count in said.items()}
-    sys.stdout.write(f"\nmotion over {drives} drives at the levels of a street, above 0 dB: {shares}\n")
-    figures.record(street_drives=drives, street_motion=dict(said))
-    assert said["approaching"] > 0.5 * said.total()
+    sys.stdout.write(f"\nmotion over {DRIVES} drives at the levels of a street, above 0 dB: {shares}\n")
+    figures.record(street_drives=DRIVES, street_motion=dict(said))
+    assert said["approaching"] > (0.6 if ARE_MANY else 0.45) * said.total()
     assert said["departing"] < 0.03 * (said["approaching"] + said["departing"])
 
 
@@ -170,32 +176,43 @@ def test_the_cycle_is_taken_out_of_the_level(slope_db_s: float) -> None:
     course = _frames(slope_db_s)
     assert course is not None
     assert course.cycle_s == pytest.approx(1.5, abs=0.02)
-    slopes = np.diff(course.trend_db) / course.knot_s
+    slopes = np.diff(course.cycles_db) / course.whole_s
     assert slopes == pytest.approx([slope_db_s] * slopes.size, abs=0.35)
 
 
 @pytest.mark.parametrize(
-    ("slope_db_s", "drop", "motion"),
-    [
-        (1.0, 0.0, Motion.APPROACHING),
-        (-1.0, 0.0, Motion.DEPARTING),
-        (0.0, 0.0, Motion.STATIONARY),
-        (1.0, 0.06, Motion.UNKNOWN),  # louder, but the pitch has fallen as of a vehicle that has passed
-        (-1.0, 0.06, Motion.DEPARTING),
-        (0.0, 0.02, Motion.UNKNOWN),
-    ],
+    ("slope_db_s", "drop", "is_resting"),
+    [(0.0, 0.0, True), (0.5, 0.0, False), (-0.5, 0.0, False), (0.0, 0.02, False)],
 )
-def test_level_and_pitch_decide_together(slope_db_s: float, drop: float, motion: Motion) -> None:
+def test_a_siren_rests_when_neither_level_nor_pitch_of_its_cycles_move(
+    slope_db_s: float, drop: float, is_resting: bool
+) -> None:
     course = _frames(slope_db_s, drop=drop)
     assert course is not None
-    assert decide(course) is motion
+    assert course.is_resting is is_resting
 
 
-def test_a_level_that_turns_is_neither() -> None:
-    course = _frames(1.0)
-    assert course is not None
-    turned = replace(course, trend_db=np.concatenate((course.trend_db[2:], course.trend_db[-1] - np.array([1.0, 3.0]))))
-    assert decide(turned) is Motion.UNKNOWN
+@pytest.mark.parametrize(
+    ("nearest", "motion"),
+    [
+        (Closest(0.7, 0.2, 0.1, 6.0), Motion.APPROACHING),
+        (Closest(0.6, 0.3, 0.1, 6.0), Motion.UNKNOWN),
+        (Closest(0.01, 0.98, 0.01, 9.0), Motion.DEPARTING),
+        (Closest(0.01, 0.98, 0.01, 6.0), Motion.UNKNOWN),  # a road's reflection does that too
+        (Closest(0.05, 0.94, 0.01, 9.0), Motion.UNKNOWN),
+        (Closest(0.2, 0.2, 0.6, 9.0), Motion.STATIONARY),
+        (Closest(0.3, 0.3, 0.4, 9.0), Motion.UNKNOWN),
+        (None, Motion.UNKNOWN),
+    ],
+)
+def test_what_is_claimed_is_likely(nearest: Closest | None, motion: Motion) -> None:
+    assert decide(nearest, _frames(0.0)) is motion
+
+
+def test_nothing_rests_whose_cycles_are_not_known_or_move() -> None:
+    resting = Closest(0.1, 0.1, 0.8, 9.0)
+    assert decide(resting, None) is Motion.UNKNOWN
+    assert decide(resting, _frames(0.5)) is Motion.UNKNOWN
 
 
 @settings(max_examples=50)
@@ -205,4 +222,4 @@ def test_any_frames_give_an_answer(seed: int, frames: int) -> None:
     hz, strength = rng.uniform(250.0, 2500.0, frames), rng.random(frames)
     level = rng.uniform(-120.0, 0.0, frames)
     course = find_course(*(part.astype(np.float32) for part in (hz, strength, level)))
-    assert course is None or decide(course) in Motion
+    assert course is None or np.isfinite(course.cycles_db).all()

@@ -1,9 +1,9 @@
-"""Where a siren is going, from its level and its pitch over at least three of its own cycles.
+"""Where a siren is going, from its level and its pitch over several of its own cycles.
 
 Pitch and level swing far more within a siren's cycle than any drive changes them: the Doppler shift at 50 km/h is 4 %,
-a wail sweeps more than an octave. So the cycle is found first and taken out of both. What is left of the level is the
-way it goes; what is left of the pitch falls when the vehicle passes and else stands still. In doubt the answer is
-`unknown`.
+a wail sweeps more than an octave. So the cycle is found first and taken out of both. Whether it comes or goes says what
+is left of the level (`closest`); that it stands, level and pitch of its cycles have to say as well. In doubt the answer
+is `unknown`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,27 @@ import numpy.typing as npt
 from scipy import fft
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.detect.closest import find_closest
 from sirend.detect.pitch import STEP, TONAL
-from sirend.detect.slope import slope
 
 if TYPE_CHECKING:
+    from sirend.detect.closest import Closest
     from sirend.detect.pitch import Floats, Pitch
-    from sirend.detect.slope import Slope
 
 CYCLES = 3
-"""A claim needs so many cycles, design.md section 5."""
+"""That a siren stands needs so many cycles, design.md section 5."""
 LONGEST_S = 8.0
 """Longest cycle that is looked for: the Japanese fire brigade's."""
 SHORTEST_S = 0.2
 """Shortest: a yelp of 300 a minute."""
 MEMORY_S = CYCLES * LONGEST_S
 LEAST_S = 8.0
-"""Time under which a level says nothing of a way: the road's reflection lets it swing by 10 dB over seconds."""
+"""Time under which a level does not say that it stands or goes: the road's reflection lets it swing by 10 dB."""
+_AHEAD = 0.65
+"""How likely the closest point must lie ahead; the figures are in tests/README.md. What is claimed too late is lost."""
+_BEHIND = 0.97
+"""How likely behind: a call may end by it."""
+_AT_REST = 0.5
 _KNOT_S = 1.0
 """The level's trend is a line from knot to knot: at 50 km/h a vehicle is 14 m further on."""
 _STIFFNESS = 1.0
@@ -46,16 +51,10 @@ _PERIODIC = 0.5
 """Correlation of the pitch with itself a cycle ago from which there is a cycle."""
 _RESTING_DB_S = 0.12
 """At 30 km/h and 300 m the level changes by 0.25 dB/s, at 60 km/h by 0.5."""
-_GOING_DB_S = 0.45
 _RESTING_DB = 1.5
 """Swing of the mean level from cycle to cycle that a street and its noise give a siren at rest."""
-_UNBROKEN = 0.5
-"""The rise of a level steepens to the end; one that slackens is of a vehicle about to pass, or passing."""
-_GOING_DB = 2.0
-"""Swing of the same from which the vehicle moves."""
-_PASSING = 0.025
-"""Fall of the pitch, relative, that only a vehicle passing makes: of 8 % at 50 km/h. Drivers' sirens drift less."""
 _STEADY = 0.01
+"""Change of the pitch, relative, of a driver's siren that stands."""
 
 
 class Motion(StrEnum):
@@ -73,11 +72,6 @@ class Course:
 
     cycle_s: float
     """Length of a cycle, s."""
-    span_s: float
-    """Time looked at, at least ``CYCLES`` cycles."""
-    trend_db: npt.NDArray[np.float64]
-    """Level at knots ``knot_s`` apart, float64[knots], the last one now; dB."""
-    knot_s: float
     cycles_db: npt.NDArray[np.float64]
     """Mean level of whole cycles, float64[at least CYCLES], the last one now; dB. Fast ones count by two seconds."""
     whole_s: float
@@ -87,6 +81,14 @@ class Course:
     drift_low: float
     """The same of the lowest."""
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether neither level nor pitch change from cycle to cycle."""
+        place = np.arange(self.cycles_db.size) - (self.cycles_db.size - 1) / 2.0
+        rate = float(place @ self.cycles_db / (place @ place)) / self.whole_s  # slope of the least-squares line
+        is_steady = max(abs(self.drift_high), abs(self.drift_low)) < _STEADY
+        return is_steady and abs(rate) < _RESTING_DB_S and float(np.ptp(self.cycles_db)) < _RESTING_DB
+
 
 def motion_of(pitch: Pitch, row: int, since: int) -> Motion:
     """Return the motion of approach ``row`` from the frames of ``pitch`` whose middle lies at ``since`` or later.
@@ -94,61 +96,26 @@ def motion_of(pitch: Pitch, row: int, since: int) -> Motion:
     ``since`` is the sample at which the present siren began.
     """
     begin = int(np.searchsorted(pitch.at, max(since, pitch.at[-1] - MEMORY_S * SAMPLE_RATE_HZ))) if pitch.at.size else 0
-    frames = pitch.hz[row, begin:], pitch.strength[row, begin:], pitch.level_dbfs[row, begin:]
-    course = find_course(*frames)
-    cycle = None if course is None else course.cycle_s * SAMPLE_RATE_HZ / STEP
-    if cycle is None and frames[0].size:
-        is_tonal = frames[1] >= TONAL
-        octaves = np.log2(np.maximum(frames[0], 1.0)).astype(np.float64)
-        cycle = cycle_of(octaves, is_tonal) if np.count_nonzero(is_tonal) > _ENOUGH * is_tonal.size else None
-    said = Motion.UNKNOWN if course is None else decide(course)
-    return said if course is not None and has_passed(course) else weigh(said, slope(*frames, cycle))
+    hz, strength, level_dbfs = pitch.hz[row, begin:], pitch.strength[row, begin:], pitch.level_dbfs[row, begin:]
+    is_tonal = strength >= TONAL
+    cycle = None
+    if np.count_nonzero(is_tonal) > _ENOUGH * is_tonal.size:
+        cycle = cycle_of(np.log2(np.maximum(hz, 1.0)).astype(np.float64), is_tonal)
+    nearest = find_closest(hz, strength, level_dbfs, cycle)
+    may_rest = nearest is not None and nearest.resting > _AT_REST  # the cycles cost as much again
+    return decide(nearest, find_course(hz, strength, level_dbfs) if may_rest else None)
 
 
-def weigh(said: Motion, rise: Slope | None) -> Motion:
-    """Return what is left of what the siren's cycles ``said`` when the slope of its level is asked as well.
-
-    A level that surely rises is of a vehicle that comes nearer, long before its cycles show it. What falls may be a
-    road's reflection too: that a vehicle drives away, or stands, both have to say.
-    """
-    if rise is None:
-        return said
-    if rise.is_rising:
-        return Motion.UNKNOWN if said is Motion.DEPARTING else Motion.APPROACHING
-    agrees = {
-        Motion.APPROACHING: not rise.is_falling,
-        Motion.DEPARTING: rise.is_falling,
-        Motion.STATIONARY: rise.is_level(2.2 * _RESTING_DB_S),
-    }
-    return said if agrees.get(said, False) else Motion.UNKNOWN
-
-
-def has_passed(course: Course) -> bool:
-    """Return whether the pitch fell as only that of a passing vehicle does."""
-    is_falling = max(course.drift_high, course.drift_low) < -_STEADY
-    return is_falling and course.drift_high + course.drift_low < -2.0 * _PASSING
-
-
-def decide(course: Course) -> Motion:
-    """Return what ``course`` leaves no doubt of."""
-    trend = course.trend_db
-    place = np.arange(course.cycles_db.size) - (course.cycles_db.size - 1) / 2.0
-    overall = float(place @ course.cycles_db / (place @ place)) / course.whole_s  # slope of the least-squares line
-    recent = float(trend[-1] - trend[-3]) / (2.0 * course.knot_s)
-    last = float(trend[-1] - trend[-2]) / course.knot_s
-    swing = float(np.ptp(course.cycles_db))
-    if has_passed(course):
-        return Motion.DEPARTING if recent < 0.0 and last < 0.0 else Motion.UNKNOWN
-    is_steady = max(abs(course.drift_high), abs(course.drift_low)) < _STEADY
-    if is_steady and abs(overall) < _RESTING_DB_S and swing < _RESTING_DB:
-        return Motion.STATIONARY
-    if swing < _GOING_DB:
+def decide(nearest: Closest | None, course: Course | None) -> Motion:
+    """Return what the level's way and the siren's cycles leave no doubt of."""
+    if nearest is None:
         return Motion.UNKNOWN
-    if min(overall, recent) > _GOING_DB_S and last > _UNBROKEN * recent:
+    if nearest.ahead > _AHEAD:
         return Motion.APPROACHING
-    if max(overall, recent) < -_GOING_DB_S and last < 0.0:
+    if nearest.behind > _BEHIND and nearest.span_s >= LEAST_S:
         return Motion.DEPARTING
-    return Motion.UNKNOWN
+    is_resting = nearest.resting > _AT_REST and course is not None and course.is_resting
+    return Motion.STATIONARY if is_resting else Motion.UNKNOWN
 
 
 def find_course(hz: Floats, strength: Floats, level_dbfs: Floats) -> Course | None:
@@ -189,9 +156,6 @@ def find_course(hz: Floats, strength: Floats, level_dbfs: Floats) -> Course | No
     drift_high, drift_low = np.exp2(last - first) - 1.0
     return Course(
         cycle_s=cycle * step_s,
-        span_s=frames * step_s,
-        trend_db=found[:knots],
-        knot_s=(frames - 1) * step_s / (knots - 1),
         whole_s=whole * step_s,
         cycles_db=np.array([level[part][is_tonal[part]].mean() for part in parts]),
         drift_high=float(drift_high),

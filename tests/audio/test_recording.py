@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import struct
 from typing import TYPE_CHECKING
@@ -110,10 +111,12 @@ def test_files_that_are_no_recording(tmp_path: Path) -> None:
     (tmp_path / "folder.wav").mkdir()
     (tmp_path / "head.wav").write_bytes(write(tmp_path / "a.wav", noise(99), subtype="PCM_16").read_bytes()[:30])
     write(tmp_path / "none.wav", noise(0))
+    os.mkfifo(tmp_path / "pipe.wav")  # nobody writes to it: it was waited for without end
     for name, expected in {
         "missing.wav": "cannot be read: No such file or directory",
         "folder.wav": "cannot be read: Is a directory",
         "empty.wav": "is empty (0 bytes)",
+        "pipe.wav": "is not a regular file",
         "text.wav": "is not a playable recording: Format not recognised",
         "head.wav": "is not a playable recording: Error in WAV file. No 'data' chunk marker",
         "none.wav": "holds no audio (0 frames)",
@@ -190,6 +193,24 @@ def test_a_truncated_ogg_is_played_with_a_warning(tmp_path: Path, caplog: pytest
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 32_000 < len(read(path)) < 128_000
     assert caplog.messages == [f"{path}: it is cut short: its last page is missing; what is there is played"]
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_that_was_cut_off_anywhere_in_its_last_page_is_played_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, subtype: str
+) -> None:
+    """The last page was left out without a word: up to a second of sound."""
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, noise(160_000), 16_000, format="OGG", subtype=subtype)
+    read(path)
+    assert caplog.messages == []
+    whole = path.read_bytes()
+    last = whole.rfind(b"OggS")
+    for kept in (len(whole) - 1, (last + len(whole)) // 2, last + 28, last + 20, last + 6):
+        path.write_bytes(whole[:kept])
+        caplog.clear()
+        read(path)
+        assert any("it is cut short: its last page is" in text for text in caplog.messages), kept
 
 
 def test_a_header_written_for_a_pipe_is_no_truncation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -166,6 +166,14 @@ def test_a_page_that_cannot_be_served_is_told_once(tmp_path: Path) -> None:
     assert problem.startswith("web.tls: certificate and key cannot be used")
 
 
+def test_certificates_that_the_daemon_could_not_use_are_found(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    with pytest.raises(ConfigError) as caught:
+        check_file(write(tmp_path, "site: main-5th\nmqtt: {tls: {ca_file: empty.pem}}\n"))
+    (problem,) = caught.value.problems
+    assert problem.startswith("mqtt.tls: the certificates cannot be used")
+
+
 @pytest.mark.parametrize("what", ["features", "score"])
 def test_a_machine_that_computes_something_else_is_noticed(tmp_path: Path, model: Path, what: str) -> None:
     with np.load(model / "golden.npz") as saved:

@@ -321,6 +321,31 @@ def test_credentials_come_in_pairs(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("journal", ["pw", "sirend.yaml", "link", "./sub/../pw"])
+def test_a_journal_is_not_written_over_what_the_configuration_is_read_from(tmp_path: Path, journal: str) -> None:
+    """A journal on the key's file was appended to it, and would have been renamed with it in the end."""
+    (tmp_path / "pw").write_text("secret\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to("pw")
+    (problem,) = _problems(tmp_path, f"mqtt: {{username: a, password_file: pw}}\njournal: {{path: '{journal}'}}")
+    what = "the configuration itself" if journal == "sirend.yaml" else "mqtt.password_file"
+    assert problem.endswith(f"it would be written over {what}")
+
+
+def test_page_and_metrics_need_a_port_each(tmp_path: Path) -> None:
+    both = "web: {{enabled: true, port: {}}}\nmetrics: {{enabled: true, port: {}}}"
+    assert _problems(tmp_path, both.format(9000, 9000)) == ["metrics.port is 9000: web.port has it already"]
+    assert _load(tmp_path, both.format(9000, 9001)).web.port == 9000
+
+
+@pytest.mark.parametrize("key", ["mqtt", "home_assistant"])
+def test_a_prefix_is_no_longer_than_a_topic_may_be(tmp_path: Path, key: str) -> None:
+    """One of 66,000 characters passed, and no connection came about, "by a bug"."""
+    (problem,) = _problems(tmp_path, f"{key}: {{prefix: {'a' * 201}}}")
+    assert "up to 200 characters in all" in problem
+    _load(tmp_path, f"{key}: {{prefix: {'a' * 200}}}")
+
+
 def test_file_names_are_relative_to_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "pw").write_text("x")

@@ -157,6 +157,13 @@ def test_a_folder_in_its_place_is_a_problem_not_a_crash(tmp_path: Path) -> None:
         assert journal.problem == f"the journal {tmp_path} cannot be written: Is a directory"
 
 
+def test_a_pipe_or_device_in_its_place_is_told_at_the_start(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with Journal(path, MANY) as journal:
+            assert journal.problem == f"the journal {path} cannot be written: it is no regular file"
+
+
 def test_a_file_that_someone_took_away_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "j"
     with Journal(path, MANY) as journal:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import soundfile
 
+from sirend.audio import ogg
 from sirend.audio.mix import Mix, mix_of
 from sirend.audio.resample import HIGHEST_HZ, LOWEST_HZ, Resampler
 from sirend.audio.riff import UNKNOWN_BYTES, repaired
@@ -142,7 +143,7 @@ class WavFile:
         """Yield float32[n, channels of the file] at the file's rate, to the end of what can be decoded."""
         if self._repair is not None:
             self._warn(self._repair)
-        elif shortfall := _shortfall(self._sound.extra_info):
+        elif shortfall := _shortfall(self._sound, self._descriptor):
             self._warn(f"it is cut short: {shortfall}; what is there is played")
         done = 0
         try:
@@ -195,7 +196,9 @@ def _open(path: Path, closing: ExitStack) -> tuple[Forward, int, str | None]:
     ``closing`` gets what is to be closed.
     """
     try:
-        file = closing.enter_context(path.open("rb", buffering=0))  # libsndfile reads it by its number
+        # libsndfile reads it by its number; a pipe that nobody writes to must not be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = closing.enter_context(os.fdopen(descriptor, "rb", buffering=0))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     state = os.fstat(file.fileno())
@@ -223,11 +226,13 @@ def _open(path: Path, closing: ExitStack) -> tuple[Forward, int, str | None]:
     return sound, file.fileno(), None if mended is None else mended[1]
 
 
-def _shortfall(parser_log: str) -> str:
-    """Return how much is missing of what the header promises, after libsndfile's log of parsing it; empty if nothing.
+def _shortfall(sound: soundfile.SoundFile, descriptor: int) -> str:
+    """Return what is missing of the file that ``sound`` reads from ``descriptor``; empty if nothing is.
 
-    libsndfile silently corrects the length, and says so only there: ``data : 576000 (should be 287978)``.
+    libsndfile silently corrects the length that a header promises, and says so only in its log of parsing it: ``data :
+    576000 (should be 287978)``.
     """
+    parser_log = sound.extra_info
     for promised, there in re.findall(
         r"(?m)^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", parser_log
     ):
@@ -236,4 +241,6 @@ def _shortfall(parser_log: str) -> str:
     for there, promised in re.findall(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)", parser_log):
         if int(there) < int(promised) < UNKNOWN_FRAMES:
             return f"its header promises {promised} frames and {there} are there"
-    return "its last page is missing" if "lacks an end-of-stream bit" in parser_log else ""
+    if "lacks an end-of-stream bit" in parser_log:
+        return "its last page is missing"
+    return "its last page is not whole" if sound.format == "OGG" and ogg.is_cut(descriptor) else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from sirend.audio import rtsp
 from sirend.audio.devices import Devices
@@ -22,6 +23,7 @@ from sirend.detect.features import Spectrogram
 from sirend.detect.golden import golden_outputs
 from sirend.errors import ConfigError
 from sirend.observe.snapshot import Setup, View
+from sirend.publish.mqtt.connection import client_id_of, new_client
 from sirend.service.extras import onlookers
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def check_file(path: Path, *, with_devices: bool = False) -> list[str]:
     if not problems:
         try:
             onlookers(loaded, View(Setup.of(loaded, bundle.load(bundle.find(loaded.detect.model)))))
+            new_client(loaded.mqtt, client_id_of(loaded.mqtt, loaded.site), MQTTProtocolVersion.MQTTv5)
         except ConfigError as error:  # such as a certificate that cannot be used
             problems += [f"{error.where}: {problem}" for problem in error.problems]
     if problems:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from sirend.config import array_settings, fields, listen_settings, yamlfile
+from sirend.config.overwritten import overwritten
 from sirend.config.settings import Config, ServerTlsConfig, TlsConfig, WebConfig
 from sirend.config.whole import unfinished
 from sirend.errors import ConfigError
@@ -48,7 +49,7 @@ def examine(
     config = fields.read_mapping(Config, content, "", problems)
     config = _with_files(config, path.absolute().parent, problems, for_onlooker=for_onlooker)
     wrong = [problem.split(" ")[0] for problem in problems]  # what stands for these now is not what the user wrote
-    doubts = _contradictions(config)
+    doubts = [*_contradictions(config), *overwritten(config, path)]
     if (who := _who_acts(config)) is not None:
         doubts += unfinished(who, text, content)
     problems += [found for found in doubts if not any(key in found for key in wrong)]
@@ -178,6 +179,9 @@ def _contradictions(config: Config) -> list[str]:
             f"mqtt.host is {mqtt.host!r}: a plain connection leaves this machine readable and forgeable by anyone on "
             "the way; set mqtt.tls, or mqtt.insecure: true if the network is trusted"
         )
+    web, metrics = config.web, config.metrics
+    if web.enabled and metrics.enabled and web.port == metrics.port and web.bind == metrics.bind:
+        problems.append(f"metrics.port is {metrics.port}: web.port has it already")
     if config.clips.enabled and config.clips.path is None:
         problems.append("clips.enabled is true: name the folder for them in clips.path")
     return problems + _viewing(config.web)

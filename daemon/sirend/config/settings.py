@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NAME = r"[a-z0-9-]{1,64}"
 NAME_ALLOWED = "1 to 64 of the characters a-z, 0-9 and -"
+LEVELS = r"(?=.{1,200}\Z)[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*"
+LEVELS_ALLOWED = "topic levels of A-Z a-z 0-9 . _ -, up to 200 characters in all"
 INPUT = r"\S(.*\S)?"
 INPUT_ALLOWED = "the name of an input that `sirend devices` lists, or rtsp://HOST/PATH"
 TONES = ("wail", "yelp", "hilo", "phaser", "pulsed", "horn", "mixed", "unknown")
@@ -194,7 +196,7 @@ class MqttConfig:
     """Certificates; None is a plain connection."""
     sign_key_file: Path | None = fields.path()
     """File, or name of a systemd credential, with the HMAC-SHA256 key of events; None leaves them unsigned."""
-    prefix: str = fields.text("sirend", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "topic levels of A-Z a-z 0-9 . _ -")
+    prefix: str = fields.text("sirend", LEVELS, LEVELS_ALLOWED)
     """First part of every topic."""
     insecure: bool = fields.switch()
     """Allow a plain connection to another host."""
@@ -276,9 +278,7 @@ class HomeAssistantConfig:
 
     enabled: bool = fields.switch()
     """Publish it."""
-    prefix: str = fields.text(
-        "homeassistant", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "topic levels of A-Z a-z 0-9 . _ -"
-    )
+    prefix: str = fields.text("homeassistant", LEVELS, LEVELS_ALLOWED)
     """First part of the discovery topics."""
 
 

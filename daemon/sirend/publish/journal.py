@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 from typing import TYPE_CHECKING, Self
 
 from sirend.call.event import to_json
@@ -122,7 +123,10 @@ class Journal:
         """Append ``line`` whole or not at all, after closing a line that was cut off."""
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
-            size = os.fstat(handle).st_size
+            state = os.fstat(handle)
+            if not stat.S_ISREG(state.st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            size = state.st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":
                 line = b"\n" + line
                 self._torn += 1

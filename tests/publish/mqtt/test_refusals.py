@@ -15,8 +15,8 @@ from tests.publish.mqtt.hostile import Hostile
 from tests.publish.mqtt.test_session import BOTH, is_up, made, scribe, wait
 from tests.transitions import CALL, CLEAR
 
-from sirend.publish.mqtt.daemon import Mqtt
 from sirend.publish.mqtt.outbox import Message
+from sirend.publish.mqtt.publisher import Mqtt
 from sirend.publish.mqtt.refusals import Refusals
 from sirend.publish.mqtt.unrest import Unrest
 

@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.call.clock import utc_text
+from sirend.client.consumer import Moment
 from sirend.client.fleet import COLUMNS, TROUBLES, Fleet
 
-NOW = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
+NOW = Moment(datetime(2026, 11, 28, 6, 0, tzinfo=UTC), 1000.0)
 
 
 def health(age_s: float = 10.0, **more: Any) -> bytes:  # noqa: ANN401  JSON values
     said = {
         "schema": "sirend/health/1",
-        "at": utc_text(NOW - timedelta(seconds=age_s)),
+        "at": utc_text(NOW.utc - timedelta(seconds=age_s)),
         "state": "ok",
         "reasons": [],
         "model": "siren-2.0.0@3f2a",
@@ -32,9 +33,14 @@ def health(age_s: float = 10.0, **more: Any) -> bytes:  # noqa: ANN401  JSON val
 
 
 def state(age_s: float, kind: str, reason: str = "siren") -> bytes:
-    at = NOW - timedelta(seconds=age_s)
+    at = NOW.utc - timedelta(seconds=age_s)
     said = {"schema": "sirend/event/1", "at": utc_text(at), "valid_until": utc_text(at + timedelta(seconds=5))}
     return json.dumps({**said, "state": kind, "reason": reason}).encode()
+
+
+def later(seconds: float, step_s: float = 0.0) -> Moment:
+    """Return a moment after ``NOW``, the wall clock having been set by ``step_s`` meanwhile."""
+    return Moment(NOW.utc + timedelta(seconds=seconds + step_s), NOW.mono_s + seconds)
 
 
 def city() -> Fleet:
@@ -75,12 +81,29 @@ def test_those_in_trouble_come_first() -> None:
 def test_calls_are_those_that_are_valid() -> None:
     fleet = city()
     oak, ash = fleet.sites["oak"], fleet.sites["ash"]
-    assert oak.is_calling(NOW)
-    assert not oak.is_calling(NOW + timedelta(seconds=3))
-    assert (ash.called_on, ash.called_at) == ("north", NOW - timedelta(hours=2))
+    assert oak.calling(NOW) == ["north"]
+    assert not oak.calling(later(3.0))
+    assert (ash.called_on, ash.called_at) == ("north", NOW.utc - timedelta(hours=2))
     assert [site.name for site in fleet.rows(NOW, by="call")][:2] == ["oak", "ash"]
     fleet.take("city/sirend/oak/north/emergency", b"", NOW, retained=True)
-    assert not oak.is_calling(NOW)
+    assert not oak.calling(NOW)
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, -3_600.0, 3_600.0, 86_400.0])
+def test_a_clock_that_is_set_makes_no_call_last_and_no_silent_site_look_well(step_s: float) -> None:
+    """A site a day ahead called for a day; with our own clock set back a dead one was well for as long."""
+    fleet = Fleet("sirend")
+    fleet.take("sirend/ash/health", health(age_s=0.0), NOW, retained=False)
+    fleet.take("sirend/ash/north/emergency", state(-step_s, "approaching"), NOW, retained=False)
+    ash = fleet.sites["ash"]
+    assert bool(ash.calling(NOW)) is (step_s > 0.0)
+    assert not ash.calling(later(5.1, step_s))
+    assert ash.trouble(later(60.0, step_s)) == "drift"
+    assert ash.trouble(later(91.0, step_s)) == "silent"
+    fleet.take("sirend/ash/north/emergency", state(-1.0, "approaching"), NOW, retained=False)
+    assert ash.calling(later(4.9, step_s)) == ["north"]
+    assert not ash.calling(later(5.1, step_s))
+    assert ash.called_at == NOW.utc
 
 
 @pytest.mark.parametrize(

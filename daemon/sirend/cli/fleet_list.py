@@ -9,11 +9,11 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from sirend.client.consumer import Moment
 from sirend.client.fleet import TROUBLES, Fleet, Site
 from sirend.errors import DeviceError
 from sirend.host.addresses import Addresses
@@ -85,7 +85,7 @@ class FleetWatcher:
 
     def _hear(self, message: Incoming) -> None:
         self._came_at = time.monotonic()
-        self._fleet.take(message.topic, message.payload, datetime.now(UTC), retained=message.retained)
+        self._fleet.take(message.topic, message.payload, Moment.now(), retained=message.retained)
 
     def settle(self) -> None:
         """Wait until what is retained has come, within bounds."""
@@ -130,7 +130,7 @@ def watch(config: MqttConfig, stop: threading.Event, look: ListView) -> None:
     with FleetWatcher(config, fleet) as watcher:
         watcher.settle()
         while True:
-            now = datetime.now(UTC)
+            now = Moment.now()
             rows = fleet.rows(now, wanted=look.wanted, by=look.by)
             if look.is_json:
                 text = "".join(json.dumps(values(site, now), sort_keys=True) + "\n" for site in rows)
@@ -145,7 +145,7 @@ def watch(config: MqttConfig, stop: threading.Event, look: ListView) -> None:
             watcher.follow(SHOWN_S, stop)
 
 
-def values(site: Site, now: datetime) -> dict[str, Any]:
+def values(site: Site, now: Moment) -> dict[str, Any]:
     """Return a site as JSON values."""
     return {
         "site": site.name,
@@ -153,7 +153,7 @@ def values(site: Site, now: datetime) -> dict[str, Any]:
         "online": site.is_online,
         "state": site.state or None,
         "reasons": list(site.reasons),
-        "calling": sorted(name for name, until in site.calls.items() if until > now),
+        "calling": site.calling(now),
         "called_at": None if site.called_at is None else site.called_at.isoformat(timespec="milliseconds"),
         "called_on": site.called_on or None,
         "model": site.model,
@@ -166,7 +166,7 @@ def values(site: Site, now: datetime) -> dict[str, Any]:
     }
 
 
-def site_table(rows: list[Site], now: datetime, width: int, most: int | None) -> Iterator[str]:
+def site_table(rows: list[Site], now: Moment, width: int, most: int | None) -> Iterator[str]:
     """Yield a header and a line for each site, at most ``most``; the columns are as wide as they need to be."""
     shown = rows if most is None else rows[: max(1, most)]
     cells = [HEADER, *(_cells(site, now) for site in shown)]
@@ -178,18 +178,18 @@ def site_table(rows: list[Site], now: datetime, width: int, most: int | None) ->
         yield f"and {len(rows) - len(shown)} more; narrow it with --filter"
 
 
-def _cells(site: Site, now: datetime) -> tuple[str, ...]:
+def _cells(site: Site, now: Moment) -> tuple[str, ...]:
     def number(value: float | None, text: str) -> str:
         return "" if value is None else format(value, text)
 
     trouble = site.trouble(now)
     words = "; ".join(site.reasons)
     if trouble == "silent":
-        words = "no health message for long" if site.health_at is not None else "no health message"
-    call = "" if site.called_at is None else f"{ago((now - site.called_at).total_seconds())} {site.called_on}"
+        words = "no health message for long" if site.health_s is not None else "no health message"
+    call = "" if site.called_at is None else f"{ago((now.utc - site.called_at).total_seconds())} {site.called_on}"
     return (
         trouble if trouble in ("ok", "clock", "drift") else trouble.upper(), site.name,
-        f"CALLING {site.called_on}" if site.is_calling(now) else call, site.model.partition("@")[0], site.version,
+        f"CALLING {site.called_on}" if site.calling(now) else call, site.model.partition("@")[0], site.version,
         number(site.floor_dbfs, ".0f"), number(site.drift_db, "+.0f"), number(site.skew_s, "+.1f"),
         number(site.temperature_c, ".0f"), words,
     )  # fmt: skip
@@ -203,13 +203,13 @@ def ago(seconds: float) -> str:
     return f"{max(0, int(seconds))} s"
 
 
-def sums(fleet: Fleet, now: datetime) -> str:
+def sums(fleet: Fleet, now: Moment) -> str:
     """Return how many sites are how, in a line."""
     counts = dict.fromkeys(TROUBLES, 0)
     for site in fleet.sites.values():
         counts[site.trouble(now)] += 1
     parts = [f"{count} {name}" for name, count in counts.items() if count]
-    calling = sum(site.is_calling(now) for site in fleet.sites.values())
+    calling = sum(bool(site.calling(now)) for site in fleet.sites.values())
     refused = f"; {fleet.refused} messages were of no site" if fleet.refused else ""
     count = len(fleet.sites)
     return f"{count} site{'s' * (count != 1)}: {', '.join(parts) or 'none'}; {calling} calling{refused}"

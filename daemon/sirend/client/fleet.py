@@ -1,4 +1,8 @@
-"""Many sites at a glance: one row a site, from what each keeps on the broker. Nothing here acts on a call."""
+"""Many sites at a glance: one row a site, from what each keeps on the broker. Nothing here acts on a call.
+
+How old something is goes by the clock that nobody sets: neither a site's clock nor ours, when it is set, makes a call
+last or a silent site look well.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from sirend.client.consumer import Moment
 
 MOST_SITES = 20_000
 LARGEST_BYTES = 64_000
@@ -40,22 +46,23 @@ class Site:
     drift_db: float | None = None
     skew_s: float | None = None
     """By how much its clock was ahead of ours when it last spoke, s; None when only an old message is known."""
-    health_at: datetime | None = None
+    health_s: float | None = None
+    """Monotonic time, s, at which it last said how it is."""
     temperature_c: float | None = None
     uptime_s: float | None = None
     called_at: datetime | None = None
     """Last change of a call, UTC."""
     called_on: str = ""
-    calls: dict[str, datetime] = field(default_factory=dict)
-    """Approaches that call, each with the time after which that does not count any more."""
+    calls: dict[str, float] = field(default_factory=dict)
+    """Approaches that call, each with the monotonic time, s, after which that does not count any more."""
 
-    def trouble(self, now: datetime) -> str:
+    def trouble(self, now: Moment) -> str:
         """Return the worst of ``TROUBLES`` that it has."""
         if self.is_online is False:
             return "offline"
         if self.state == "failed":
             return "failed"
-        if self.health_at is None or (now - self.health_at).total_seconds() > STALE_S:
+        if self.health_s is None or now.mono_s - self.health_s > STALE_S:
             return "silent"
         if self.state != "ok":
             return "degraded"
@@ -63,9 +70,9 @@ class Site:
             return "clock"
         return "drift" if self.drift_db is not None and abs(self.drift_db) > DRIFT_DB else "ok"
 
-    def is_calling(self, now: datetime) -> bool:
-        """Return whether a call of it is valid."""
-        return any(until > now for until in self.calls.values())
+    def calling(self, now: Moment) -> list[str]:
+        """Return the approaches whose call is valid."""
+        return sorted(name for name, until_s in self.calls.items() if until_s > now.mono_s)
 
 
 class Fleet:
@@ -83,8 +90,8 @@ class Fleet:
         """What to subscribe to."""
         return [f"{self._head}+/availability", f"{self._head}+/health", f"{self._head}+/+/emergency"]
 
-    def take(self, topic: str, payload: bytes, now: datetime, *, retained: bool) -> None:
-        """Take a message that came at ``now``, an aware datetime; what is none is counted."""
+    def take(self, topic: str, payload: bytes, now: Moment, *, retained: bool) -> None:
+        """Take a message that came at ``now``; what is none is counted."""
         levels = topic.removeprefix(self._head).split("/")
         if not topic.startswith(self._head) or len(payload) > LARGEST_BYTES or not _is_name(levels[0]):
             self.refused += 1
@@ -102,12 +109,12 @@ class Fleet:
                 if not payload:  # a state that nobody knows any more
                     site.calls.pop(approach, None)
                 else:
-                    self._count(_state(site, approach, _decoded(payload)))
+                    self._count(_state(site, approach, _decoded(payload), now))
 
     def _count(self, is_right: bool) -> None:
         self.refused += not is_right
 
-    def rows(self, now: datetime, *, wanted: str = "", by: str = "trouble") -> list[Site]:
+    def rows(self, now: Moment, *, wanted: str = "", by: str = "trouble") -> list[Site]:
         """Return the sites in which every word of ``wanted`` is found, sorted by one of ``COLUMNS``."""
         key = _KEYS[by]
         found = [
@@ -116,11 +123,11 @@ class Fleet:
         return sorted(found, key=lambda site: (key(site, now), site.name))
 
 
-def text_of(site: Site, now: datetime) -> str:
+def text_of(site: Site, now: Moment) -> str:
     """Return what a filter looks at, in small letters."""
     words: Iterable[str] = (
         site.name, site.trouble(now), site.state, site.model, site.version, site.called_on, *site.reasons,
-        "calling" if site.is_calling(now) else "",
+        "calling" if site.calling(now) else "",
     )  # fmt: skip
     return " ".join(words).lower()
 
@@ -132,11 +139,11 @@ def _number(value: float | None, *, descending: bool = True) -> float:
     return -abs(value) if descending else value
 
 
-_KEYS: dict[str, Callable[[Site, datetime], Any]] = {
+_KEYS: dict[str, Callable[[Site, Moment], Any]] = {
     "trouble": lambda site, now: TROUBLES.index(site.trouble(now)),
     "site": lambda site, _now: site.name,
     "call": lambda site, now: (
-        not site.is_calling(now),
+        not site.calling(now),
         _number(None if site.called_at is None else site.called_at.timestamp()),
     ),
     "model": lambda site, _now: site.model,
@@ -176,7 +183,7 @@ def _utc(value: object) -> datetime | None:
         return None
 
 
-def _health(site: Site, said: dict[str, Any], now: datetime, *, retained: bool) -> bool:
+def _health(site: Site, said: dict[str, Any], now: Moment, *, retained: bool) -> bool:
     """Take a health message; return whether it is one."""
     at, reasons = _utc(said.get("at")), said.get("reasons")
     if said.get("schema") != "sirend/health/1" or at is None or not isinstance(reasons, list):
@@ -185,9 +192,10 @@ def _health(site: Site, said: dict[str, Any], now: datetime, *, retained: bool) 
     site.model, site.version = _text(said.get("model")), _text(said.get("version"))
     site.temperature_c, site.uptime_s = _float(said.get("temperature_c")), _float(said.get("uptime_s"))
     # When it came says more of now than what its clock says; of an old one that is all there is.
-    site.health_at = at if retained else now
+    ahead_s = (at - now.utc).total_seconds()
+    site.health_s = now.mono_s + (min(0.0, ahead_s) if retained else 0.0)
     if not retained:
-        site.skew_s = (at - now).total_seconds()
+        site.skew_s = ahead_s
     floors, drifts = said.get("floors_dbfs"), said.get("floor_drifts_db")
     if isinstance(floors, dict) and isinstance(drifts, dict) and floors:
         worst = max(floors, key=lambda name: abs(_float(drifts.get(name)) or 0.0))
@@ -195,17 +203,19 @@ def _health(site: Site, said: dict[str, Any], now: datetime, *, retained: bool) 
     return True
 
 
-def _state(site: Site, approach: str, said: dict[str, Any]) -> bool:
+def _state(site: Site, approach: str, said: dict[str, Any], now: Moment) -> bool:
     """Take the state of an approach; return whether it is one."""
     at, until = _utc(said.get("at")), _utc(said.get("valid_until"))
     if said.get("schema") != "sirend/event/1" or at is None or until is None or not _is_name(approach):
         return False
     if said.get("state") == "approaching":
-        site.calls[approach] = until
+        # As a consumer has it: no longer than it says from when it came, and not past the end that it names.
+        site.calls[approach] = now.mono_s + min(until - at, until - now.utc).total_seconds()
     else:
         site.calls.pop(approach, None)
         if said.get("reason") == "shutdown":  # the state that a run begins with tells of no call
             return True
+    at = min(at, now.utc)  # of a clock that is ahead, or nothing later would be the latest
     if site.called_at is None or at >= site.called_at:
         site.called_at, site.called_on = at, approach
     return True

@@ -62,8 +62,9 @@ def lines(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
 
 
 def start(sirend: Command, *words: str) -> subprocess.Popen[str]:
+    # What the tests were started to ignore, as nohup has it, the command would ignore too.
     return subprocess.Popen(
-        [*sirend.words, "listen", "--config", "c.yaml", *words],
+        ["env", "--default-signal", *sirend.words, "listen", "--config", "c.yaml", *words],
         cwd=sirend.folder,
         env={**sirend.variables, "GPIOZERO_PIN_FACTORY": "mock"},
         stdout=subprocess.PIPE,

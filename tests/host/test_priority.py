@@ -32,6 +32,15 @@ def test_the_calling_thread_alone_comes_after_the_others() -> None:
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
+def test_what_comes_later_still_does_not_rise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that ``nice`` started, if it may raise itself."""
+    asked: list[int] = []
+    monkeypatch.setattr(os, "getpriority", lambda *_: 15)
+    monkeypatch.setattr(os, "setpriority", lambda *words: asked.append(words[-1]))
+    recede()
+    assert asked == [15]
+
+
 def test_where_the_system_forbids_it_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a unit that filters the system calls of @resources does."""
 

@@ -30,11 +30,17 @@ def wait(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("number", HEEDED)
 def test_every_signal_that_would_end_the_process_is_an_end_in_order(number: int) -> None:
     stop = threading.Event()
-    before = signal.getsignal(number)
-    with heeding(stop.set):
-        os.kill(os.getpid(), number)
-        assert stop.wait(PATIENCE_S)
-    assert signal.getsignal(number) is before
+    started_with = signal.getsignal(number)
+    if started_with is signal.SIG_IGN:  # what the tests were started to ignore, as nohup has it, would stay ignored
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        before = signal.getsignal(number)
+        with heeding(stop.set):
+            os.kill(os.getpid(), number)
+            assert stop.wait(PATIENCE_S)
+        assert signal.getsignal(number) is before
+    finally:
+        signal.signal(number, started_with)
 
 
 def test_what_is_meant() -> None:

@@ -10,6 +10,10 @@ LOWER = 10
 
 
 def recede() -> None:
-    """Lower the calling thread, and what it starts from now on; where the system forbids that, it stays as it is."""
+    """Lower the calling thread, and what it starts from now on; where the system forbids that, it stays as it is.
+
+    Under a ``nice`` of more it stays there: a privileged process would rise otherwise.
+    """
+    thread = threading.get_native_id()
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWER)
+        os.setpriority(os.PRIO_PROCESS, thread, max(LOWER, os.getpriority(os.PRIO_PROCESS, thread)))

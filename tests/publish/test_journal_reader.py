@@ -107,6 +107,8 @@ def test_a_line_says_what_happened(journal: Path) -> None:
     assert "cleared (quiet)" in event_line(second)
     stopped = {**second, "reason": "shutdown"}
     assert "cleared (end of the recording)" in event_line(stopped)
+    assert "cleared (end of the recording)" in event_line({**stopped, "reason": "input_lost"})
+    assert "cleared (input_lost)" in event_line({**stopped, "reason": "input_lost", "mode": "live"})
     assert "cleared (shutdown)" in event_line({**stopped, "mode": "live"})
 
 

@@ -28,5 +28,6 @@ class Reason(StrEnum):
 
 
 def in_words(reason: str, mode: str) -> str:
-    """Return the reason of an event as people read it: what ends a recording has shut nothing down."""
-    return "end of the recording" if (reason, mode) == (Reason.SHUTDOWN, "replay") else str(reason)
+    """Return the reason of an event as people read it: a recording that ends has lost and shut down nothing."""
+    is_end = mode == "replay" and reason in (Reason.SHUTDOWN, Reason.INPUT_LOST)
+    return "end of the recording" if is_end else str(reason)

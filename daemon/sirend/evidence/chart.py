@@ -202,9 +202,11 @@ def _draw_traces(data: ChartData, scores: Any, levels: Any) -> None:  # noqa: AN
     traces = dict(list(data.traces.items())[-1:]) if data.sectors else data.traces  # an array hears one for all
     for name, trace in traces.items():
         where = f", {name}" if len(traces) > 1 else ""
-        scores.plot(trace.end_s, trace.score, linewidth=0.8, alpha=0.6, label=f"score of a window{where}")
+        scores.plot(trace.end_s, trace.evidence, linewidth=1.8, label=f"evidence of a siren{where}")
         colour = scores.lines[-1].get_color()
-        scores.plot(trace.end_s, trace.evidence, linewidth=1.8, color=colour, label=f"evidence of a siren{where}")
+        if trace.score != trace.evidence:  # of a network over several seconds one is the other
+            label = f"score of a window{where}"
+            scores.plot(trace.end_s, trace.score, linewidth=0.8, alpha=0.6, color=colour, label=label)
         levels.plot(trace.end_s, trace.level_dbfs, linewidth=1.2, color=colour)
     for threshold, label, style in ((data.rules.enter, "enter", "--"), (data.rules.exit, "exit", ":")):
         scores.axhline(threshold, color="black", linewidth=0.9, linestyle=style, label=f"{label} at {threshold:g}")
@@ -246,7 +248,7 @@ def _draw_decisions(data: ChartData, calls: Sequence[CallSpan], axis: Any) -> No
 def _draw_drive(drive: Drive, axes: dict[str, Any], end_s: float) -> None:
     """Draw what is known of a simulated drive: its distance, when it was first audible, when at the stop line."""
     distance = axes["levels"].twinx()
-    distance.plot(drive.time_s, drive.distance_m, color=TRUTH_COLOUR, linewidth=1.2)
+    distance.plot(drive.time_s, drive.distance_m, color=TRUTH_COLOUR, linewidth=1.2, linestyle="--")
     distance.set_ylim(bottom=0.0)
     distance.set_ylabel("distance (m)", color=TRUTH_COLOUR)
     for at_s, what, style in ((drive.first_audible_s, "first audible", ":"), (drive.stop_line_s, "stop line", "-.")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -108,7 +109,9 @@ def test_it_opens_with_history_and_shows_a_siren_arrive(site: tuple[Site, int], 
     browser.until("[data-approach=south] .state", "EMERGENCY APPROACHING")
     assert browser.run("return document.querySelector('#shown').value") == "south", "the calling leg is shown"
     assert browser.run("return document.querySelector('[data-approach=south]').classList.contains('approaching')")
-    browser.until("#events li", "approaching, called now")
+    browser.until("#day-title", "24 hours on south")
+    assert browser.run("return document.querySelector('#score-key').hidden"), "where the evidence is the score"
+    browser.until("#events li", "called now")
     assert "departing" not in browser.text("#approaches")
 
 
@@ -167,7 +170,8 @@ def test_a_call_opens_by_keyboard_with_its_times_and_closes_again(browser: Brows
     browser.run("document.querySelector('#more').hidden || document.querySelector('#more').click()")
     browser.run("[...document.querySelectorAll('#events button')].at(-1).focus()")
     browser.type("\ue007")
-    browser.until("#call-title", "Call on north")
+    title = browser.until("#call-title", "Call on north")
+    assert re.search(r", [0-9]{4}, [0-2][0-9]:[0-5][0-9]:[0-5][0-9]$", title), "with its day, by the clock of the page"
     facts = browser.text("#call-facts")
     assert "19 s: it drove away" in facts
     assert "1.3 s later" in facts
@@ -183,6 +187,7 @@ def test_a_call_with_a_clip_has_picture_sound_and_lead(site: tuple[Site, int], b
     browser.run("[...document.querySelectorAll('#events button')].find((e) => e.innerText.includes('sound')).click()")
     browser.until("#call-facts", "the siren was loudest")
     browser.holds("return document.querySelector('#call-picture').naturalWidth > 1000")
+    assert browser.run("return document.querySelector('#call-large').href").endswith(".png"), "for a telephone"
     browser.run("document.querySelector('#call-sound').load()")
     assert browser.run("return document.querySelector('#call-sound').src").endswith(".flac")
     browser.run("document.querySelector('#close').click()")

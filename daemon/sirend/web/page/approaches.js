@@ -65,6 +65,6 @@ export function showHeard(heard, about, bearing, called) {
   meter.querySelector(".peak").style.left = `calc(${place(heard.peak_dbfs ?? level)} - 3px)`;
   if (heard.clipped) made.dataset.clippedAt = Date.now();
   made.querySelector(".clip").hidden = !(Date.now() - (made.dataset.clippedAt ?? 0) < 3000);
-  made.querySelector(".figures").textContent =
-    `${level.toFixed(0)} dBFS, floor ${heard.floor_dbfs.toFixed(0)}; evidence ${Math.round(100 * heard.evidence)}\u00a0%`;
+  made.querySelector(".figures").replaceChildren(make("span", `${level.toFixed(0)} dBFS, floor ${heard.floor_dbfs.toFixed(0)};`), " ",
+    make("span", `evidence ${Math.round(100 * heard.evidence)} %`));
 }

@@ -1,5 +1,5 @@
 // What happened: the calls of 24 hours, newest first, and one of them in a dialog with its picture, sound and lead.
-import { at, clock, make, pairs, span } from "/dom.js";
+import { at, clock, day, make, pairs, span, time } from "/dom.js";
 
 const FIRST = 3, DAY_MS = 86400e3;
 const REASONS = { quiet: "the siren was gone", departed: "it drove away", max_presence: "call.max_presence_s was reached",
@@ -38,13 +38,13 @@ function row(call) {
   return item;
 }
 
-const ending = (call) => call.stands ? "approaching, called now"
+const ending = (call) => call.stands ? "called now"
   : call.ended_at ? `called ${span(until(call) - since(call))}; ${REASONS[call.reason] ?? call.reason}` : "called; sirend was cut off in it";
 
 // Open a call: its times, its picture and sound where they are kept, and the lead, by which it came before the loudest moment.
 export async function showCall(call) {
   kept.open = call;
-  at("call-title").textContent = `Call on ${call.approach}, ${new Date(call.at).toLocaleString()}`;
+  at("call-title").textContent = `Call on ${call.approach}, ${day(call.at, { year: "numeric" })}, ${time(call.at)}`;
   const facts = [["Heard first", clock(call.onset_at)], ["Called", `${clock(call.at)}, ${(since(call) - Date.parse(call.onset_at) / 1000).toFixed(1)} s later`],
     ["Ended", call.ended_at ? `${clock(call.ended_at)}, after ${span(until(call) - since(call))}: ${REASONS[call.reason] ?? call.reason}` : ending(call)],
     ["Evidence", `${Math.round(100 * call.confidence)} % at the call, level ${call.level_dbfs} dBFS`]];
@@ -56,6 +56,8 @@ export async function showCall(call) {
   picture.hidden = !call.kept.includes("png");
   sound.hidden = !call.kept.includes("flac");
   show(picture, picture.hidden ? null : `${path}.png`);
+  at("call-large").hidden = picture.hidden;
+  at("call-large").href = `${path}.png`;
   picture.alt = `Spectrogram, pitch, score, level and decisions of the call on ${call.approach}`;
   show(sound, sound.hidden ? null : `${path}.flac`);
   sound.setAttribute("aria-label", `Sound of the call on ${call.approach}`);

@@ -49,8 +49,9 @@ export function listens(about, name, bearing, called) {
   return leg === undefined ? round === undefined || round.name === name : leg === name;
 }
 
-function words(about, latest) {
+function words(about, latest, called) {
   if (!latest.bearing) {
+    if (called !== undefined) return "its direction is not known now";
     return latest.heard.some((each) => each.evidence >= about.enter) ? "a siren, its direction is not known" : "no siren";
   }
   const { deg, sd_deg: sd } = latest.bearing, leg = legOf(about, latest.bearing);
@@ -73,7 +74,7 @@ export function showBearing(about, moments) {
   }
   document.getElementById("way").replaceChildren(...way);
   document.querySelectorAll(".sector").forEach((each) => each.classList.toggle("called", each.dataset.leg === called));
-  const said = words(about, latest) + (called === undefined ? "" : `; ${called} is called`);
+  const said = words(about, latest, called) + (called === undefined ? "" : `; ${called} is called`);
   if (at("direction").dataset.said === said) return;
   at("direction").dataset.said = said;
   at("direction").replaceChildren(...said.split("; ").map((each) => make("span", each)));

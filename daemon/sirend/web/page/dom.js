@@ -12,10 +12,13 @@ export function pairs(list, entries) {
   list.replaceChildren(...entries.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
 }
 
+export const time = (text) => new Date(text).toLocaleTimeString([], { hourCycle: "h23" });
+export const day = (text, more = {}) => new Date(text).toLocaleDateString([], { day: "numeric", month: "short", ...more });
+
 // Return a time of today, with its day where it was another.
 export function clock(text) {
-  const then = new Date(text), time = then.toLocaleTimeString([], { hourCycle: "h23" });
-  return then.toDateString() === new Date().toDateString() ? time : `${then.toLocaleDateString([], { day: "numeric", month: "short" })} ${time}`;
+  const isToday = new Date(text).toDateString() === new Date().toDateString();
+  return isToday ? time(text) : `${day(text)} ${time(text)}`;
 }
 
 export function span(seconds) {

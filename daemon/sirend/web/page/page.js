@@ -88,6 +88,7 @@ function draw() {
   if (!latest || document.hidden) return;
   const past = mine(), now_s = latest.end_s, look = { now_s, shown_s: shown_s(), about: page.about, isDark: isDark(), ink: theme("ink"), paper: theme("paper") };
   drawSpectrogram(at("spectrogram"), page.columns[page.shown], look);
+  at("score-key").hidden = past.every(([, heard]) => heard.score === heard.evidence);  // one line lies on the other
   page.score.setData([past.map(([end_s]) => end_s - now_s), past.map(([, heard]) => heard.score), past.map(([, heard]) => heard.evidence)], false);
   page.score.setScale("x", { min: -shown_s(), max: 0 });
   if (latest.seq % 8 === 0 || !draw.said) {
@@ -118,6 +119,7 @@ function drawDay() {
   page.chart.setData([x, level, floor], false);
   const hours = Number(document.querySelector("#zoom [aria-pressed=true]")?.dataset.hours ?? 24);
   if (!page.isZoomed) page.chart.setScale("x", { min: now_s - hours * HOUR_S, max: now_s });
+  at("of-day").textContent = page.about.approaches.length > 1 ? ` on ${name}` : "";
   const count = calls().filter((call) => call.approach === name).length, last = page.day.at(-1);
   at("chart").setAttribute("aria-label", `Level and calls of ${name} over 24 hours: ${count} calls`
     + (last ? `, noise floor ${last[3][row()]} dBFS` : ""));

@@ -5,7 +5,6 @@ import itertools
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +18,6 @@ from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig, Inhibit
-from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
-from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.detect.motion import MEMORY_S, Motion, motion_of
 from sirend.detect.pitch import PitchTracker
 from sirend.detect.tone import Tone, tone_of
@@ -28,11 +25,13 @@ from sirend.errors import InputError
 from sirend.pipeline import Stages, detect, schedule
 from sirend.simulate import sirens, synthesis
 from sirend.simulate.scene import Scene, render_scene
+from tests.bundles import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sirend.call.event import Event
+    from sirend.detect.features import Spectrogram
     from sirend.detect.tracker import Track
 
 Pcm = npt.NDArray[np.float32]
@@ -41,16 +40,6 @@ TWO = Config(
     audio=AudioConfig(channels=2),
     approaches=(Approach("north", 1), Approach("south", 0)),
     arbitration=ArbitrationConfig(mode="parallel"),
-)
-MODEL = Bundle(
-    path=Path("models/siren-9.9.9"),
-    name="siren-9.9.9@0123456789ab",
-    feature_spec=FeatureSpec(),
-    model_bytes=b"",
-    operating=OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0),
-    calibration=Calibration(scale=1.0, offset=0.0),
-    hop_s=0.25,
-    digest="0" * 64,
 )
 
 

@@ -32,8 +32,8 @@ from sirend.pipeline import Stages, detect
 from sirend.simulate.array_scene import render_at_array
 from sirend.simulate.scene import Scene
 from tests.bench import figures
+from tests.bundles import MODEL
 from tests.simulate.crossings import array_crossing
-from tests.test_pipeline import MODEL
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -13,7 +13,8 @@ from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, Config, DetectConfig
 from sirend.pipeline import Stages, detect_all
-from tests.test_pipeline import MODEL, LoudIsSiren, Pcm, loud_between, told
+from tests.bundles import MODEL
+from tests.test_pipeline import LoudIsSiren, Pcm, loud_between, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

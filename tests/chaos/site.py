@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tests.service.test_daemon import MODEL, FakeMicrophone
+from tests.bundles import MODEL
+from tests.service.test_daemon import FakeMicrophone
 
 from sirend.audio import devices
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples

@@ -11,31 +11,22 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from tests.bundles import MODEL
 
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, Config, Inhibit
-from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
-from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.errors import InputError, UsageError
 from sirend.replay.replay import Replay, Wishes
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from sirend.detect.features import Spectrogram
+
 Pcm = npt.NDArray[np.float32]
 TWO = Config(
     audio=AudioConfig(channels=2),
     approaches=(Approach("north", 1), Approach("south", 0)),
     arbitration=ArbitrationConfig(mode="parallel"),
-)
-MODEL = Bundle(
-    path=Path("models/siren-9.9.9"),
-    name="siren-9.9.9@0123456789ab",
-    feature_spec=FeatureSpec(),
-    model_bytes=b"",
-    operating=OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0),
-    calibration=Calibration(scale=1.0, offset=0.0),
-    hop_s=0.25,
-    digest="0" * 64,
 )
 
 

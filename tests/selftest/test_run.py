@@ -4,33 +4,25 @@ import io
 import json
 import os
 import pickle
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.bundles import MODEL
 
 from sirend.config.settings import Approach, AudioConfig, CallConfig, Config, DetectConfig, Inhibit
-from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
-from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.selftest.result import SelfTestResult
 from sirend.selftest.run import SCENE, main, selftest
 from sirend.simulate.scene import Rendered, render_scene
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy.typing as npt
 
-MODEL = Bundle(
-    path=Path("models/siren-9.9.9"),
-    name="siren-9.9.9@0123456789ab",
-    feature_spec=FeatureSpec(),
-    model_bytes=b"",
-    operating=OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0),
-    calibration=Calibration(scale=1.0, offset=0.0),
-    hop_s=0.25,
-    digest="0" * 64,
-)
+    from sirend.detect.features import Spectrogram
+
 TWO = Config(
     audio=AudioConfig(channels=2),
     approaches=(Approach(name="north"), Approach(name="south", channel=1)),

@@ -8,13 +8,13 @@ import threading
 import time
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.bundles import MODEL
 
 from sirend.audio import devices
 from sirend.audio.stream import Block, Gap, GapReason, Samples
@@ -30,8 +30,6 @@ from sirend.config.settings import (
     Inhibit,
     MqttConfig,
 )
-from sirend.detect.bundle import Bundle, Calibration, OperatingPoint
-from sirend.detect.features import FeatureSpec, Spectrogram
 from sirend.errors import ConfigError, DeviceError
 from sirend.publish.mqtt.home_assistant import discovery
 from sirend.service import daemon as service
@@ -43,23 +41,17 @@ from sirend.simulate.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from typing import Any
 
     from tests.conftest import Broker, Received
 
+    from sirend.detect.bundle import Bundle
+    from sirend.detect.features import Spectrogram
+
 ROOT = "sirend/main-5th"
 DEAD = -1
 """A column of silence."""
-MODEL = Bundle(
-    path=Path("models/siren-9.9.9"),
-    name="siren-9.9.9@0123456789ab",
-    feature_spec=FeatureSpec(),
-    model_bytes=b"",
-    operating=OperatingPoint(enter=0.6, exit=0.4, confirm_s=0.5, release_s=2.0),
-    calibration=Calibration(scale=1.0, offset=0.0),
-    hop_s=0.25,
-    digest="0" * 64,
-)
 
 
 class Siren:

@@ -1,4 +1,4 @@
-"""A live input: the device's thread fills a ring, the worker takes blocks and gaps out of it.
+"""A live input: what its device delivers goes through an ``Intake``, the worker takes blocks and gaps out of it.
 
 The device may stall, vanish and come back; the stream tells of it by gaps and goes on when it can. When a device is
 closed and opened is decided by ``recovery``, and done here.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -18,12 +17,11 @@ import numpy as np
 from sirend.audio import recovery
 from sirend.audio.capture import Capture
 from sirend.audio.diagnosis import InputMonitor
+from sirend.audio.intake import Intake
 from sirend.audio.portaudio import restart
 from sirend.audio.recovery import Arrived, Delivers, Failed, Nothing, Order, Phase, RecoveryRules
-from sirend.audio.resample import Resampler
-from sirend.audio.ring import Ring
 from sirend.audio.rtsp import NetworkCapture
-from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
+from sirend.audio.stream import Gap, GapReason
 from sirend.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
@@ -32,11 +30,9 @@ if TYPE_CHECKING:
 
     from sirend.audio.device import Device
     from sirend.audio.recovery import Step
-    from sirend.audio.stream import Pcm
+    from sirend.audio.stream import Block, Pcm
     from sirend.config.settings import AudioConfig
 
-RING_S = 4.0
-"""How late the worker may be before samples are dropped."""
 POLL_S = 0.1
 """How long the worker waits for samples before it looks whether it is to stop: half of what a stop may take."""
 NETWORK_TRIAL_S = 8.0
@@ -86,14 +82,7 @@ class Microphone:
             RULES, stall_s=audio.stall_s, trial_s=NETWORK_TRIAL_S if audio.is_network else RULES.trial_s
         )
         self._state = recovery.begin(self._rules, time.monotonic())
-        self._ring = Ring(1, audio.channels)
-        self._rate_hz = SAMPLE_RATE_HZ
-        self._resampler = Resampler(SAMPLE_RATE_HZ, audio.channels)
-        self._gaps: deque[int] = deque(maxlen=1_000)
-        self._given = 0
-        self._given_before = 0
-        self._taken_before = 0
-        self._dropped_before = 0
+        self._intake = Intake(audio.channels)
 
     def __enter__(self) -> Self:
         """Open the device.
@@ -146,26 +135,22 @@ class Microphone:
     @property
     def dropped(self) -> int:
         """Samples dropped since the beginning because the worker was late."""
-        return self._dropped_before + self._ring.dropped * SAMPLE_RATE_HZ // self._rate_hz
+        return self._intake.dropped
 
     def arrived(self) -> int:
         """Return the count of samples that have arrived, those not yet taken included. For the worker's thread."""
-        frames = self._ring.written - self._taken_before
-        return self._given_before + frames * SAMPLE_RATE_HZ // self._rate_hz
+        return self._intake.arrived()
 
     def pause(self) -> None:
         """Close the device for a moment: PortAudio cannot look for another one while a stream is open."""
-        self._dropped_before += self._ring.waiting * SAMPLE_RATE_HZ // self._rate_hz
-        self._close()
+        self._close(drops=True)
 
     def resume(self) -> None:
         """Open it again after ``pause``; where that fails it counts as lost."""
         try:
-            self._open()
+            self._open(is_after_loss=True)
         except (DeviceError, ConfigError) as error:
             self._log.warning("%s: %s", self._name, error)
-        else:
-            self._gaps.appendleft(0)
 
     def try_out(self) -> Iterator[Block]:
         """Open the device for a moment; yield empty blocks until it delivers.
@@ -192,27 +177,28 @@ class Microphone:
 
     def _listen(self) -> Iterator[Block | Gap]:
         """Yield what an open device delivers next."""
-        yield from self._overflow()
-        if not self._ring.wait(self._poll_s):
+        if self._intake.passes_gap():
+            self._monitor.count_overflow(time.monotonic())
+            yield Gap(self._intake.position, GapReason.OVERFLOW)
+        if not self._intake.wait(self._poll_s):
             if (yield from self._follow(Nothing(self._device.ended))).gap is None:
                 yield self.nothing()
             return
-        pcm = self._ring.read(self._until_gap())
+        pcm = self._intake.read()
         is_new = self._state.is_lost
         step = yield from self._follow(self._observed(pcm))
         if step.order is Order.CLOSE:
             return
         if step.order is not Order.PASS:
-            self._begin()  # these samples count no more
+            self._intake.begin()  # these samples count no more
             yield self.nothing()
             return
         if is_new:
-            self._begin()
-            self._taken_before -= len(pcm)  # these count already
+            self._intake.begin(pcm)  # these count already
         if stuck := self._monitor.stuck:
             pcm = pcm.copy()  # the monitor has yet to observe what really came
             pcm[:, stuck] = 0.0
-        yield self._block(self._resampler.push(pcm))
+        yield self._intake.block(pcm)
 
     def _seek(self) -> Iterator[Block | Gap]:
         """Wait a moment while the device is lost, and open it when it is time."""
@@ -242,7 +228,7 @@ class Microphone:
         if step.report is not None:
             self._log.warning("%s: %s", self._name, step.report)
         if step.gap is not None:
-            yield Gap(Samples(self._given), step.gap)
+            yield Gap(self._intake.position, step.gap)
         if step.order in (Order.CLOSE, Order.GIVE_UP):
             self._close()
         elif step.order is Order.TRY:
@@ -251,44 +237,14 @@ class Microphone:
             self._device.seek()
         return step
 
-    def _overflow(self) -> Iterator[Gap]:
-        """Yield a gap where samples are missing before those that come next."""
-        if self._until_gap() > 0:
-            return
-        while self._gaps and self._until_gap() <= 0:
-            self._gaps.popleft()
-        self._begin()
-        self._monitor.count_overflow(time.monotonic())
-        yield Gap(Samples(self._given), GapReason.OVERFLOW)
-
-    def _until_gap(self) -> int:
-        """Return how many frames may be read before the next gap."""
-        return self._gaps[0] - self._taken if self._gaps else self._ring.capacity
-
-    @property
-    def _taken(self) -> int:
-        """Frames read from the ring since the device was opened."""
-        return self._ring.written - self._ring.waiting
-
-    def _block(self, pcm: Pcm) -> Block:
-        start = Samples(self._given)
-        self._given += len(pcm)
-        return Block(start, pcm)
-
     def nothing(self) -> Block:
         """Return an empty block."""
-        return Block(Samples(self._given), np.zeros((0, self.channels), dtype=np.float32))
+        return self._intake.nothing()
 
-    def _begin(self) -> None:
-        """Start a continuous stretch of samples: after opening and after each gap."""
-        self._resampler = Resampler(self._rate_hz, self.channels)
-        self._given_before = self._given
-        self._taken_before = self._taken
-
-    def _open(self) -> None:
+    def _open(self, *, is_after_loss: bool = False) -> None:
         """Open the device; raises ``DeviceError`` or ``ConfigError``, and leaves it closed then."""
         rate_hz = self._device.prepare()
-        self._use_ring(round(RING_S * rate_hz), rate_hz)
+        self._intake.open(rate_hz, is_after_loss=is_after_loss)
         try:
             self._device.start(self._deliver)
         except DeviceError:
@@ -296,24 +252,14 @@ class Microphone:
             raise
         self._monitor.begin(rate_hz, time.monotonic())
 
-    def _close(self) -> None:
-        """Close the device, whatever state it is in."""
+    def _close(self, *, drops: bool = False) -> None:
+        """Close the device, whatever state it is in; what nobody took of it counts as dropped if ``drops``."""
         self._monitor.end()
         self._device.close()
-        self._use_ring(1, SAMPLE_RATE_HZ)
-
-    def _use_ring(self, frames: int, rate_hz: int) -> None:
-        """Take a new ring of so many frames; what was dropped from the one before is counted, once."""
-        self._dropped_before = self.dropped
-        self._ring, self._rate_hz = Ring(frames, self.channels), rate_hz
-        self._gaps.clear()
-        self._begin()
+        self._intake.close(drops=drops)
 
     def _deliver(self, frames: Pcm, is_after_loss: bool) -> None:
-        """Take float32[n, channels] on the device's thread: copy it, and note where samples are missing."""
-        if is_after_loss:
-            self._gaps.append(self._ring.written)
-        if self._ring.write(frames):
-            self._gaps.append(self._ring.written)
+        """Take float32[n, channels] on the device's thread."""
+        self._intake.deliver(frames, is_after_loss)
         if self._company is not None:
             self._company.arrived.set()

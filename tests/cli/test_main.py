@@ -148,6 +148,17 @@ def test_no_output_replaces_a_recording(tmp_path: Path, capsys: pytest.CaptureFi
     assert wav.read_bytes() == b"precious"
 
 
+def test_no_output_replaces_what_else_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A simulation over its own background destroyed that."""
+    street, config = tmp_path / "a.wav", tmp_path / "c.yaml"
+    for path in (street, config):
+        path.write_bytes(b"precious")
+    assert main(["simulate", str(street), "--background", str(tmp_path / "." / "a.wav")]) == 64
+    assert main(["replay", "--config", str(config), "--scores", str(config), str(street)]) == 64
+    assert capsys.readouterr().err.count("is named twice") == 2
+    assert street.read_bytes() == config.read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize("option", ["--events", "--scores", "--plot"])
 def test_a_name_that_is_too_long_is_no_bug(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
     recording = tmp_path / "a.wav"

@@ -179,6 +179,24 @@ def test_whatever_signal_ends_it_leaves_everything_clear_and_a_hang_up_ends_noth
     assert told.read_text().split() == ["clear", "approaching", "clear"]
 
 
+def test_who_serves_a_controller_does_not_end_where_nobody_reads_any_more(sirend: Command, broker: Broker) -> None:
+    """A reader that ended took the listener with it, and the preempt."""
+    acts = sirend.folder / "acts"
+    (sirend.folder / "c.yaml").write_text(
+        f"site: main-5th\nmqtt: {{port: {broker.port}, sign_key_file: null}}\nlisten: {{command: 'env >> {acts}'}}\n"
+    )
+    with broker.subscribe("nothing") as publisher, start(sirend) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        subscribed(broker)
+        for state in ("approaching", "clear"):
+            call(publisher, Site(), state)
+            wait(lambda state=state: acts.exists() and acts.read_text().count(f"SIREND_STATE={state}"))  # type: ignore[misc]
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+
+
 def test_with_verify_an_unsigned_and_a_repeated_call_are_refused(sirend: Command, broker: Broker) -> None:
     (sirend.folder / "key").write_text("new-secret-01234567\nold-secret-01234567\n")
     (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}, sign_key_file: key}}\n")

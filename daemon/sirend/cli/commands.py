@@ -194,7 +194,13 @@ def listen(args: argparse.Namespace) -> int:
     stop = threading.Event()
     unblock(STDERR)
     keeping = Background("sirend-in-force", in_force.keep, most=1)
-    with heeding(stop.set), Lines(sys.stdout, "sirend-out", on_end=stop.set) as out, keeping:
+
+    def unread() -> None:
+        """End where nobody is left to read; a controller is served all the same."""
+        if not loaded.listen.acts:
+            stop.set()
+
+    with heeding(stop.set), Lines(sys.stdout, "sirend-out", on_end=unread) as out, keeping:
         keeping.put(loaded)
         follow_calls(loaded, consumer, out.put, stop)
     return 0

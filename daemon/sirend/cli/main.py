@@ -18,6 +18,7 @@ from sirend.cli.arguments import parser
 from sirend.errors import ConfigError, DeviceError, SirendError
 from sirend.host import signals
 from sirend.host.log import Lines, LogHandler
+from sirend.host.standard_streams import fill_standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ BY_SIGNAL = 128
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
+    fill_standard_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     with Lines(sys.stderr, "sirend-log") as lines:
         code = _run(words, lines)

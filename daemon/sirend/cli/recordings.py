@@ -41,7 +41,8 @@ def replay(args: argparse.Namespace) -> int:
         is_realtime=args.speed == "realtime",
         block_s=REALTIME_BLOCK_S if args.speed == "realtime" else 1.0,
     )
-    _check_outputs(wishes, args.wavs)
+    outputs = [path for path in (wishes.events, wishes.scores, wishes.plot) if path is not None]
+    _check_outputs(outputs, [*args.wavs, *([args.config] if args.config else [])])
     for name, lead in _replay(config.load(args.config), args.model, wishes, args.wavs).items():
         sys.stderr.write(f"sirend: {as_text(name)}: {lead}\n")  # the standard output may have the events
     return 0
@@ -64,11 +65,10 @@ def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[
     return {name: "; ".join(each[name] for each in said if name in each) for name in {**said[0], **said[1]}}
 
 
-def _check_outputs(wishes: Wishes, names: Sequence[str]) -> None:
-    """Raise ``UsageError`` where an output would replace a recording or another output."""
-    outputs = [path for path in (wishes.events, wishes.scores, wishes.plot) if path is not None]
+def _check_outputs(outputs: Sequence[Path], read: Sequence[str | Path]) -> None:
+    """Raise ``UsageError`` where an output would replace what is ``read``, or another output."""
     for index, path in enumerate(outputs):
-        others = [*outputs[:index], *map(Path, names)]
+        others = [*outputs[:index], *map(Path, read)]
         if str(path) != "-" and not is_other(path) and path.resolve() in [other.resolve() for other in others]:
             raise UsageError(f"{path} is named twice: writing it would destroy what else it is for")
 
@@ -90,6 +90,8 @@ def simulate(args: argparse.Namespace) -> int:
             raise UsageError(f"--snr-db and --{level.replace('_', '-')} contradict each other: give one of them")
     if "snr_db" in given and args.wind_m_s:
         raise UsageError("--snr-db and --wind-m-s contradict each other: wind has a level, give --siren-db or nothing")
+    if args.background is not None:
+        _check_outputs([args.out, args.out.with_suffix(".json")], [args.background])
     scene = Scene(**given)
     if args.leg is not None and not args.approaches:
         raise UsageError(f"--leg {args.leg} means nothing without --approaches")

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +16,12 @@ from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_sample
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState
-from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig, Inhibit
+from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
 from sirend.detect.motion import MEMORY_S, Motion, motion_of
 from sirend.detect.pitch import PitchTracker
 from sirend.detect.tone import Tone, tone_of
 from sirend.errors import InputError
-from sirend.pipeline import Stages, detect, schedule
+from sirend.pipeline import Stages, detect
 from sirend.simulate import sirens, synthesis
 from sirend.simulate.scene import Scene, render_scene
 from tests.bundles import MODEL
@@ -265,19 +264,6 @@ def test_the_schedule_inhibits_calls() -> None:
     pcm = loud_between(20.0, (3.0, 20.0))
     events = detect(blocks(pcm), stages(is_inhibited=lambda sample: sample < to_samples(9.0)))
     assert told(events) == [("main", "approaching siren", 9.0), ("main", "clear shutdown", 20.0)]
-
-
-def test_a_time_zone_that_changes_moves_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The C library keeps the zone that it found first; the zone of a test's own is undone before others run."""
-    monkeypatch.setenv("TZ", "Etc/UTC")
-    time.tzset()
-    morning = Inhibit(from_min=0, to_min=60)
-    is_inhibited = schedule([morning], ReplayClock(datetime(2026, 11, 28, 0, 0, tzinfo=UTC)))
-    assert is_inhibited(to_samples(1.0))
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    assert not is_inhibited(to_samples(12.0))
-    monkeypatch.undo()
-    time.tzset()
 
 
 def test_a_standing_call_ends_when_the_schedule_begins_to_inhibit() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Protocol, Self
@@ -11,17 +10,18 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from sirend.audio.level import levels_dbfs
-from sirend.audio.stream import SILENCE_DBFS, Gap, GapReason, Samples, Score, to_samples
+from sirend.audio.stream import Gap, GapReason, Samples, Score, to_samples
 from sirend.audio.windows import Windows
 from sirend.call.arbitration import ArbitrationRules
-from sirend.call.machine import Rules, Stop
+from sirend.call.machine import Stop
+from sirend.call.rules import Rules
 from sirend.call.sector import Legs, Sectors
 from sirend.call.watch import LATE, ApproachWatch, Arbitration
 from sirend.config import geometry
 from sirend.detect.array import ArrayEar
 from sirend.detect.features import Extractor
 from sirend.detect.motion import MEMORY_S, motion_of
-from sirend.detect.pitch import Pitch, PitchTracker
+from sirend.detect.pitch import Pitch, PitchTracker, tone_level_dbfs
 from sirend.detect.tone import tone_of
 from sirend.detect.tracker import Track, Tracker
 from sirend.detect.windowed_tracker import WindowedTracker
@@ -33,18 +33,14 @@ if TYPE_CHECKING:
     from numpy import float32
 
     from sirend.audio.stream import Block, Window
-    from sirend.call.clock import Clock
     from sirend.call.event import Event
     from sirend.call.machine import Transition
     from sirend.call.scribe import Scribe
-    from sirend.config.settings import Approach, Config, Inhibit
+    from sirend.config.settings import Approach, Config
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import Spectrogram
     from sirend.detect.motion import Motion
     from sirend.detect.tone import Tone
-
-
-_ZONE = to_samples(10.0)
 
 
 class Scorer(Protocol):
@@ -177,7 +173,7 @@ class Stages:
             for row, (score, track) in zip(rows, tracks, strict=True)
         ]
         heard, legs = self._placed(heard, window, pitch)
-        levels_db = [tone_db(pitch, row) for row in range(len(heard_by.pcm))]
+        levels_db = [tone_level_dbfs(pitch, row) for row in range(len(heard_by.pcm))]
         loud = [(track, levels_db[row]) for row, (_, track) in zip(rows, heard, strict=True)]
         granted = self.arbitration.grant(self.to_site(window.end), loud, legs)
         for score, track in heard:
@@ -215,23 +211,6 @@ class Stages:
                 yield self.scribe.write(transition)
 
 
-def schedule(inhibit: Sequence[Inhibit], clock: Clock) -> Callable[[Samples], bool]:
-    """Return a function that tells whether ``inhibit``, in the host's local time, forbids calls at a sample.
-
-    The host's time zone is looked up again every ``_ZONE``: the C library knows the one of the start only.
-    """
-    due_at = 0
-
-    def is_inhibited(sample: Samples) -> bool:
-        nonlocal due_at
-        if inhibit and sample >= due_at:
-            due_at = sample + _ZONE
-            time.tzset()
-        return any(entry.covers(clock.utc(sample).astimezone()) for entry in inhibit)
-
-    return is_inhibited
-
-
 class _Judged:
     """Motion and tone of what is heard in one window: each row is judged once, be it that of a whole array."""
 
@@ -260,29 +239,19 @@ class _Judged:
         return replace(track, tone=tone) if onset == track.onset else track
 
 
-def tone_db(pitch: Pitch, row: int) -> float:
-    """Return how loud the tone of approach ``row`` is over the last 2 s, dBFS: its frames by how tonal they are."""
-    if not pitch.at.size:
-        return SILENCE_DBFS
-    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(2.0)))
-    weight = np.square(pitch.strength[row, begin:])
-    total = float(weight.sum())
-    return float(weight @ pitch.level_dbfs[row, begin:]) / total if total > 0.0 else SILENCE_DBFS
-
-
-def ignore(_score: Score, _track: Track) -> None:
+def ignore_score(_score: Score, _track: Track) -> None:
     """Observe nothing."""
 
 
-def overlook(_window: Window) -> None:
+def ignore_window(_window: Window) -> None:
     """Look at nothing."""
 
 
 def detect(
     source: Iterable[Block | Gap],
     stages: Stages,
-    on_score: Callable[[Score, Track], None] = ignore,
-    on_window: Callable[[Window], None] = overlook,
+    on_score: Callable[[Score, Track], None] = ignore_score,
+    on_window: Callable[[Window], None] = ignore_window,
 ) -> Iterator[Event]:
     """Yield the events of the one device ``source``; the rest is as with ``detect_all``."""
     return detect_all(((0, item) for item in source), [stages], on_score, lambda _, window: on_window(window))
@@ -291,7 +260,7 @@ def detect(
 def detect_all(
     source: Iterable[tuple[int, Block | Gap]],
     devices: Sequence[Stages],
-    on_score: Callable[[Score, Track], None] = ignore,
+    on_score: Callable[[Score, Track], None] = ignore_score,
     on_window: Callable[[int, Window], None] = lambda *_: None,
 ) -> Iterator[Event]:
     """Yield the events of ``source``, whose items come with the number of their device in ``devices``.

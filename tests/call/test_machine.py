@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.audio.stream import Gap, GapReason, Samples, to_samples
-from sirend.call.machine import Input, Rules, State, Stop, Transition, may_tell, step
+from sirend.call.machine import Input, State, Stop, Transition, may_tell, step
+from sirend.call.rules import Rules
 from sirend.call.state import CallState, Reason
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint

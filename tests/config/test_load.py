@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.audio.stream import Samples, to_samples
-from sirend.call.machine import Rules, State, step
+from sirend.call.machine import State, step
+from sirend.call.rules import Rules
 from sirend.config import fields as keys
 from sirend.config import listen_settings, settings
 from sirend.config.load import load, repetition_s

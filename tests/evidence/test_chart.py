@@ -11,7 +11,7 @@ import pytest
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, Score
 from sirend.call.event import Event
-from sirend.call.machine import Rules
+from sirend.call.rules import Rules
 from sirend.call.sector import Sector
 from sirend.call.state import CallState, Reason
 from sirend.detect.bearing import Bearing

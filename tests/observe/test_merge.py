@@ -5,7 +5,7 @@ import pytest
 from tests.observe.test_snapshot import HOP, setup
 
 from sirend.audio.stream import SILENCE_DBFS, Samples, Score, Window
-from sirend.call.machine import Rules
+from sirend.call.rules import Rules
 from sirend.call.watch import ApproachWatch
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint

@@ -11,7 +11,7 @@ from tests.transitions import CALL, CLEAR
 
 from sirend.audio.stream import Samples, Score, Window
 from sirend.call.clock import ReplayClock
-from sirend.call.machine import Rules
+from sirend.call.rules import Rules
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState
 from sirend.config.settings import Approach

@@ -9,7 +9,8 @@ import pytest
 from sirend.audio.diagnosis import Diagnosis
 from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.call import schemas
-from sirend.call.machine import Rules, State
+from sirend.call.machine import State
+from sirend.call.rules import Rules
 from sirend.call.watch import ApproachWatch
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.bundle import OperatingPoint

@@ -11,7 +11,7 @@ from sirend.call.machine import HOUR_S, State
 from sirend.call.state import CallState
 
 if TYPE_CHECKING:
-    from sirend.call.machine import Rules
+    from sirend.call.rules import Rules
 
 MOST_CALLS = 720
 """Most that ``max_calls_per_hour`` may be."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sirend.audio.stream import Gap, Samples, to_samples
 from sirend.call.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
-from sirend.call.machine import Rules, State, Stop, may_tell, step, would_call
+from sirend.call.machine import State, Stop, may_tell, step, would_call
 from sirend.call.state import CallState
 from sirend.detect.tone import Tone
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sirend.call.machine import Transition
+    from sirend.call.rules import Rules
     from sirend.detect.tracker import Track, Tracker
     from sirend.detect.windowed_tracker import WindowedTracker
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
+from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
 from sirend.detect.frames import framed
 
 if TYPE_CHECKING:
@@ -202,3 +202,13 @@ def _offset(power: Floats, row: npt.NDArray[np.int64], centre: npt.NDArray[np.in
     left, here, right = np.log(power[row, centre + _ABOUT[:3, np.newaxis]] + _SILENT, dtype=np.float64)
     bend = left - 2.0 * here + right
     return np.clip(np.where(bend < -_SILENT, 0.5 * (left - right) / np.minimum(bend, -_SILENT), 0.0), -0.5, 0.5)
+
+
+def tone_level_dbfs(pitch: Pitch, row: int) -> float:
+    """Return how loud the tone of approach ``row`` is over the last 2 s, dBFS: its frames by how tonal they are."""
+    if not pitch.at.size:
+        return SILENCE_DBFS
+    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(2.0)))
+    weight = np.square(pitch.strength[row, begin:])
+    total = float(weight.sum())
+    return float(weight @ pitch.level_dbfs[row, begin:]) / total if total > 0.0 else SILENCE_DBFS

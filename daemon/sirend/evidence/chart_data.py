@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sirend.audio.stream import Gap, Pcm, Score
     from sirend.call.event import Event
-    from sirend.call.machine import Rules
+    from sirend.call.rules import Rules
     from sirend.call.sector import Sector
     from sirend.detect.tracker import Track
     from sirend.evidence.drive import Drive

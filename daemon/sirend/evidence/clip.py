@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sirend.audio.stream import Pcm
     from sirend.call.event import Event
-    from sirend.call.machine import Rules
+    from sirend.call.rules import Rules
     from sirend.detect.bearing import Bearing
     from sirend.observe.snapshot import HeardThere
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import sirend
 from sirend.audio.routing import pickups
-from sirend.call.machine import Rules
+from sirend.call.rules import Rules
 from sirend.detect.tone import Tone
 
 if TYPE_CHECKING:

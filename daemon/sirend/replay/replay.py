@@ -15,6 +15,7 @@ from sirend.audio.recording import WavFile
 from sirend.audio.routing import columns, pickups
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
 from sirend.call.clock import ReplayClock
+from sirend.call.schedule import schedule
 from sirend.call.scribe import Scribe
 from sirend.call.sector import Sectors
 from sirend.errors import InputError, UsageError
@@ -23,7 +24,7 @@ from sirend.evidence import drive as drives
 from sirend.evidence.chart_data import ChartData
 from sirend.host.files import as_text
 from sirend.host.outfile import OutFile
-from sirend.pipeline import Stages, detect, schedule
+from sirend.pipeline import Stages, detect
 from sirend.publish.mqtt.guest import Delivery
 from sirend.replay.results import Results
 

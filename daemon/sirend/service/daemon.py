@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sirend.audio.devices import Devices
 from sirend.audio.routing import pickups
 from sirend.call.clock import LiveClock
-from sirend.call.machine import Rules
+from sirend.call.rules import Rules
+from sirend.call.schedule import schedule
 from sirend.call.scribe import Scribe
 from sirend.config.reload import merge
 from sirend.config.secrets import sign_key
@@ -25,7 +26,7 @@ from sirend.host.systemd import Notifier
 from sirend.host.threads import ThreadWatcher
 from sirend.observe.merge import MomentMerger
 from sirend.observe.snapshot import Setup, View
-from sirend.pipeline import detect_all, schedule
+from sirend.pipeline import detect_all
 from sirend.publish.journal import Journal
 from sirend.publish.mqtt.home_assistant import discovery
 from sirend.publish.mqtt.publisher import Mqtt

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sirend.audio.routing import columns, pickups, rows_of
+from sirend.call.schedule import schedule
 from sirend.detect.classifier import Classifier
-from sirend.pipeline import Stages, schedule
+from sirend.pipeline import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.stream import SILENCE_DBFS, Score, to_samples, to_seconds
-from sirend.call.machine import Rules, State, step
+from sirend.call.machine import State, step
+from sirend.call.rules import Rules
 from sirend.call.state import CallState
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.tracker import Tracker
@@ -21,7 +22,7 @@ from sirend.evidence.drive import Span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sirend.call.machine import Recommended
+    from sirend.call.rules import Recommended
 
 _LOG_ODDS = np.arange(-4.5, 4.51, 0.1)
 """Thresholds that are tried, as log-odds: .011 to .989; the tracker limits scores to .9933."""

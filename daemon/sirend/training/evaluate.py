@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from sirend.call.machine import Rules
+    from sirend.call.rules import Rules
     from sirend.detect.bundle import Bundle
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.trials import Trial

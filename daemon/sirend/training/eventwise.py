@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sirend.call.machine import Rules
+    from sirend.call.rules import Rules
     from sirend.detect.bundle import Bundle
     from sirend.training.corpus import Corpus
     from sirend.training.soundscape import Stretch

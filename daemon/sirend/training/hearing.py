@@ -13,7 +13,7 @@ from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState
 from sirend.config.settings import Config
-from sirend.pipeline import Stages, detect, ignore
+from sirend.pipeline import Stages, detect, ignore_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -64,7 +64,10 @@ def score_stream(
 
 
 def events_of_stream(
-    bundle: Bundle, classifier: Classifier, pieces: Iterable[Pcm], on_score: Callable[[Score, Track], None] = ignore
+    bundle: Bundle,
+    classifier: Classifier,
+    pieces: Iterable[Pcm],
+    on_score: Callable[[Score, Track], None] = ignore_score,
 ) -> Iterator[Event]:
     """Yield what the daemon says of the pieces of a stream, float32[n] each, beginning with a fresh pipeline."""
     scribe = Scribe(

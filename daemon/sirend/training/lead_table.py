@@ -16,7 +16,7 @@ from sirend.training import decision, lead, measures
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sirend.call.machine import Recommended
+    from sirend.call.rules import Recommended
     from sirend.training.lead import HeardLead, LeadJob
 
 LATE_S = 8.0

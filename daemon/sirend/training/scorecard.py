@@ -16,7 +16,7 @@ from sirend.training.trials import LEAD_S, SIREN_S, SNRS_DB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sirend.call.machine import Rules
+    from sirend.call.rules import Rules
     from sirend.detect.bundle import OperatingPoint
     from sirend.training.corpus import Corpus
     from sirend.training.hearing import Heard

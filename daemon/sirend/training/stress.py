@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sirend.audio.stream import Pcm
-    from sirend.call.machine import Rules
+    from sirend.call.rules import Rules
     from sirend.detect.bundle import Bundle
     from sirend.training.corpus import Corpus
 

@@ -14,7 +14,7 @@ from sirend.training import decision, passages
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sirend.call.machine import Recommended, Rules
+    from sirend.call.rules import Recommended, Rules
     from sirend.training.decision import Series
     from sirend.training.passages import Passage
 

@@ -150,7 +150,8 @@ class Stages:
         """Return ``window`` with a row for each approach, as those see it who look on."""
         if self.ear is None:
             return window
-        return replace(window, pcm=np.repeat(self.ear.pick(window).pcm, len(self.watches), axis=0))
+        heard = self.ear.pick(window).pcm
+        return replace(window, pcm=np.broadcast_to(heard, (len(self.watches), heard.shape[1])))
 
     def scores(self, window: Window) -> Iterator[Score]:
         """Yield the score of each approach in ``window``, which has a row for each, or one for all."""
@@ -190,7 +191,8 @@ class Stages:
             return heard, self.legs.reset()
         # Asked as soon as there may be a siren: one that is believed only as it passes came from where it was before.
         is_believed = any(track.onset < track.end for _, track in heard)
-        bearing = self.ear.bearing(window, pitch, is_believed=is_believed)
+        is_settled = is_believed and self.legs.is_known
+        bearing = self.ear.bearing(window, pitch, is_believed=is_believed, is_settled=is_settled)
         self.legs.recall(self.ear.past)
         tracks, legs = self.legs.observe([track for _, track in heard], bearing)
         return [(score, track) for (score, _), track in zip(heard, tracks, strict=True)], legs

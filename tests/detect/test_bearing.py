@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from sirend.audio.windows import Windows
 from sirend.config.geometry import KNOWN, SOUND_M_S
 from sirend.detect.bearing import Bearing, Compass
 from sirend.detect.bearing_course import Look, agree, apart, latest
-from sirend.detect.pitch import PitchTracker
+from sirend.detect.pitch import TONAL, PitchTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sirend.audio.stream import Window
 
 QUAD = KNOWN["respeaker-4"]
 
@@ -39,6 +45,10 @@ def bearings(pcm: np.ndarray, block: int = 4000, heading_deg: float = 0.0) -> li
     ]
 
 
+def windows_of(pcm: np.ndarray) -> Iterator[Window]:
+    return Windows(window=32_000, hop=4_000, channels=range(pcm.shape[1])).push(Block(Samples(0), pcm))
+
+
 @given(deg=st.floats(0.0, 359.0), heading_deg=st.sampled_from([0.0, 90.0, 217.0]))
 @settings(max_examples=15)
 def test_a_plane_wave_is_found_where_it_comes_from(deg: float, heading_deg: float) -> None:
@@ -56,6 +66,28 @@ def test_any_cutting_into_blocks_gives_the_same_bearings() -> None:
 def test_noise_has_no_bearing() -> None:
     pcm = (0.1 * np.random.default_rng(3).standard_normal((6 * SAMPLE_RATE_HZ, 4))).astype(np.float32)
     assert all(found is None for found in bearings(pcm))
+
+
+def test_a_siren_that_one_microphone_hardly_tells_from_the_street_has_a_bearing() -> None:
+    pcm = plane_wave(120.0, 6.0, noise=0.2)
+    assert PitchTracker().update(next(windows_of(pcm))).strength.max() < TONAL
+    found = [each for each in bearings(pcm) if each is not None]
+    assert len(found) >= 12
+    assert np.median([abs(float(apart(each.deg, 120.0))) for each in found]) < 6.0
+
+
+def test_once_its_leg_is_known_it_is_looked_for_once_a_second() -> None:
+    pcm = plane_wave(120.0, 6.0, noise=0.02)
+
+    pitch, compass, found = PitchTracker(), Compass(QUAD), []
+    for window in windows_of(pcm):
+        bearing = compass.update(window, pitch.update(replace(window, pcm=window.pcm[:1])), is_settled=True)
+        assert bearing is not None
+        assert bearing.end == window.end
+        assert abs(float(apart(bearing.deg, 120.0))) < 3.0
+        found.append(bearing.turning_deg_s)
+    assert len(found) == 17
+    assert len(set(found)) == 5  # from 2 to 6 s
 
 
 def test_a_swapped_pair_of_microphones_gives_no_sure_bearing() -> None:

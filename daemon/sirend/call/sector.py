@@ -24,6 +24,8 @@ PASSED_DEG = 90.0
 """A siren further round than that from its leg's bearing is beyond the array."""
 PASSES_DEG_S = 20.0
 """A bearing that turns faster is of a vehicle that passes: 5 m aside with 50 km/h it does within 14 m of the array."""
+PASSING = 2
+"""So many bearings in a row turn like that when it is so: one may be made of few looks, and of a reflection's."""
 FADED_DB = 2.5
 """A siren so far under its loudest may have passed: 3 s after that it loses as much in a second."""
 PASSED = to_samples(10.0)
@@ -99,6 +101,8 @@ class Leg:
     """How many windows saw it there, none between them saw it elsewhere; it is believed from ``SURE`` on."""
     passed: Samples | None = None
     """When a vehicle was seen to pass, by which leg is not known: what is heard then drives away."""
+    turned: int = 0
+    """How many bearings in a row turned as one that passes, up to ``PASSING``."""
 
     @property
     def is_known(self) -> bool:
@@ -119,8 +123,11 @@ def follow(
     if bearing is None or (leg.is_known and is_believed):
         return leg
     comes = motion is Motion.APPROACHING
-    if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S or motion is Motion.DEPARTING:
-        return leg if leg.is_known else Leg(passed=bearing.end)
+    turned = leg.turned + 1 if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S else 0
+    if turned or motion is Motion.DEPARTING:
+        has_passed = turned >= PASSING or motion is Motion.DEPARTING
+        return leg if leg.is_known else Leg(passed=bearing.end if has_passed else leg.passed, turned=turned)
+    leg = replace(leg, turned=0)
     if leg.passed is not None and bearing.end - leg.passed < PASSED and not comes:
         return leg
     seen = sectors.of_bearing(bearing)
@@ -148,6 +155,11 @@ class Legs:
         """Tell the legs of ``sectors`` apart."""
         self._sectors = sectors
         self._leg = Leg()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the leg of what is heard is believed."""
+        return self._leg.is_known
 
     def reset(self) -> frozenset[str]:
         """Forget the siren, which is gone; return who may call without a bearing."""

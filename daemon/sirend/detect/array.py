@@ -26,6 +26,8 @@ ASKED = 10
 HARDLY = 0.25
 SPARSE = 16
 """Every so many samples are compared to tell a mono device: microphones of their own never agree in all of them."""
+_STREET = 0.25
+"""Strength that a street alone has: what a frame has of it is no siren's, which else would not seem to fade in it."""
 LOUDEST_S = 8.0
 """A siren is compared with itself over so long."""
 
@@ -39,6 +41,7 @@ class ArrayEar:
         self._channels = geometry.channels
         self._past: tuple[Bearing, ...] = ()
         self._row = 0
+        self._picked: tuple[Window, Window] | None = None
         self._dead: tuple[int, ...] = ()
         self._is_mono = False
         self._found: deque[bool] = deque(maxlen=ASKED)
@@ -67,14 +70,20 @@ class ArrayEar:
 
     def pick(self, window: Window) -> Window:
         """Return the one row of ``window`` that the network hears: one microphone, another only when it is dead."""
+        if self._picked is not None and self._picked[0] is window:
+            return self._picked[1]  # whoever looks on asked before
         levels = levels_dbfs(window.pcm)
-        middle = float(np.median(levels))
+        ordered = sorted(levels.tolist())
+        middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
         dead = np.flatnonzero(levels < middle - DEAD_DB)
         self._dead = tuple(self._channels[row] for row in dead)
-        self._is_mono = middle > SILENCE_DBFS and bool(np.all(window.pcm[:, ::SPARSE] == window.pcm[0, ::SPARSE]))
+        some = window.pcm[:, ::SPARSE]
+        self._is_mono = middle > SILENCE_DBFS and all(np.array_equal(row, some[0]) for row in some[1:])
         if self._row in dead:
             self._row = int(np.argmin(np.abs(levels - middle)))
-        return replace(window, pcm=window.pcm[self._row : self._row + 1])
+        picked = replace(window, pcm=window.pcm[self._row : self._row + 1])
+        self._picked = window, picked
+        return picked
 
     @property
     def past(self) -> tuple[Bearing, ...]:
@@ -84,20 +93,24 @@ class ArrayEar:
         """
         return self._past
 
-    def bearing(self, window: Window, pitch: Pitch, *, is_believed: bool) -> Bearing | None:
+    def bearing(self, window: Window, pitch: Pitch, *, is_believed: bool, is_settled: bool = False) -> Bearing | None:
         """Return where the siren is that ``window`` is full of, or may be; None while that is not known.
 
-        ``is_believed``: it is a siren, so a bearing is due.
+        ``is_believed``: it is a siren, so a bearing is due. ``is_settled``: its leg is known, which
+        leaves nothing to decide; how far it has faded is not told then.
         """
         if self._dead or self._is_mono:
             self.reset()
             return None
-        found = self._compass.update(window, pitch)
+        found = self._compass.update(window, pitch, is_settled=is_settled)
         if self._compass.has_tone and is_believed:
             self._found.append(found is not None)
         if found is None and not self._compass.past:
             self._past = ()
             return None
+        if is_settled:
+            self._past = ()
+            return found  # who asks knows the leg, and not whether it fades
         faded_db = below_db(pitch)
         self._past = tuple(replace(each, below_db=faded_db) for each in self._compass.past)
         return None if found is None else replace(found, below_db=faded_db)
@@ -107,7 +120,8 @@ def below_db(pitch: Pitch) -> float:
     """Return how far the tone of the last second lies under its loudest second of the last ``LOUDEST_S``, dB."""
     begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(LOUDEST_S))) if pitch.at.size else 0
     weight = np.square(pitch.strength[0, begin:].astype(np.float64))
-    power = weight * 10.0 ** (pitch.level_dbfs[0, begin:] / 10.0)
+    own = np.maximum(1.0 - _STREET / np.maximum(pitch.strength[0, begin:], 1e-3), 0.0)  # its share of the tone
+    power = weight * own * 10.0 ** (pitch.level_dbfs[0, begin:] / 10.0)
     frames = SAMPLE_RATE_HZ // STEP
     if weight.size <= frames:
         return 0.0

@@ -19,6 +19,7 @@ from scipy import fft
 from sirend.audio.stream import SAMPLE_RATE_HZ, Samples, to_samples
 from sirend.config.geometry import SOUND_M_S
 from sirend.detect.bearing_course import MEMORIES_S, Look, latest
+from sirend.detect.frames import framed
 from sirend.detect.pitch import FRAME, STEP, TONAL
 
 if TYPE_CHECKING:
@@ -30,14 +31,23 @@ if TYPE_CHECKING:
 
 _LOW_HZ, _TOP_HZ = 300.0, 3800.0
 _PARTIALS = 6
-_LOBE = 1
-"""Bins to either side of a partial that are summed with it: a sweep smears it."""
+_FAINT = 0.15
+"""Strength from which a frame's partials are looked at: the microphones agree on a siren where one of them does not
+tell its tone from the street, and nothing agrees on the street's."""
+_ABOUT = np.array((-1, 0, 1))
+"""Bins that are summed for a partial: a sweep smears it."""
+_WAVE = 2.0 * np.pi * SAMPLE_RATE_HZ / FRAME / SOUND_M_S
+"""Wave number of the first bin, 1/m."""
 _EVERY = 2
 """Every second frame is looked at: its neighbours share half of their samples with it."""
+_PHASE = (STEP - FRAME // 2) % (STEP * _EVERY)
+"""The middle of such a frame lies so far behind the stream's grid of them."""
 LOOK = to_samples(0.125)
 """Frames of so long make one look: at 50 km/h a vehicle 10 m away turns by 10 degrees meanwhile."""
-_FITS_RAD = 0.8
-"""A phase further from the fitted direction is the street's."""
+_FITS_RAD = 0.5
+"""A partial whose phases lie so far from the fitted direction counts for half, one that is the street's for nothing."""
+_ROUNDS = 2
+_TURN = 2.0 * np.pi
 _LONG, _SHORT = 1.4, 0.6
 """The slope of the phases over the array is 1 for a wave along its plane and the cosine of its height for others."""
 _EXPLAINED = 0.5
@@ -45,10 +55,13 @@ _EXPLAINED = 0.5
 and .5 at 0 dB, one with two neighbours swapped .1 to .5."""
 _TOLD_DEG = 25.0
 """One that is less sure is none."""
-_PAUSE = to_samples(0.5)
 _PAST_S = 0.25
 _STEADY_DEG_S = 8.0
+_PAUSE = to_samples(0.5)
 """A bearing that turns no faster is looked for so often, and carried on between: half the CPU."""
+_CALM_DEG_S = 4.0
+_LONG_PAUSE = to_samples(1.0)
+"""One that surely turns no faster is 2 s or more from passing: 6 m aside with 70 km/h, or 3 m with 30."""
 
 Complex = npt.NDArray[np.complex64]
 Doubles = npt.NDArray[np.float64]
@@ -91,8 +104,8 @@ class Compass:
         places = np.array(geometry.places_m)
         self._first, self._second = np.triu_indices(len(places), 1)
         self._between = places[self._first] - places[self._second]  # float64[pairs, 2]
-        along, ahead = self._between.T
-        self._squares = np.stack((along * along, along * ahead, ahead * ahead))  # float64[3, pairs]
+        self._unfit = 1.0 / (len(self._first) * _FITS_RAD**2)
+        self._inverse = np.linalg.pinv(self._between)  # float64[2, pairs]
         longest = float(np.max(np.hypot(*self._between.T)))
         self._top_hz = min(_TOP_HZ, 0.45 * SOUND_M_S / longest)  # half a wave between two: their phase turns once
         self.has_tone = False
@@ -107,25 +120,31 @@ class Compass:
         self._looks: deque[Look] = deque()
         self._end: int | None = None
         self._last: Bearing | None = None
+        self._pause = 0
         self.past = ()
         self.has_tone = False
 
-    def update(self, window: Window, pitch: Pitch) -> Bearing | None:
+    def update(self, window: Window, pitch: Pitch, *, is_settled: bool = False) -> Bearing | None:
         """Return the bearing at the end of ``window``, whose rows are the microphones; None while it is not known.
 
         ``pitch`` holds the frames of one or more channels up to the same end; the first says where the partials are.
-        The first window after a reset is looked at as a whole, later ones as far as they are fresh.
+        The first window after a reset is looked at as a whole, later ones as far as they are fresh. ``is_settled``:
+        nothing depends on where exactly it is, so that a look a second is enough, two where it turns.
         """
-        if self._last is not None and self._last.is_steady and 0 < window.end - self._last.end < _PAUSE:
+        pause = self._pause
+        if is_settled:
+            pause = _LONG_PAUSE if self._last is not None and self._last.is_steady else _PAUSE
+        if self._end is not None and 0 < window.end - self._end < pause:
             self.past = ()
-            return self._last.at(window.end)
+            return None if self._last is None else self._last.at(window.end)
         is_first = self._end is None
         self._looks.extend(self._look(window, pitch))
         self._end = window.end
         self.past = self._earlier(window) if is_first else ()
         while self._looks and window.end - self._looks[0].at > to_samples(MEMORIES_S[0]):
             self._looks.popleft()
-        self._last = self._at(window.end, self._looks)
+        before, self._last = self._last, self._at(window.end, self._looks)
+        self._pause = _pause(before, self._last)
         return self._last
 
     def _earlier(self, window: Window) -> tuple[Bearing, ...]:
@@ -147,63 +166,57 @@ class Compass:
         """Return what the frames say that end in the samples of ``window`` that were not looked at."""
         self.has_tone = False
         start = window.end - window.pcm.shape[1]
-        since = max(start + FRAME, start if self._end is None else self._end)
+        since = start + FRAME if self._end is None else max(self._end, window.end - _PAUSE)
         begin = int(np.searchsorted(pitch.at, since - FRAME // 2, side="right"))
-        tonal = begin + np.flatnonzero(pitch.strength[0, begin:] >= TONAL)
-        tonal = tonal[pitch.at[tonal] // STEP % _EVERY == 0]
-        if tonal.size == 0:
-            return []
-        self.has_tone = True
-        firsts = pitch.at[tonal] - FRAME // 2 - start
-        bins, frames = partials(pitch.hz[0, tonal], self._top_hz)
+        strength = pitch.strength[0, begin:]
+        self.has_tone = bool((strength >= TONAL).any())
+        heard = begin + np.flatnonzero((strength >= _FAINT) & (pitch.at[begin:] % (STEP * _EVERY) == _PHASE))
+        bins, frames = partials(pitch.hz[0, heard], self._top_hz)
         if bins.size == 0:
             return []
-        framed = window.pcm[:, firsts[:, np.newaxis] + np.arange(FRAME)] * self._hann
-        spectra = fft.rfft(framed, axis=-1, overwrite_x=True)  # complex64[microphones, frames, bins]
-        lobe = bins[:, np.newaxis] + np.arange(-_LOBE, _LOBE + 1)
-        picked = spectra[:, frames[:, np.newaxis], lobe]  # [microphones, partials, bins of the lobe]
-        cross = np.sum(picked[self._first] * np.conj(picked[self._second]), axis=2)
-        wave = bins.astype(np.float64) * (2.0 * np.pi * SAMPLE_RATE_HZ / FRAME / SOUND_M_S)
-        groups = pitch.at[tonal[frames]] // LOOK
-        return self._fit(pitch.at[tonal[frames]], groups, cross, wave)
+        at = pitch.at[heard]
+        frames_of = framed(window.pcm, FRAME, 1)[:, at - (FRAME // 2 + start)] * self._hann
+        spectra = fft.rfft(frames_of, axis=-1, overwrite_x=True)  # complex64[microphones, frames, bins]
+        picked = spectra[:, frames[:, np.newaxis], bins[:, np.newaxis] + _ABOUT]  # [microphones, partials, lobe]
+        cross = np.einsum("pnl,pnl->pn", picked[self._first], picked[self._second].conj())
+        return self._fit(at[frames], cross, np.multiply(bins, _WAVE, dtype=np.float64))
 
-    def _fit(
-        self, at: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], cross: Complex, wave: Doubles
-    ) -> list[Look]:
-        """Return the direction that fits each of ``groups`` int64[n], ascending, of partials at ``at`` int64[n].
+    def _fit(self, at: npt.NDArray[np.int64], cross: Complex, wave: Doubles) -> list[Look]:
+        """Return the direction that fits the partials of each ``LOOK``; they stand at ``at`` int64[n], ascending.
 
         ``cross`` complex[pairs, n] are their phases between microphones, ``wave`` float64[n] their wave numbers, 1/m.
         """
-        first = np.flatnonzero(np.diff(groups, prepend=-1))
-        sizes = np.diff(first, append=at.size)
-        number = np.repeat(np.arange(first.size), sizes)  # of its group, int64[n]
-        loud = np.sqrt(np.abs(cross).mean(axis=0)).astype(np.float64)  # between power and phase alone: loud ones lead
-        loud /= np.maximum(np.maximum.reduceat(loud, first), 1e-20)[number]
+        groups = at // LOOK
+        edges = np.concatenate(((0,), 1 + np.flatnonzero(groups[1:] != groups[:-1]), (at.size,)))
+        first, sizes = edges[:-1], edges[1:] - edges[:-1]
+        loud = np.sqrt(np.abs(cross).sum(axis=0, dtype=np.float64))  # between power and phase alone: loud ones lead
+        loud /= np.repeat(np.maximum(np.maximum.reduceat(loud, first), 1e-20), sizes)
         phase = np.angle(cross).astype(np.float64)
-        east, north, left = np.zeros(first.size), np.zeros(first.size), phase
-        turned = np.add.reduceat((loud * (1.0 - np.cos(left))).sum(axis=0), first)
-        weight = np.broadcast_to(loud, cross.shape)
-        for _ in range(3):  # Gauss-Newton on what is left of the phases, without those that do not fit
-            each = weight * wave
-            slopes = np.add.reduceat(each * wave, first, axis=1)  # float64[pairs, groups]
-            pull = np.add.reduceat(each * left, first, axis=1)
-            xx, xy, yy = self._squares @ slopes  # the normal equations of each group, two by two
-            to_x, to_y = self._between.T @ pull
-            scale = 1.0 / np.maximum(xx * yy - xy * xy, 1e-20)
-            east += (yy * to_x - xy * to_y) * scale
-            north += (xx * to_y - xy * to_x) * scale
-            left = phase - (self._between @ np.stack((east, north)))[:, number] * wave
-            left -= 2.0 * np.pi * np.rint(left / (2.0 * np.pi))
-            weight = np.where(np.abs(left) < _FITS_RAD, loud, 1e-3)
-        remains = np.add.reduceat((loud * (1.0 - np.cos(left))).sum(axis=0), first)
+        left, weight, towards = phase, loud * wave, np.zeros((2, first.size))
+        for _ in range(_ROUNDS):  # least squares on what is left of the phases, without partials that do not fit
+            pull = np.add.reduceat(left * weight, first, axis=1)  # float64[pairs, groups]
+            towards += self._inverse @ (pull / np.maximum(np.add.reduceat(weight * wave, first), 1e-20))
+            left = phase - np.repeat(self._between @ towards, sizes, axis=1) * wave
+            left -= _TURN * np.rint(left * (1.0 / _TURN))
+            weight = loud * wave / (1.0 + np.square(np.einsum("pn,pn->n", left, left) * self._unfit))
+        off = loud * (len(cross) - np.cos(np.stack((left, phase))).sum(axis=1))  # before and after, float64[2, n]
+        remains, turned = np.add.reduceat(off, first, axis=1)
         explained = 1.0 - remains / np.maximum(turned, 1e-20)
-        length = np.hypot(east, north)
-        deg = np.rad2deg(np.arctan2(east, north)) % 360.0
+        length = np.hypot(*towards)
+        deg = np.rad2deg(np.arctan2(*towards)) % 360.0
         when = np.add.reduceat(at, first) // sizes
         return [
             Look(Samples(int(when[each])), float(deg[each]), float(explained[each]))
             for each in np.flatnonzero((length >= _SHORT) & (length <= _LONG) & (explained >= _EXPLAINED))
         ]
+
+
+def _pause(before: Bearing | None, last: Bearing | None) -> int:
+    """Return for how many samples ``last`` is carried on, which was looked for after ``before``."""
+    if last is None or not last.is_steady:
+        return 0
+    is_calm = abs(last.turning_deg_s) + last.turning_sd_deg_s <= _CALM_DEG_S
+    return _LONG_PAUSE if is_calm and before is not None and before.is_steady else _PAUSE
 
 
 def partials(

@@ -90,17 +90,19 @@ def agree(looks: Sequence[Look], now: Samples) -> BearingCourse | None:
         return None
     origin = deg[best][-1]
     place, since = apart(deg[best], origin), age_s[best]
-    middle, mean = float(since.mean()), float(place.mean())
-    spread_s = float(np.sum(np.square(since - middle)))
-    slope = float((since - middle) @ (place - mean)) / max(spread_s, 1e-6)
-    left = float(np.sqrt(np.sum(np.square(place - mean - slope * (since - middle))) / max(1, count - 2)))
+    middle, mean = float(since.sum()) / count, float(place.sum()) / count
+    since, place = since - middle, place - mean
+    spread_s = float(since @ since)
+    slope = float(since @ place) / max(spread_s, 1e-6)
+    off_line = place - slope * since
+    left = math.sqrt(float(off_line @ off_line) / max(1, count - 2))
     # Looks of neighbouring windows share what disturbs them (a reflection lasts): a third of their number counts.
     sd_deg = left * math.sqrt(3.0 * (1.0 / count + middle**2 / max(spread_s, 1e-6)))
     now_deg = float(origin + mean - slope * middle) % 360.0
-    leaves = apart(deg[-_LATEST:], now_deg + slope * age_s[-_LATEST:])
+    leaves = sorted(np.abs(apart(deg[-_LATEST:], now_deg + slope * age_s[-_LATEST:])).tolist())
     sd_deg = math.hypot(sd_deg, _FLOOR_DEG, _BENDS_S * slope)
     slope_sd = left * math.sqrt(3.0 / max(spread_s, 1e-6))
-    return BearingCourse(now_deg, sd_deg, slope, slope_sd, float(np.median(np.abs(leaves))))
+    return BearingCourse(now_deg, sd_deg, slope, slope_sd, leaves[len(leaves) // 2])
 
 
 @cache
@@ -112,4 +114,5 @@ def _pairs(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
 def apart(deg: npt.ArrayLike, other: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return how far ``deg`` lies clockwise of ``other``, -180..180 degrees."""
-    return np.asarray((np.asarray(deg, np.float64) - np.asarray(other, np.float64) + 180.0) % 360.0 - 180.0)
+    turn = np.asarray(deg, np.float64) - np.asarray(other, np.float64)
+    return np.asarray(turn - 360.0 * np.rint(turn * (1.0 / 360.0)))

@@ -38,20 +38,29 @@ settings.load_profile("sirend")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what is quick first in the share of each of xdist's workers: a plain mistake shows within the first minute.
 
-    ``worksteal`` gives each worker one stretch of the list to begin with, so each stretch is made of both kinds.
+    ``worksteal`` gives each worker one stretch of the list to begin with, so each stretch is made of both kinds. Of
+    what waits, the tests that may take longest begin: one that is left to the end keeps a single worker busy.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     quick = [item for item in items if not _waits(item)]
     slow = [item for item in items if _waits(item)]
     items.clear()
     for worker in range(workers):
-        for kind in (quick, slow):
-            items += kind[len(kind) * worker // workers : len(kind) * (worker + 1) // workers]
+        first, second = (
+            kind[len(kind) * worker // workers : len(kind) * (worker + 1) // workers] for kind in (quick, slow)
+        )
+        items += first + sorted(second, key=_limit_s, reverse=True)
+
+
+def _limit_s(item: pytest.Item) -> float:
+    """Return how long a test may take, s, where it says so."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None else 0.0
 
 
 def _waits(item: pytest.Item) -> bool:
-    """Return whether a test starts other programs, trains, or hears recordings."""
-    marked = any(item.get_closest_marker(name) for name in ("recordings", "system", "training"))
+    """Return whether a test starts other programs, trains, hears recordings, or may take longer than others."""
+    marked = any(item.get_closest_marker(name) for name in ("recordings", "system", "timeout", "training"))
     return marked or not {"e2e", "training", "bench", "conf"}.isdisjoint(item.path.parts)
 
 

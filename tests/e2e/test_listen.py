@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,13 +186,17 @@ def test_who_serves_a_controller_does_not_end_where_nobody_reads_any_more(sirend
     (sirend.folder / "c.yaml").write_text(
         f"site: main-5th\nmqtt: {{port: {broker.port}, sign_key_file: null}}\nlisten: {{command: 'env >> {acts}'}}\n"
     )
+
+    def has_acted(state: str) -> bool:
+        return acts.exists() and f"SIREND_STATE={state}" in acts.read_text()
+
     with broker.subscribe("nothing") as publisher, start(sirend) as process:
         assert process.stdout is not None
         process.stdout.close()
         subscribed(broker)
         for state in ("approaching", "clear"):
             call(publisher, Site(), state)
-            wait(lambda state=state: acts.exists() and acts.read_text().count(f"SIREND_STATE={state}"))  # type: ignore[misc]
+            wait(partial(has_acted, state))
         assert process.poll() is None
         process.terminate()
         assert process.wait(PATIENCE_S) == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import sirend
-from sirend.cli import commands, recordings
+from sirend.cli import commands, recordings, training_commands
 from sirend.cli.examples import EXAMPLES, WHOLE
 from sirend.errors import UsageError
 
@@ -109,10 +109,10 @@ def parser(words: Sequence[str] = ()) -> Parser:
     is_whole = words[:1] == ["completion"]
     if is_whole or words[:1] == ["pki"]:
         commands.pki_arguments(pki)
-    for name, text in commands.TRAINING.items():
-        made = add(name, commands.training(name), text)
+    for name, text in training_commands.TRAINING.items():
+        made = add(name, training_commands.training(name), text)
         if is_whole or words[:1] == [name]:
-            commands.training_module(name).add_arguments(made)
+            training_commands.training_module(name).add_arguments(made)
     return top
 
 

@@ -3,25 +3,18 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirend.errors import ConfigError, DeviceError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from sirend.evidence.street_set import StreetSet
     from sirend.observe.snapshot import View
 
-TRAINING = {
-    "train": "make a model bundle from a folder of recordings",
-    "evaluate": "measure a model bundle on a folder of recordings",
-}
-"""The commands of the extra ``train``; each has a module in ``sirend.training``."""
 FLEET = ("trouble", "site", "call", "model", "version", "floor", "clock", "temperature", "uptime")
 """What ``sirend fleet`` can be sorted by: ``client.fleet.COLUMNS``, which takes time to import."""
 SHELLS = ("bash", "zsh")
@@ -292,30 +285,3 @@ def pki_arguments(parser: argparse.ArgumentParser) -> None:
     from sirend.cli import pki as authority
 
     authority.add_arguments(parser)
-
-
-def training_module(name: str) -> Any:  # noqa: ANN401  a module with ``add_arguments`` and ``main``
-    """Return the module of a training command; raise ``UsageError`` when its dependencies are missing."""
-    try:
-        return importlib.import_module(f"sirend.training.{name}")
-    except ModuleNotFoundError as error:
-        raise _needs_training(name) from error
-
-
-def training(name: str) -> Callable[[argparse.Namespace], int]:
-    """Return the function of a training command."""
-
-    def command(args: argparse.Namespace) -> int:
-        try:
-            return int(training_module(name).main(args))
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] in ("tensorflow", "keras"):
-                raise _needs_training(name) from error
-            raise
-
-    return command
-
-
-def _needs_training(name: str) -> UsageError:
-    version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    return UsageError(f"`sirend {name}` needs TensorFlow, which {version} may lack: make venv EXTRAS=train")

@@ -131,7 +131,7 @@ def test_the_device_is_heard_until_the_claps_are_complete_or_time_is_up(
     site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pcm = device(claps(QUAD, (0.0, 90.0, 180.0, 270.0)))
-    monkeypatch.setattr(bearing_walk, "Rig", lambda _, stop: Walk(pcm, stop))
+    monkeypatch.setattr(bearing_walk, "Devices", lambda _, stop: Walk(pcm, stop))
     assert main(["bearing", "--config", str(site), "--expect", "0,90"]) == 0
     out = capsys.readouterr().out
     assert "clap once at 0, 90 degrees, in that order" in out

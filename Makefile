@@ -116,8 +116,8 @@ test-cluster:    ## conf/broker/cluster in three nodes of RabbitMQ (as root, ins
 	.ci/venv $(VENV) plot,test
 	$(BIN)/pytest -v tests/conf/test_cluster.py
 
-drives:          ## figures of motion and of the called leg over DRIVES (default 200) simulated drive-bys, some minutes
-	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/detect/test_tone.py tests/simulate/test_junction.py tests/test_pipeline_array.py
+drives:          ## figures of motion, arrival and the called leg over DRIVES (default 200) simulated drive-bys, some minutes
+	SIREND_DRIVES=$(or $(DRIVES),200) $(BIN)/pytest -s --timeout 3600 tests/detect/test_motion.py tests/detect/test_arrival.py tests/detect/test_tone.py tests/simulate/test_junction.py tests/test_pipeline_array.py
 
 legs:            ## an array beside four microphones over DRIVES (default 200) drives, 15 minutes; goes on where it stopped
 	.ci/venv $(VENV) plot

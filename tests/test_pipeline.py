@@ -17,6 +17,7 @@ from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, CallConfig, Config, DetectConfig
+from sirend.detect.arrival import arrival_of
 from sirend.detect.motion import MEMORY_S, Motion, motion_of
 from sirend.detect.pitch import PitchTracker
 from sirend.detect.tone import Tone, tone_of
@@ -289,19 +290,25 @@ def test_another_hop_than_the_models_is_warned_of(caplog: pytest.LogCaptureFixtu
 
 
 def test_motion_is_that_of_a_pitch_followed_all_the_time_though_none_is_before_a_siren() -> None:
-    rendered = render_scene(Scene(siren="hilo", profile="de", start_m=120.0, snr_db=20.0, seed=2))
+    rendered = render_scene(Scene(siren="wail", profile="us", start_m=220.0, snr_db=30.0, seed=2))
     quiet = np.zeros((to_samples(6.0), 1), np.float32)
     pcm = np.concatenate((quiet, rendered.pcm[:, np.newaxis], quiet))
-    made, always, followed = stages(Config()), PitchTracker(MEMORY_S), 0
+    made, always, followed, expected = stages(Config()), PitchTracker(MEMORY_S), 0, 0
     for window in made.windows.push(Block(Samples(0), pcm)):
         pitch = always.update(window)
-        for _, track, _ in made.observe(window):
+        for _, track, transition in made.observe(window):
+            since = track.onset - window.pcm.shape[1]
             if track.onset < track.end:
-                assert track.motion is motion_of(pitch, 0, track.onset - window.pcm.shape[1])
+                assert track.motion is motion_of(pitch, 0, since)
                 followed += track.motion is not Motion.UNKNOWN
+            if transition is not None:
+                comes = transition.state is CallState.APPROACHING and track.motion is Motion.APPROACHING
+                assert transition.arrival == (arrival_of(pitch, 0, since) if comes else None)
+                expected += transition.arrival is not None
         if window.end <= quiet.size or window.end > len(pcm) - to_samples(1.0):
             assert made.pitch.remembered == 0
     assert followed > 5
+    assert expected > 2
 
 
 def test_events_name_the_tone_of_their_own_window_though_it_is_judged_only_for_them() -> None:

@@ -19,8 +19,9 @@ from sirend.call.sector import Legs, Sectors
 from sirend.call.watch import LATE, ApproachWatch, Arbitration
 from sirend.config import geometry
 from sirend.detect.array import ArrayEar
+from sirend.detect.arrival import arrival_of
 from sirend.detect.features import Extractor
-from sirend.detect.motion import MEMORY_S, motion_of
+from sirend.detect.motion import MEMORY_S, Motion, motion_of
 from sirend.detect.pitch import Pitch, PitchTracker, tone_level_dbfs
 from sirend.detect.tone import tone_of
 from sirend.detect.tracker import Track, Tracker
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from sirend.call.machine import Transition
     from sirend.call.scribe import Scribe
     from sirend.config.settings import Approach, Config
+    from sirend.detect.arrival import Arrival
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import Spectrogram
-    from sirend.detect.motion import Motion
     from sirend.detect.tone import Tone
 
 
@@ -214,18 +215,20 @@ class Stages:
 
 
 class _Judged:
-    """Motion and tone of what is heard in one window: each row is judged once, be it that of a whole array."""
+    """Motion, tone and arrival of what is heard in one window: a row is judged once, be it that of a whole array."""
 
     def __init__(self, pitch: Pitch, window: Window) -> None:
         """Judge by ``pitch``, whose rows are those of ``window``."""
         self._pitch, self._window = pitch, window
         self._motions: dict[tuple[int, Samples], Motion] = {}
         self._tones: dict[tuple[int, Samples], Tone] = {}
+        self._arrivals: dict[tuple[int, Samples], Arrival | None] = {}
 
     def of(self, track: Track, row: int, watch: ApproachWatch) -> Track:
-        """Return ``track`` of ``row`` with its motion and tone, where a siren is heard.
+        """Return ``track`` of ``row`` with its motion, tone and arrival, where a siren is heard.
 
-        The tone is judged where ``watch`` may tell of it; between, it is what it was for the same siren.
+        The tone is judged where ``watch`` may tell of it; between, it is what it was for the same siren. The arrival is
+        known there only.
         """
         if track.onset == track.end:
             return track
@@ -237,6 +240,10 @@ class _Judged:
             if at not in self._tones:
                 self._tones[at] = tone_of(self._pitch, row, since, self._window.pcm[row])
             watch.named = track.onset, self._tones[at]
+            if track.motion is Motion.APPROACHING:
+                if at not in self._arrivals:
+                    self._arrivals[at] = arrival_of(self._pitch, row, since)
+                track = replace(track, arrival=self._arrivals[at])
         onset, tone = watch.named
         return replace(track, tone=tone) if onset == track.onset else track
 

@@ -77,7 +77,8 @@ class Wanted:
 def parts(wanted: Wanted) -> list[Part]:
     """Return what is measured, in order."""
     python, quick = [sys.executable, "-m"], wanted.is_quick
-    tests = [str(ROOT / "tests" / name) for name in ("detect/test_motion.py", "simulate/test_junction.py")]
+    names = ("detect/test_motion.py", "detect/test_arrival.py", "simulate/test_junction.py")
+    tests = [str(ROOT / "tests" / name) for name in names]
     measured = [
         Part(
             "Speed and memory",
@@ -106,7 +107,17 @@ def parts(wanted: Wanted) -> list[Part]:
         Part(
             "Motion and called leg",
             "motion",
-            [*python, "pytest", "-q", "-s", "--timeout", "7200", "-k", "percent or most_windows or right_leg", *tests],
+            [
+                *python,
+                "pytest",
+                "-q",
+                "-s",
+                "--timeout",
+                "7200",
+                "-k",
+                "percent or most_windows or quarter or right_leg",
+                *tests,
+            ],
             "make drives",
             {"SIREND_DRIVES": "10" if quick else "200"},
         ),

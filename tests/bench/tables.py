@@ -59,8 +59,22 @@ def motion(known: Figures) -> Rows:
     return f"`make drives`, {known['drives']} simulated drive-bys", [
         ("motion of a siren at least 5 dB over the street", "; ".join((", ".join(shares), wrong))),
         *comes,
+        *_arrivals(known),
         ("first leg called, at 0 to 30 dB", f"{called}; another one later in {legs['another later']}"),
     ]
+
+
+def _arrivals(known: Figures) -> list[tuple[str, str]]:
+    """Return how far off the times were that were told, where they were measured."""
+    told = {"its street": known.get("eta_plain"), "streets drawn otherwise": known.get("eta")}
+    rows = []
+    for title, each in told.items():
+        if each is not None:
+            off = f"{100 * each['within_25']:.0f} % of these within 25 %, {100 * each['within_60']:.0f} % within 60 %"
+            holds = f"the interval holds {100 * each['interval']:.0f} %"
+            often = f"told {each['times']} times in {each['told_in']} of {each['of']} drives"
+            rows.append((f"time until the siren is nearest, in {title}", f"{often}; {off}; {holds}"))
+    return rows
 
 
 def _wrong(said: Counter[str]) -> str:

@@ -109,7 +109,7 @@ def test_recordings_add_the_evaluation_of_what_ships_and_of_what_was_trained_wit
     modules = [word for each in whole for word in each.words if word.startswith("tests.bench.")]
     assert all((report.ROOT / file).is_file() for file in files)
     assert all((report.ROOT / f"{module.replace('.', '/')}.py").is_file() for module in modules)
-    assert (len(files), len(modules)) == (2, 3)
+    assert (len(files), len(modules)) == (3, 3)
     assert len({each.key for each in whole}) == len(whole)
 
 

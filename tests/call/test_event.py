@@ -16,6 +16,7 @@ from sirend.call.event import Event, to_json
 from sirend.call.machine import Transition
 from sirend.call.scribe import Scribe
 from sirend.call.state import CallState, Reason
+from sirend.detect.arrival import Arrival
 from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone
 from sirend.signing import canonical, is_authentic
@@ -78,6 +79,12 @@ def test_uptime_lays_streams_beside_each_other_by_what_has_arrived_of_them(monke
 def test_an_event_says_which_kind_of_siren_where_a_call_stands() -> None:
     assert _checked(_scribe().write(replace(CALL, tone=Tone.HILO)))["tone"] == "hilo"
     assert "tone" not in _checked(_scribe().write(CALL))
+
+
+def test_an_event_says_when_the_siren_will_be_nearest_where_that_is_known() -> None:
+    told = _checked(_scribe().write(replace(CALL, arrival=Arrival(5.04, 3.21, 6.66))))
+    assert (told["eta_s"], told["eta_low_s"], told["eta_high_s"]) == (5.0, 3.2, 6.7)
+    assert "eta_s" not in _checked(_scribe().write(CALL))
 
 
 def test_an_event_is_the_contracts_json() -> None:

@@ -10,6 +10,7 @@ from sirend.call.machine import Input, State, Stop, Transition, may_tell, step
 from sirend.call.rules import Rules
 from sirend.call.state import CallState, Reason
 from sirend.config.settings import CallConfig, DetectConfig
+from sirend.detect.arrival import Arrival
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone
@@ -112,6 +113,17 @@ def test_the_call_tells_of_the_siren() -> None:
         refresh=False,
         tone=Tone.UNKNOWN,
     )
+
+
+@pytest.mark.parametrize(("motion", "is_told"), [(Motion.APPROACHING, True), (Motion.UNKNOWN, False)])
+def test_a_call_tells_when_a_siren_that_comes_will_be_nearest_and_its_end_does_not(
+    motion: Motion, *, is_told: bool
+) -> None:
+    heard = _tracks([0.0] * 4 + [0.9] * 24 + [0.0] * 40, motion=motion)
+    told = _run([replace(track, arrival=Arrival(5.0, 3.0, 7.0)) for track in heard])
+    assert {each.arrival is not None for each in told if each.state is CallState.APPROACHING} == {is_told}
+    assert told[-1].state is CallState.CLEAR
+    assert told[-1].arrival is None
 
 
 def test_evidence_shorter_than_the_confirmation_makes_no_call() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.bench import figures
+from tests.simulate.crossings import STREET_SIRENS, street_drive
 
 from sirend.audio.stream import Block, Pcm, Samples, to_samples
 from sirend.audio.windows import Windows
@@ -24,22 +25,6 @@ from sirend.simulate.street import KMH, DriveBy, drive_by
 
 RATE_HZ = 16_000
 DRIVES = int(os.environ.get("SIREND_DRIVES", "10"))
-SIRENS = [
-    ("us", "wail"),
-    ("de", "hilo"),
-    ("us", "yelp"),
-    ("it", "hilo"),
-    ("uk", "hilo"),
-    ("fr", "samu"),
-    ("jp", "ambulance"),
-    ("uk", "wail"),
-    ("jp", "police"),
-    ("us", "hilo"),
-    ("fr", "fire"),
-    ("de", "yelp"),
-    ("ch", "hilo"),
-    ("us", "wail-msc"),
-]
 ARE_MANY = DRIVES >= 100
 """Whether the drives are enough to hold the figures of issue and documentation to; a few scatter about them."""
 NEAR_S = 1.0
@@ -55,7 +40,7 @@ def _motions(pcm: Pcm, since: int = 0) -> list[tuple[float, Motion]]:
 
 def _scene(seed: int) -> Scene:
     rng = np.random.default_rng(seed)
-    profile, siren = SIRENS[seed % len(SIRENS)]
+    profile, siren = STREET_SIRENS[seed % len(STREET_SIRENS)]
     speed_kmh = rng.uniform(30.0, 90.0)
     return Scene(
         siren=siren,
@@ -107,12 +92,7 @@ def test_the_sign_is_wrong_in_under_three_percent_of_the_claims() -> None:
 def test_most_windows_of_a_drive_at_the_levels_of_a_street_are_said_to_approach() -> None:
     said = Counter[str]()
     for seed in range(DRIVES):
-        rng = np.random.default_rng((seed, 77))
-        profile, siren = SIRENS[seed % len(SIRENS)]
-        sight_m = float(rng.uniform(100.0, 400.0))
-        drive = Scene(
-            siren, profile, sight_m + 40.0, 15.0, float(rng.uniform(30.0, 70.0)), in_sight_m=sight_m, seed=seed
-        )
+        drive = street_drive(seed)
         rendered = render_scene(drive)
         first_s, snr_db = rendered.truth["first_audible_s"], rendered.truth["snr_db"]
         for at_s, motion in _motions(rendered.pcm, round((first_s - 1.0) * RATE_HZ)):

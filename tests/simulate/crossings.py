@@ -1,17 +1,30 @@
-"""Drives across a junction of four legs, drawn from a seed: what tests and figures of legs are measured on."""
+"""Drives drawn from a seed, across a junction of four legs or down a street: what tests and figures are measured on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from sirend.simulate import array_scene
 from sirend.simulate.junction import LEGS
 from sirend.simulate.scene import Scene
 from sirend.simulate.street import KMH
 
-if TYPE_CHECKING:
-    import numpy as np
-
+STREET_SIRENS = (
+    ("us", "wail"),
+    ("de", "hilo"),
+    ("us", "yelp"),
+    ("it", "hilo"),
+    ("uk", "hilo"),
+    ("fr", "samu"),
+    ("jp", "ambulance"),
+    ("uk", "wail"),
+    ("jp", "police"),
+    ("us", "hilo"),
+    ("fr", "fire"),
+    ("de", "yelp"),
+    ("ch", "hilo"),
+    ("us", "wail-msc"),
+)
 SIRENS = (("us", "wail"), ("de", "hilo"), ("us", "yelp"), ("it", "hilo"), ("fr", "samu"), ("uk", "hilo"))
 
 
@@ -39,3 +52,11 @@ def array_crossing(rng: np.random.Generator, seed: int) -> tuple[Scene, str, flo
     scene, leg = crossing(rng, seed)
     around = array_scene.CANYON if seed % 3 == 2 else array_scene.OPEN
     return scene, leg, (LEGS[leg] + float(rng.uniform(-5.0, 5.0))) % 360.0, around
+
+
+def street_drive(seed: int) -> Scene:
+    """Return the drive ``seed`` down a street, at the levels of a street, from 40 m before it comes in sight."""
+    rng = np.random.default_rng((seed, 77))
+    profile, siren = STREET_SIRENS[seed % len(STREET_SIRENS)]
+    sight_m = float(rng.uniform(100.0, 400.0))
+    return Scene(siren, profile, sight_m + 40.0, 15.0, float(rng.uniform(30.0, 70.0)), in_sight_m=sight_m, seed=seed)

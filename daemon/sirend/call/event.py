@@ -65,6 +65,12 @@ class Event:
     """Compass bearing of the siren, 0..360, where an array knows it; rounded to 1 decimal."""
     bearing_sd_deg: float | None = None
     """Its uncertainty, one sigma, degrees."""
+    eta_s: float | None = None
+    """Time until the siren is nearest the microphone, s, rounded to 1 decimal; None in doubt."""
+    eta_low_s: float | None = None
+    """Hardly sooner."""
+    eta_high_s: float | None = None
+    """Hardly later."""
     kid: str | None = None
     """``key_id`` of the key that signed it; None when events are not signed."""
     sig: str | None = None
@@ -109,6 +115,9 @@ def payload(event: Event) -> dict[str, Any]:
         "advisory": event.advisory or None,
         "bearing_deg": event.bearing_deg,
         "bearing_sd_deg": event.bearing_sd_deg,
+        "eta_s": event.eta_s,
+        "eta_low_s": event.eta_low_s,
+        "eta_high_s": event.eta_high_s,
         "kid": event.kid,
         "sig": event.sig,
     }

@@ -16,6 +16,7 @@ from sirend.detect.tracker import Track
 
 if TYPE_CHECKING:
     from sirend.call.rules import Rules
+    from sirend.detect.arrival import Arrival
     from sirend.detect.bearing import Bearing
     from sirend.detect.tone import Tone
 
@@ -90,6 +91,8 @@ class Transition:
     """Kind of siren; None where no call stands."""
     bearing: Bearing | None = None
     """Where the siren was in the last window, where an array knows it."""
+    arrival: Arrival | None = None
+    """When it will be nearest, where a call stands and that is known."""
 
 
 def step(
@@ -225,6 +228,7 @@ def _publish(state: State, at: Samples, reason: Reason, *, refresh: bool) -> tup
     """Return ``state`` and the transition that tells of it."""
     if state.last is None:
         raise AssertionError("a call stands although no window was ever heard")
+    is_coming = state.call is CallState.APPROACHING and state.last.motion is Motion.APPROACHING
     return state, Transition(
         approach=state.last.approach,
         state=state.call,
@@ -237,4 +241,5 @@ def _publish(state: State, at: Samples, reason: Reason, *, refresh: bool) -> tup
         refresh=refresh,
         tone=state.last.tone if state.call is CallState.APPROACHING else None,
         bearing=state.last.bearing,
+        arrival=state.last.arrival if is_coming else None,
     )

@@ -78,6 +78,7 @@ class Scribe:
         if not transition.refresh or transition.approach not in self._event_ids:
             self._event_ids[transition.approach] = self._event_id(transition.approach)
         at = self._clock.utc(transition.at)
+        arrival = transition.arrival
         event = Event(
             site=self._site,
             approach=transition.approach,
@@ -101,6 +102,9 @@ class Scribe:
             refresh=transition.refresh,
             bearing_deg=None if transition.bearing is None else round(transition.bearing.deg, 1) % 360.0,
             bearing_sd_deg=None if transition.bearing is None else round(transition.bearing.sd_deg, 1),
+            eta_s=None if arrival is None else round(arrival.eta_s, 1),
+            eta_low_s=None if arrival is None else round(arrival.low_s, 1),
+            eta_high_s=None if arrival is None else round(arrival.high_s, 1),
         )
         if self._sign_key is None:
             return event

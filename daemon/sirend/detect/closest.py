@@ -42,7 +42,7 @@ _AWAY_S = (
 """Time to the closest point, or since it."""
 _SHARPNESS_S = (0.3, 0.6, 1.0, 1.7)
 """Distance at the closest point over speed: 5 m at 60 km/h to 17 m at 36."""
-_AIR_DB_S = 0.1
+AIR_DB_S = 0.1
 """What the air takes of a tone on the way of a second: .7 dB in 100 m at 1 kHz, at 50 km/h."""
 _USUAL_S = 20.0
 """Ways become less usual beyond so long before or after the closest point: most sirens are heard for so long."""
@@ -81,7 +81,7 @@ def find_closest(hz: Floats, strength: Floats, level_dbfs: Floats, cycle: float 
     octaves = np.log2(np.maximum(hz[at], 1.0)).astype(np.float64)
     if np.std(octaves) < _MOVING:
         return None
-    parts = np.column_stack((_of_tone(level_dbfs[at], strength[at]), *_swings(octaves, at, frames, cycle)))
+    parts = np.column_stack((level_of_tone(level_dbfs[at], strength[at]), *_swings(octaves, at, frames, cycle)))
     number = (frames - 1 - at) // _BIN
     counts = np.bincount(number)
     is_there = counts > 0
@@ -123,7 +123,7 @@ def _ways() -> _Ways:
     bins = round(MEMORY_S / STEP_S / _BIN)
     back_s = (np.arange(bins) * _BIN + 0.5 * (_BIN - 1)) * STEP_S
     far_s = np.hypot(back_s[:, np.newaxis] + to_s, sharpness_s)
-    level_db = -20.0 * np.log10(far_s) - _AIR_DB_S * far_s
+    level_db = -20.0 * np.log10(far_s) - AIR_DB_S * far_s
     return _Ways(
         to_s=np.append(to_s, np.nan),
         level_db=np.column_stack((level_db, np.zeros(bins))),
@@ -131,7 +131,7 @@ def _ways() -> _Ways:
     )
 
 
-def _of_tone(level_dbfs: Floats, strength: Floats) -> npt.NDArray[np.float64]:
+def level_of_tone(level_dbfs: Floats, strength: Floats) -> npt.NDArray[np.float64]:
     """Return the level of frames less the street's share in it, dB float64[n]: a faint tone's would rise too little."""
     share = np.maximum(strength - _STREET, 0.1 * _STREET) / (strength * (1.0 - _STREET))
     return np.asarray(level_dbfs + 10.0 * np.log10(share.astype(np.float64)))

@@ -17,6 +17,7 @@ from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone
 
 if TYPE_CHECKING:
+    from sirend.detect.arrival import Arrival
     from sirend.detect.bearing import Bearing
 
 LINGER_S = 1.0
@@ -46,6 +47,8 @@ class Track:
     """What ``tone_of`` says of the pitch since the onset; nor does it know that."""
     bearing: Bearing | None = None
     """Where it comes from, where an array hears it and knows; the tracker itself does not."""
+    arrival: Arrival | None = None
+    """How long it still needs, where it comes nearer and that is known; nor does the tracker."""
 
     @property
     def is_suspected(self) -> bool:

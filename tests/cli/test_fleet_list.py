@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from tests.conftest import PATIENCE_S, free_port
 
 from sirend.call.clock import utc_text
 from sirend.cli import fleet_list as command
-from sirend.cli.fleet_list import ListView, ago, site_table, sums, watch
+from sirend.cli.fleet_list import HEADER, ListView, ago, site_table, sums, watch
 from sirend.cli.main import main
 from sirend.config.settings import MqttConfig
 
@@ -32,11 +33,20 @@ SITES = 1_000
 def test_the_table_fits_and_says_what_is_wrong() -> None:
     fleet = city()
     lines = list(site_table(fleet.rows(NOW), NOW, 160, None))
-    assert lines[0].split() == "health site last call model version floor drift clock deg C what is wrong".split()  # noqa: SIM905
+    assert re.split(" {2,}", lines[0]) == list(HEADER)
+    assert [re.split(" {2,}", line)[-1] for line in lines[1:6]] == [
+        "not connected to the broker",
+        "input lost: device_lost",
+        "no health message for long",
+        "its clock is 5.0 s behind",
+        "noise floor 12 dB under that of its day",
+    ]
     assert lines[1].startswith("OFFLINE  birch")
-    assert lines[2].endswith("input lost: device_lost")
     assert "CALLING north" in next(line for line in lines if " oak " in line)
     assert "2 h north" in next(line for line in lines if " ash " in line)
+    narrow = list(site_table(fleet.rows(NOW), NOW, 80, None))
+    assert re.split(" {2,}", narrow[0]) == ["health", "site", "last call", "clock s", "what is wrong"]
+    assert narrow[5].endswith("noise floor 12 dB under that of its day")
     short = list(site_table(fleet.rows(NOW), NOW, 40, 3))
     assert max(map(len, short[:-1])) <= 40
     assert short[-1] == "and 3 more; narrow it with --filter"

@@ -31,7 +31,13 @@ SETTLED_S = 1.0
 """What is retained has come when nothing did for so long."""
 SHOWN_S = 2.0
 """How often what is shown is made anew."""
-HEADER = ("health", "site", "last call", "model", "version", "floor", "drift", "clock", "deg C", "what is wrong")
+HEADER = (
+    "health", "site", "last call", "model", "version", "floor dBFS", "drift dB", "clock s", "deg C", "what is wrong",
+)  # fmt: skip
+LEFT_OUT = ("version", "model", "deg C", "floor dBFS", "drift dB", "clock s")
+"""What a narrow terminal goes without, in this order, so that what is wrong is seen."""
+WRONG_ROOM = 40
+"""Letters of what is wrong for which other columns give way."""
 CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -167,13 +173,22 @@ def values(site: Site, now: Moment) -> dict[str, Any]:
 
 
 def site_table(rows: list[Site], now: Moment, width: int, most: int | None) -> Iterator[str]:
-    """Yield a header and a line for each site, at most ``most``; the columns are as wide as they need to be."""
+    """Yield a header and a line for each site, at most ``most``; the columns are as wide as they need to be.
+
+    Where ``width`` is too small some are left out.
+    """
     shown = rows if most is None else rows[: max(1, most)]
     cells = [HEADER, *(_cells(site, now) for site in shown)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
+    widths = {name: max(len(row[column]) for row in cells) for column, name in enumerate(HEADER)}
+    needed = {**widths, HEADER[-1]: min(widths[HEADER[-1]], WRONG_ROOM)}
+    columns = list(HEADER)
+    for name in LEFT_OUT:
+        if sum(needed[each] + 2 for each in columns) - 2 <= width:
+            break
+        columns.remove(name)
     for row in cells:
-        line = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
-        yield line[:width]
+        named = dict(zip(HEADER, row, strict=True))
+        yield "  ".join(named[each].ljust(widths[each]) for each in columns).rstrip()[:width]
     if len(shown) < len(rows):
         yield f"and {len(rows) - len(shown)} more; narrow it with --filter"
 
@@ -186,6 +201,12 @@ def _cells(site: Site, now: Moment) -> tuple[str, ...]:
     words = "; ".join(site.reasons)
     if trouble == "silent":
         words = "no health message for long" if site.health_s is not None else "no health message"
+    elif trouble == "offline":
+        words = "not connected to the broker"
+    elif trouble == "clock" and site.skew_s is not None:
+        words = f"its clock is {abs(site.skew_s):.1f} s {'ahead' if site.skew_s > 0.0 else 'behind'}"
+    elif trouble == "drift" and site.drift_db is not None:
+        words = f"noise floor {abs(site.drift_db):.0f} dB {'over' if site.drift_db > 0.0 else 'under'} that of its day"
     call = "" if site.called_at is None else f"{ago((now.utc - site.called_at).total_seconds())} {site.called_on}"
     return (
         trouble if trouble in ("ok", "clock", "drift") else trouble.upper(), site.name,

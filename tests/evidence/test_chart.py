@@ -122,6 +122,11 @@ def test_a_long_recording_has_few_ticks_at_whole_times(start_s: float, end_s: fl
     assert [picture.time_text(ticks[0], end_s), picture.time_text(ticks[-1], end_s)] == [first, last]
 
 
+def test_what_is_audible_from_the_beginning_is_labelled_within_the_picture() -> None:
+    assert picture.side_of(0.0, 60.0) == "left"
+    assert picture.side_of(14.5, 60.0) == "right"
+
+
 def test_a_night_of_calls_is_drawn_with_few_labels_and_an_hour_by_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     strip = ChartData("night.wav", 9_000.0, RULES)
     column = np.ones(257, dtype=np.float32)

@@ -257,9 +257,22 @@ def _draw_drive(drive: Drive, axes: dict[str, Any], end_s: float) -> None:
                 place.axvline(at_s, color=TRUTH_COLOUR, linewidth=1.2, linestyle=style)
             box = {"facecolor": TRUTH_COLOUR, "edgecolor": "none", "pad": 1.5}
             axes["pitch"].text(
-                at_s, 0.97 * HIGH_HZ / 1000.0, f"{what}, {time_text(at_s, end_s)}", ha="right", va="top",
-                rotation=90, color="white", fontsize=7, bbox=box, clip_on=True,
-            )  # fmt: skip
+                at_s,
+                0.97 * HIGH_HZ / 1000.0,
+                f"{what}, {time_text(at_s, end_s)}",
+                ha=side_of(at_s, end_s),
+                va="top",
+                rotation=90,
+                color="white",
+                fontsize=7,
+                bbox=box,
+                clip_on=True,
+            )
+
+
+def side_of(at_s: float, end_s: float) -> str:
+    """Return how a label stands to its line, ``right``-aligned unless the picture's edge would cut it off."""
+    return "right" if at_s >= LABEL_ROOM * end_s else "left"
 
 
 def _label(axis: Any, at_s: float, side: str, text: str) -> None:  # noqa: ANN401

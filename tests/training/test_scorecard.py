@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sirend.detect.bundle import OperatingPoint
-from sirend.training import scorecard
+from sirend.training import scorecard, scorecard_page
 from sirend.training.corpus import Clip, Corpus, Kind
 from sirend.training.hearing import Heard
 from sirend.training.trials import Trial
@@ -37,6 +37,6 @@ def test_false_calls_have_the_label_of_what_sounded_and_thresholds_their_calls()
     assert curve["0.8"] == {"siren_clips": 1, "false": 1}
     assert curve["0.9"] == {"siren_clips": 1, "false": 0}
     assert curve["0.95"] == {"siren_clips": 1, "false": 0}
-    page = scorecard.report_page({"model": "siren-9.0.0", "sets": ["town"], "made": "today"}, card)
+    page = scorecard_page.report_page({"model": "siren-9.0.0", "sets": ["town"], "made": "today"}, card)
     assert "False calls by what sounded: town horn 2, town dog 1\n" in page
     assert "| 0.8 | 1 | 1 |\n" in page

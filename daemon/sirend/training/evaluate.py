@@ -24,6 +24,7 @@ from sirend.training import (
     lead,
     lead_table,
     scorecard,
+    scorecard_page,
     soundscape,
     stress,
     tones,
@@ -146,7 +147,7 @@ def main(args: argparse.Namespace) -> int:
         "curves": both,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    page = scorecard.report_page(described, card)
+    page = scorecard_page.report_page(described, card)
     if args.drive_bys:
         card["tone"] = _named(args, args.drive_bys, bundle, recordings)
         page += "\n" + tones.tone_section(card["tone"])

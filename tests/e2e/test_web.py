@@ -91,7 +91,7 @@ def test_the_page_shows_a_siren_arrive_and_a_clap_on_a_phone(
         browser.until(".state", "EMERGENCY APPROACHING")
         assert browser.run(DARK, "#spectrogram", 300) > 0.01
         assert browser.run("return document.querySelector('.meter').getAttribute('aria-valuenow')") not in (None, "")
-        browser.until("#events", "approaching")
+        browser.until("#events", "called now")
         assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
         pulse.suspend(yes=True)
         browser.until("#stale", "No sound has been scored")

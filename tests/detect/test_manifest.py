@@ -122,6 +122,8 @@ TARGET = "site_gain needs target_rms over 0 and low_db <= 0 <= high_db"
         ("evidence.first", -1, EVIDENCE),
         ("evidence.count", 0, EVIDENCE),
         ("evidence.weight", 1.5, "evidence.weight must lie in 0..1"),
+        ("evidence.memory_s", -0.5, "evidence.memory_s must lie in 0..60"),
+        ("evidence.memory_s", 61.0, "evidence.memory_s must lie in 0..60"),
         ("suspect", "never", "suspect is 'never': it must be a number"),
         ("suspect", True, "suspect is True: it must be a number"),
         ("site_gain.prior_s", 0, PRIOR),

@@ -31,7 +31,8 @@ LATE = np.arange(1.0, PLACES + 1.0)
 """Weight of each place of the head: all different, so that a patch in the wrong place shows."""
 
 
-EVIDENCE = Evidence(first=2, count=2, weight=0.35)
+EVIDENCE = Evidence(first=2, count=2, weight=0.35, memory_s=1.5)
+NEWEST = replace(EVIDENCE, memory_s=0.0)
 CALIBRATION = Calibration(scale=2.0, offset=6.0)
 
 
@@ -129,7 +130,8 @@ def expected(model: Bundle, pcm: npt.NDArray[np.float32]) -> dict[int, float]:
         place = LATE[PLACES - len(history) :] / 40.0
         head = sum(weight * (one[0] - 0.5 * one[1]) for weight, one in zip(place, history, strict=True))
         head += 0.25 / 40.0 * len(history)
-        logit = 0.65 * head + 0.35 * max(said[number][2:])
+        odds = [np.exp(max(said[each][2:])) for each in range(max(4, number - 5), number + 1)]
+        logit = 0.65 * head + 0.35 * np.log(np.mean(odds))
         out[4_000 * number] = 1.0 / (1.0 + np.exp(-(2.0 * logit + 6.0)))
     return out
 
@@ -220,7 +222,8 @@ def test_while_nothing_is_suspected_every_second_patch_is_heard() -> None:
 
 
 def test_a_suspicion_lasts_a_second() -> None:
-    model = bundle(suspect=2.0, calibration=Calibration(scale=2.0, offset=15.0))
+    # What is remembered depends on what was heard before.
+    model = bundle(suspect=2.0, evidence=NEWEST, calibration=Calibration(scale=2.0, offset=15.0))
     pcm = np.zeros((12 * 16_000, 1), np.float32)
     pcm[4 * 16_000 : 5 * 16_000] = 0.5 * np.random.default_rng(0).standard_normal((16_000, 1))
     scores = hear(model, pcm)
@@ -266,7 +269,7 @@ def test_without_evidence_the_head_speaks_alone_and_patches_may_be_sparse() -> N
 
 
 def test_a_quiet_microphone_is_brought_to_the_level_of_a_street_in_minutes() -> None:
-    model = bundle(site_gain=SITE_GAIN)
+    model = bundle(site_gain=SITE_GAIN, evidence=NEWEST)
     street = sound(2.0, 12)
     loud = np.tile(street, (90, 1))
     natural, quiet = hear(model, loud), hear(model, np.float32(0.05) * loud)

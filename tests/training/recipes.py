@@ -5,7 +5,7 @@ from sirend.training.episodes import EpisodeSpec
 from sirend.training.recipe import Recipe
 from sirend.training.specs import TeacherSpec, TemporalSpec
 
-TEMPORAL = TemporalSpec(units=8, suspect=-1.5)
+TEMPORAL = TemporalSpec(units=8, evidence_memory_s=1.5, suspect=-1.5)
 RECIPE = Recipe(
     name="siren-9.9.9",
     episodes=EpisodeSpec(),

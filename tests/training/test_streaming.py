@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import keras
@@ -68,6 +68,7 @@ def test_a_bundle_says_how_it_is_used(written: Path) -> None:
     assert bundle.streaming.suspect == TEMPORAL.suspect
     assert bundle.streaming.evidence is not None
     assert bundle.streaming.evidence.weight == TEMPORAL.evidence
+    assert bundle.streaming.evidence.memory_s == TEMPORAL.evidence_memory_s
     assert (bundle.calibration.scale, bundle.calibration.offset) == (1.5, -0.5)
     assert bundle.point("strict") == OperatingPoint(0.9, 0.5, 1.0, 3.0)
     assert json.loads((written / "training.json").read_text()) == {"episodes": 3}
@@ -89,8 +90,7 @@ def test_folds_are_asked_as_the_daemon_asks(small: Small, written: Path) -> None
     said = keras.ops.convert_to_numpy(small.speaking(cut))
     head = temporal.quarters(small.head)(said, cut)
     vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1)
-    fused = (1 - TEMPORAL.evidence) * head + TEMPORAL.evidence * vehicles
-    end_s, scores = unheard.listened(CALIBRATION[0] * fused + CALIBRATION[1], RECIPE)
+    end_s, scores = unheard.listened(head, vehicles.astype(np.float64), TEMPORAL, CALIBRATION)
     assert len(set(score.round(4).ravel())) > 30  # the untrained network says something different each time
     assert scores[end_s >= 2.0] == pytest.approx(score.ravel(), abs=2e-3)
 
@@ -104,8 +104,15 @@ def test_head_and_vehicle_classes_have_their_shares() -> None:
     cut = patches.cut(mel, heard.until).astype(np.float32)
     head = keras.ops.convert_to_numpy(model([said.astype(np.float32), cut]))
     vehicles = said[:, :, EMBEDDING : EMBEDDING + VEHICLES].max(axis=2)
-    assert streaming.fused_logits(model, heard, np.arange(2), 0.25) == pytest.approx(
+    now = replace(TEMPORAL, evidence=0.25, evidence_memory_s=0.0)
+    assert streaming.fused_logits(model, heard, np.arange(2), now) == pytest.approx(
         0.75 * head + 0.25 * vehicles, abs=1e-4
+    )
+    odds = np.exp(vehicles.astype(np.float64))
+    odds[:, 1:] = (odds[:, 1:] + odds[:, :-1]) / 2
+    remembered = replace(now, evidence_memory_s=1.0)
+    assert streaming.fused_logits(model, heard, np.arange(2), remembered) == pytest.approx(
+        0.75 * head + 0.25 * np.log(odds), abs=1e-4
     )
 
 

@@ -97,6 +97,8 @@ class Evidence:
     count: int
     weight: float
     """Share of the largest of them beside the head's logit, 0..1."""
+    memory_s: float = 0.0
+    """Their odds are the mean of those of the patches of so long; 0 takes the newest patch alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sirend.audio.stream import Samples, to_samples
-from sirend.detect import site_gain
+from sirend.detect import recollection, site_gain
 from sirend.detect.features import log_mel
 from sirend.detect.network import Network
 from sirend.detect.windowed import Windowed
@@ -110,7 +110,7 @@ class Streamed:
         if is_of_head:
             memory.patches = patches
         head = self._judge(self._history(patches))[:, 0].astype(np.float64)
-        log_odds = self._calibration.scale * self._fused(head, said) + self._calibration.offset
+        log_odds = self._calibration.scale * self._fused(head, said, wanted, memory, end) + self._calibration.offset
         # An approach hears what it would hear alone: patches that others made worth their cost are none of its.
         memory.log_odds = log_odds if memory.log_odds is None else np.where(wanted, log_odds, memory.log_odds)
         memory.recent.append((end, memory.log_odds))
@@ -125,13 +125,19 @@ class Streamed:
         history[:, first:, -1] = 1.0
         return history
 
-    def _fused(self, head: npt.NDArray[np.float64], said: Floats) -> npt.NDArray[np.float64]:
+    def _fused(
+        self, head: npt.NDArray[np.float64], said: Floats, wanted: npt.NDArray[np.bool_], memory: Memory, end: Samples
+    ) -> npt.NDArray[np.float64]:
         """Return the logit float64[approaches] of what the head and the backbone's own classes have to say."""
         evidence = self._streaming.evidence
         if evidence is None:
             return head
         classes = said[:, evidence.first : evidence.first + evidence.count].max(axis=1).astype(np.float64)
-        return np.asarray((1.0 - evidence.weight) * head + evidence.weight * classes)
+        memory.classes.append((end, np.where(wanted, classes, np.nan)))
+        while len(memory.classes) > 1 and memory.classes[0][0] <= end - to_samples(evidence.memory_s):
+            memory.classes.popleft()
+        remembered = recollection.mean_log_odds(np.stack([each for _, each in memory.classes]))
+        return np.asarray((1.0 - evidence.weight) * head + evidence.weight * remembered)
 
     def _suspected(self, memory: Memory, end: Samples) -> npt.NDArray[np.bool_]:
         """Return for which approaches a patch between those of the head is worth its cost at ``end``, bool[approaches].

@@ -29,7 +29,7 @@ ROLES = ("small", "clean")
 """Why a bundle is chosen by name: it costs less, or learned from recordings of free licences alone. Without a role the
 newest is taken."""
 LONGEST_S = 60.0
-"""A head reaches back no further."""
+"""Nothing reaches back further."""
 _SHA256 = "[0-9a-f]{64}"
 _POINT: dict[str, type] = {"enter": float, "exit": float, "confirm_s": float, "release_s": float}
 
@@ -84,7 +84,7 @@ _STREAMING: dict[str, _Section] = {
         {"file": str, "sha256": str, "patch_frames": int, "outputs": int, "step_s": float}, patterns=_NETWORK
     ),
     "head": _Section({"places": int, "spacing_s": float, "inputs": int}),
-    "evidence": _Section({"first": int, "count": int, "weight": float}),
+    "evidence": _Section({"first": int, "count": int, "weight": float}, {"memory_s": float}),
     "site_gain": _of(SiteGainSpec),
     "operating_points": _Section({"balanced": dict, "strict": dict}),
     "operating_points.balanced": _Section(_POINT),
@@ -220,6 +220,8 @@ def _streaming(manifest: dict[str, Any], spec: FeatureSpec) -> Iterator[tuple[bo
         first, count = evidence["first"], evidence["count"]
         yield first >= 0 < count and first + count <= outputs, "evidence must lie within backbone.outputs"
         yield 0.0 <= evidence["weight"] <= 1.0, "evidence.weight must lie in 0..1"
+        within = 0.0 <= evidence.get("memory_s", 0.0) <= LONGEST_S
+        yield within, f"evidence.memory_s must lie in 0..{LONGEST_S:g}"
     if (gain := manifest.get("site_gain")) is not None:
         yield (
             gain["target_rms"] > 0.0 and gain["low_db"] <= 0.0 <= gain["high_db"],

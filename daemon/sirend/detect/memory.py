@@ -26,5 +26,8 @@ class Memory:
     """What the backbone said of the patches that the head takes, float32[approaches, inputs] each, newest last."""
     log_odds: Floats | None = None
     """Calibrated log-odds of a siren at ``heard``, float64[approaches]."""
+    classes: deque[tuple[Samples, Floats]] = field(default_factory=deque)
+    """Ends and log-odds of the bundle's own classes of the patches that they are remembered of, float64[approaches];
+    nan where an approach was not listened to."""
     recent: deque[tuple[Samples, Floats]] = field(default_factory=deque)
     """Ends and log-odds of the patches that were listened to over the last second."""

@@ -57,6 +57,8 @@ class TemporalSpec:
     evidence: float = 0.4
     """Share of the backbone's vehicle classes beside the head's logit, 0..1: chosen on recordings left out, for a
     network that learns it on mixtures discounts it."""
+    evidence_memory_s: float = 0.0
+    """Over how long the odds of those classes are averaged; 0 takes the newest patch alone."""
     suspect: float | None = None
     """Log-odds over which also the patches between those of the head are heard; None hears all."""
     seed: int = 1

@@ -17,6 +17,7 @@ from sirend.detect import bundle as bundles
 from sirend.detect import golden
 from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
 from sirend.detect.manifest import SCHEMA
+from sirend.detect.recollection import mean_log_odds
 from sirend.errors import ConfigError, InputError
 from sirend.simulate import sirens, synthesis
 from sirend.training import backbone, corpus, listening, patches, pupil, temporal
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.episodes import EpisodeSpec
     from sirend.training.recipe import Recipe
+    from sirend.training.specs import TemporalSpec
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ def train_streaming(
     voice = backbone.backbone_network(plan.features.bands, weights)
     if plan.pupil is not None:
         voice, model, tested = taught_pupil(plan, heard, known, tested, model, folder)
-    logit = fused_logits(model, tested, held, plan.temporal.evidence)
+    logit = fused_logits(model, tested, held, plan.temporal)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0
     calibration = plan.calibration or calibrate(logit[decided], siren)
@@ -130,16 +132,16 @@ def _pool(plan: Recipe, *, kept_back: bool) -> tuple[EpisodeSpec, Callable[[Clip
     return plan.episodes, lambda clip: not corpus.kept_back(clip, plan.held_out), "train"
 
 
-def fused_logits(model: keras.Model, heard: listening.Heard, which: np.ndarray, share: float) -> np.ndarray:
+def fused_logits(model: keras.Model, heard: listening.Heard, which: np.ndarray, spec: TemporalSpec) -> np.ndarray:
     """Return float64[episodes, patches], the head's logit with the vehicle classes, of the episodes ``which``."""
     first = heard.said.shape[2] - len(backbone.CLASSES)
-    vehicles = heard.said[which][:, :, first : first + backbone.VEHICLES]
-    return added(temporal.asked(model, heard, which), vehicles, share)
-
-
-def added(head: np.ndarray, vehicles: np.ndarray, share: float) -> np.ndarray:
-    """Return the head's logits float64[...] with the largest of ``vehicles`` float[..., n], which has a ``share``."""
-    return np.asarray((1.0 - share) * head + share * vehicles.max(axis=-1).astype(np.float64))
+    vehicles = heard.said[which][:, :, first : first + backbone.VEHICLES].max(axis=-1).astype(np.float64)
+    places = max(1, round(spec.evidence_memory_s / patches.SPACING_S))
+    remembered = np.stack(
+        [mean_log_odds(vehicles[:, max(0, number - places) : number].T) for number in range(1, vehicles.shape[1] + 1)],
+        axis=1,
+    )
+    return np.asarray((1.0 - spec.evidence) * temporal.asked(model, heard, which) + spec.evidence * remembered)
 
 
 def write_streaming_bundle(
@@ -194,7 +196,12 @@ def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, 
             "step_s": LABEL_S,
         },
         "head": {"places": temporal.PLACES, "spacing_s": patches.SPACING_S, "inputs": units},
-        "evidence": {"first": units, "count": backbone.VEHICLES, "weight": plan.temporal.evidence},
+        "evidence": {
+            "first": units,
+            "count": backbone.VEHICLES,
+            "weight": plan.temporal.evidence,
+            **({"memory_s": plan.temporal.evidence_memory_s} if plan.temporal.evidence_memory_s else {}),
+        },
         **({} if plan.temporal.suspect is None else {"suspect": plan.temporal.suspect}),
         "operating_points": {"balanced": asdict(plan.operating_point), "strict": asdict(plan.strict)},
     }

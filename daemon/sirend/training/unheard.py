@@ -21,6 +21,7 @@ from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect.classifier import SURE, SUSPECTED_S
 from sirend.detect.features import log_mel, mel_frames
 from sirend.detect.network import Network
+from sirend.detect.recollection import mean_log_odds
 from sirend.errors import ConfigError
 from sirend.training import corpus as corpora
 from sirend.training import listening, passages, patches, recipe, streaming, temporal, unheard_table, work
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     from sirend.training.decision import Series
     from sirend.training.passages import Passage
     from sirend.training.recipe import Recipe
+    from sirend.training.specs import TemporalSpec
 
 log = logging.getLogger(__name__)
 
 _SHARD = 40
-Asked: TypeAlias = dict[int, np.ndarray]
-"""Fused logits float64[patches], a quarter of a second apart, of passages by their number."""
+Asked: TypeAlias = dict[int, tuple[np.ndarray, np.ndarray]]
+"""Logits of the head and of the largest vehicle class, float64[patches] each, a quarter of a second apart, of passages
+by their number."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +98,23 @@ def hear_passages(
     return heard
 
 
-def listened(fused: np.ndarray, plan: Recipe) -> Series:
-    """Return ends and scores as the daemon has them, of calibrated log-odds float64[patches] each quarter second.
+def listened(head: np.ndarray, vehicles: np.ndarray, spec: TemporalSpec, calibration: tuple[float, float]) -> Series:
+    """Return ends and scores as the daemon has them, of the logits float64[patches] of each quarter second.
 
     Patches between the head's own are heard only while a siren is suspected.
     """
-    suspect = None if plan.temporal is None else plan.temporal.suspect
-    said, until = np.array(fused), -1
+    scale, offset = calibration
+    reach = max(1, round(spec.evidence_memory_s / LABEL_S))
+    said, heard, until = np.empty(len(head)), np.full(len(head), np.nan), -1
     for number in range(len(said)):
         is_of_head = (number + patches.FIRST) % patches.EACH == 0
-        if number and not is_of_head and suspect is not None and number > until:
+        if number and not is_of_head and spec.suspect is not None and number > until:
             said[number] = said[number - 1]
-        elif suspect is not None and said[number] > suspect:
+            continue
+        heard[number] = vehicles[number]
+        remembered = mean_log_odds(heard[max(0, number + 1 - reach) : number + 1])
+        said[number] = scale * ((1.0 - spec.evidence) * head[number] + spec.evidence * remembered) + offset
+        if spec.suspect is not None and said[number] > spec.suspect:
             until = number + round(SUSPECTED_S / LABEL_S) - 1
     return (np.arange(len(said)) + patches.FIRST) * LABEL_S, 1.0 / (1.0 + np.exp(-np.clip(said, -SURE, SURE)))
 
@@ -114,13 +122,13 @@ def listened(fused: np.ndarray, plan: Recipe) -> Series:
 def _folds(plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path) -> Asked:
     """Ask of each passage the head of its fold, which learned from episodes in which nothing is that it leaves out."""
     folds = passages.Folds()
-    fused: Asked = {}
+    logits: Asked = {}
     for fold in range(len(folds.sets)):
         known = np.flatnonzero([not any(folds.of(group) == fold for group in groups) for groups in drawn.groups])
         log.info("fold %d: %d of %d episodes", fold, len(known), len(drawn.groups))
         own = [number for number, passage in enumerate(planned) if passage.fold == fold]
-        fused |= _asked(plan, drawn, known, own, heard, work / f"fold{fold}")
-    return fused
+        logits |= _asked(plan, drawn, known, own, heard, work / f"fold{fold}")
+    return logits
 
 
 def _whole(
@@ -144,13 +152,13 @@ def _asked(
     if plan.temporal is None:
         raise ConfigError("recipe", ["a network over seconds needs temporal"])
     judged = temporal.quarters(temporal.fit_temporal(drawn, known, plan.temporal, folder))
-    fused: Asked = {}
+    logits: Asked = {}
     for number in wanted:
         said, mel = heard.said[number], heard.mel[number]
         cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
-        head = judged(said.astype(np.float32), cut.astype(np.float32))
-        fused[number] = streaming.added(head, said[:, EMBEDDING : EMBEDDING + VEHICLES], plan.temporal.evidence)
-    return fused
+        vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1).astype(np.float64)
+        logits[number] = judged(said.astype(np.float32), cut.astype(np.float32)), vehicles
+    return logits
 
 
 def main() -> None:
@@ -183,16 +191,16 @@ def main() -> None:
     heard = hear_passages(every, planned, plan, speaking, args.peer, args.work / "passages")
     drawn = streaming.drawn(plan, recordings, speaking, args.work)
     if args.whole:
-        fused = _whole(plan, drawn, planned, heard, args.work, every)
+        logits = _whole(plan, drawn, planned, heard, args.work, every)
     else:
-        fused = _folds(plan, drawn, planned, heard, args.work)
-    scale, offset = plan.calibration or (1.0, 0.0)
-    series = {plan.name: [listened(scale * each + offset, plan) for each in fused.values()]}
+        logits = _folds(plan, drawn, planned, heard, args.work)
+    calibration = plan.calibration or (1.0, 0.0)
+    series = {plan.name: [listened(*each, plan.temporal, calibration) for each in logits.values()]}
     if args.peer:
-        series["YAMNet"] = [(ends_s(len(heard.peer[one])), heard.peer[one].astype(np.float64)) for one in fused]
-    seconds = [heard.seconds[number] for number in fused]
+        series["YAMNet"] = [(ends_s(len(heard.peer[one])), heard.peer[one].astype(np.float64)) for one in logits]
+    seconds = [heard.seconds[number] for number in logits]
     report = {
-        name: unheard_table.lines([planned[number] for number in fused], seconds, each, plan.operating_point)
+        name: unheard_table.lines([planned[number] for number in logits], seconds, each, plan.operating_point)
         for name, each in series.items()
     }
     (args.work / "unheard.json").write_text(json.dumps(report, indent=1) + "\n")

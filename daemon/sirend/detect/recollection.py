@@ -1,0 +1,24 @@
+"""What classes of sound that a network names amounted to over the last seconds; pure.
+
+One patch may sound like anything for once: a gust called at the odds that one patch had, no siren did so in that one
+alone. The mean of the odds forgets neither the siren's last note in a pause nor, after ``memory_s``, what is over.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+def mean_log_odds(log_odds: Floats) -> Floats:
+    """Return the logarithm of the mean of the odds float64[patches, ...] whose logarithms are given, float64[...].
+
+    Patches that were not listened to are nan and do not count; nan where none was.
+    """
+    listened = ~np.isnan(log_odds)
+    known = np.where(listened, log_odds, -np.inf)
+    count = listened.sum(axis=0)
+    mean = np.logaddexp.reduce(known, axis=0) - np.log(np.maximum(count, 1))
+    return np.asarray(np.where(count > 0, mean, np.nan))

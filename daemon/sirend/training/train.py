@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``sirend train``."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with clips.csv and the audio")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="bundle to write, e.g. models/siren-2.3.0"
+        "--out", type=Path, required=True, metavar="DIR", help="bundle to write, e.g. models/siren-2.4.0"
     )
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="recipe (default: a small network with no teacher)")
     parser.add_argument(

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from sirend.errors import InputError
-from sirend.training.corpus import COLUMNS, Clip, Kind, kept_back, load_clips, read_clips
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from sirend.training.corpus import COLUMNS, Clip, Kind, kept_back, load_clips, read_clips, read_tones
 
 HEADER = ",".join(COLUMNS)
 
@@ -164,3 +163,25 @@ def test_a_siren_may_say_its_tone_and_country(tmp_path: Path) -> None:
     assert [(clip.tone, clip.country) for clip in read_clips(table)] == [("hilo", "de"), ("", "")]
     table.write_text(f"{head}1.wav,a,emergency,siren,7,CC0,1,hi-lo,de\n")
     assert "line 2: tone 'hi-lo' is neither empty nor one of wail, yelp" in _refusal(table)
+
+
+def test_tones_may_be_said_beside_the_table_and_do_not_take_the_place_of_what_it_says(tmp_path: Path) -> None:
+    said = tmp_path / "tones.csv"
+    said.write_text("path,tone\na.wav,wail\nb.wav,yelp\nz.wav,hilo\n", encoding="utf-8")
+    clips = _clip("a.wav"), replace(_clip("b.wav"), tone="hilo"), _clip("c.wav")
+    assert [clip.tone for clip in read_tones(said, clips)] == ["wail", "hilo", ""]
+
+
+@pytest.mark.parametrize("text", ["path,tone\na.wav,whoop\n", "file,kind\na.wav,wail\n", None])
+def test_tones_that_cannot_be_read_are_refused(tmp_path: Path, text: str | None) -> None:
+    said = tmp_path / "tones.csv"
+    if text is not None:
+        said.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"tones\.csv"):
+        read_tones(said, [])
+
+
+def test_the_recordings_whose_tone_was_seen_are_enough_to_compare() -> None:
+    lines = (Path(__file__).parent / "tones.csv").read_text(encoding="utf-8").splitlines()
+    assert len(set(lines)) == len(lines) == 152
+    assert Counter(line.split(",")[1] for line in lines[1:]) == {"wail": 108, "yelp": 35, "hilo": 8}

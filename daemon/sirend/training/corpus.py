@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,21 @@ def read_clips(table: Path) -> tuple[Clip, ...]:
         raise InputError(f"{table}: is not a CSV file in UTF-8: {error}") from error
     except OSError as error:
         raise InputError(f"{table}: {error.strerror}; --data must name a folder that holds clips.csv") from error
+
+
+def read_tones(table: Path, clips: Iterable[Clip]) -> tuple[Clip, ...]:
+    """Return ``clips`` with the tones that ``table``, a CSV file of ``path,tone``, says of those of which nobody did.
+
+    Raises ``InputError`` when it cannot be read, or names an unknown tone.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8") as stream:
+            said = {row["path"]: _tone(row["tone"] or "") for row in csv.DictReader(stream)}
+    except OSError as error:
+        raise InputError(f"{table}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:
+        raise InputError(f"{table}: is not a CSV file of path,tone: {error}") from error
+    return tuple(replace(clip, tone=clip.tone or said.get(clip.path, "")) for clip in clips)
 
 
 def _clip(table: Path, line: int, row: dict[str, str]) -> Clip:

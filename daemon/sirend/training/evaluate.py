@@ -68,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ROUNDS",
         help="only this: what kind events say, in rounds of a drive a siren, or 1 (default: all)",
     )
+    parser.add_argument(
+        "--tone-table",
+        type=Path,
+        metavar="FILE",
+        help="CSV file of path,tone for recordings whose tone clips.csv does not say (default: none)",
+    )
     parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the newest that ships)")
     parser.add_argument("--set", dest="sets", action="append", metavar="SET", help="data set to test on (default: all)")
     parser.add_argument(
@@ -115,7 +121,7 @@ def main(args: argparse.Namespace) -> int:
     if args.data is None:
         raise UsageError("--data DIR is missing: a folder with clips.csv and the audio (or ask for --lead or --tone)")
     table = corpora.table_of(args.data)
-    clips = corpora.read_clips(table)
+    clips = _read_clips(args, table)
     known = {clip.set for clip in clips}
     sets = frozenset(args.sets or known)
     if not sets <= known:
@@ -198,7 +204,7 @@ def _tones(args: argparse.Namespace, bundle: Bundle) -> int:
     recordings = None
     if args.data is not None:
         table = corpora.table_of(args.data)
-        recordings = corpora.load_clips(filter(_is_siren, corpora.read_clips(table)), table.parent)
+        recordings = corpora.load_clips(filter(_is_siren, _read_clips(args, table)), table.parent)
     card = {
         "model": bundle.name,
         "rounds": args.tone,
@@ -206,6 +212,11 @@ def _tones(args: argparse.Namespace, bundle: Bundle) -> int:
         **_named(args, args.tone, bundle, recordings),
     }
     return _write(args.report, card, tones.tone_section(card))
+
+
+def _read_clips(args: argparse.Namespace, table: Path) -> tuple[Clip, ...]:
+    clips = corpora.read_clips(table)
+    return clips if args.tone_table is None else corpora.read_tones(args.tone_table, clips)
 
 
 def _named(args: argparse.Namespace, rounds: int, bundle: Bundle, recordings: Corpus | None) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import math
+import os
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.config import yamlfile
+from sirend.config.secrets import secret
 from sirend.errors import ConfigError
 
 
@@ -152,8 +154,19 @@ def test_what_would_take_a_night_to_read_is_refused_in_seconds(tmp_path: Path, l
     assert time.process_time() - began_s < 30.0
 
 
-def test_a_device_without_end_is_no_configuration() -> None:
-    assert _problems(Path("/dev/zero")) == ("has more than 1000000 bytes; no configuration has",)
+def test_a_file_without_end_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes(b"#" * 1_000_001)
+    assert _problems(tmp_path / "c.yaml") == ("has more than 1000000 bytes; no configuration has",)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    """A pipe that nobody writes to was waited for without end, and with it each reload from then on."""
+    os.mkfifo(tmp_path / "pipe")
+    path = tmp_path / "pipe" if kind == "pipe" else Path("/dev/zero")
+    assert _problems(path) == ("cannot be read: it is no regular file",)
+    with pytest.raises(ConfigError, match="the secret cannot be read: it is no regular file"):
+        secret(path)
 
 
 @pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])

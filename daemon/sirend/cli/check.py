@@ -16,7 +16,7 @@ from sirend.audio.devices import Devices
 from sirend.audio.routing import pickups
 from sirend.audio.stream import to_seconds
 from sirend.config import load as config
-from sirend.config.secrets import secret, sign_key
+from sirend.config.secrets_in_use import Secret, secrets_of
 from sirend.detect import bundle
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Spectrogram
@@ -162,21 +162,12 @@ def _is_installed(module: str) -> bool:
 
 def _secrets(loaded: Config, missing: Sequence[str]) -> list[str]:
     """Return a problem for each secret that cannot be used, without those that ``missing`` names already."""
-    ntcip, web, mqtt = loaded.listen.ntcip, loaded.web, loaded.mqtt
-    files = [("mqtt.password_file", mqtt.password_file, secret), ("web.token_file", web.token_file, secret)]
+    ntcip = loaded.listen.ntcip
+    files = secrets_of(loaded)
     if ntcip is not None:
         names = ("community_file", "auth_file", "priv_file")
-        files += [(f"listen.ntcip.{name}", getattr(ntcip, name), secret) for name in names]
-    files.append(("audio.credentials_file", loaded.audio.credentials_file, secret))
-    files.append(("mqtt.sign_key_file", mqtt.sign_key_file, sign_key))
-    problems = []
-    for key, file, read in files:
-        try:
-            if file is not None and key not in missing:
-                read(file)
-        except ConfigError as error:
-            problems.append(str(error))
-    return problems
+        files += [Secret(f"listen.ntcip.{name}", getattr(ntcip, name)) for name in names]
+    return [problem for each in files if each.key not in missing and (problem := each.problem()) is not None]
 
 
 def _outputs(loaded: Config) -> list[str]:

@@ -6,10 +6,14 @@ import codecs
 from typing import TYPE_CHECKING
 
 from sirend.errors import ConfigError
+from sirend.host.files import read_regular
 from sirend.signing import key_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+MOST_BYTES = 1_000_000
+"""More than any file of keys has."""
 
 
 def secret_lines(path: Path) -> list[bytes]:
@@ -18,9 +22,11 @@ def secret_lines(path: Path) -> list[bytes]:
     The mark that some editors put before UTF-8 is no part of a secret; text of 16 bits is refused.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(str(path), [f"the secret cannot be read: {error.strerror}"]) from None
+    if len(content) > MOST_BYTES:
+        raise ConfigError(str(path), [f"the secret cannot be used: its file has more than {MOST_BYTES} bytes"])
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in content:
         raise ConfigError(str(path), ["the secret is text of 16 bits a letter; save it as plain text, or as UTF-8"])
     lines = [line.rstrip(b"\r") for line in content.removeprefix(codecs.BOM_UTF8).split(b"\n")]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sirend.errors import ConfigError
+from sirend.host.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -136,8 +137,7 @@ def read(path: Path) -> object:
 def read_text(path: Path) -> str:
     """Return the text of the file ``path``; raise ``ConfigError`` when it cannot be read."""
     try:
-        with path.open("rb") as file:  # not all of a disk, where a device is named
-            content = file.read(_MOST_BYTES + 1)
+        content = read_regular(path, _MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
             raise ConfigError(str(path), [f"has more than {_MOST_BYTES} bytes; no configuration has"])
         return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")

@@ -12,6 +12,7 @@ from sirend.call.clock import utc_text
 from sirend.call.event import SCHEMA
 from sirend.call.state import in_words
 from sirend.errors import InputError
+from sirend.host.files import open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,7 +59,7 @@ def read_events(journal: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
     is_there = False
     for path in (journal.with_name(journal.name + ".1"), journal):
         try:
-            lines = path.read_bytes().splitlines()
+            lines = read_regular(path).splitlines()
             is_there = True
         except FileNotFoundError:
             continue
@@ -82,7 +83,7 @@ def tail(journal: Path, most_bytes: int) -> list[dict[str, Any]]:
     for path in (journal, journal.with_name(journal.name + ".1")):
         room = most_bytes - sum(map(len, parts))
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - room))
                 parts.insert(0, file.read(room))

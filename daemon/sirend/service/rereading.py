@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
+from sirend.config.secrets_in_use import SecretsInForce
 from sirend.errors import ConfigError, SirendError
 from sirend.host.background_thread import Background
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sirend.config.settings import Config
+
+_log = logging.getLogger(__name__)
 
 
 class Rereading:
@@ -22,6 +26,7 @@ class Rereading:
         self._read = read
         self._keep = keep
         self._is_asked = False
+        self._secrets = SecretsInForce()
         self._came: deque[Config | ConfigError] = deque(maxlen=1)
         self._in_force: deque[Config] = deque(maxlen=1)
         self._background: Background[None] = Background("sirend-reload", self._work, most=1)
@@ -50,15 +55,21 @@ class Rereading:
         self._background.__exit__()
 
     def _work(self, _: None) -> None:
-        if self._in_force and self._keep is not None:
-            self._keep(self._in_force.popleft())
+        if self._in_force:
+            config = self._in_force.popleft()
+            self._secrets.begin(config)
+            if self._keep is not None:
+                self._keep(config)
         if self._is_asked:
             self._is_asked = False
             self._read_again()
 
     def _read_again(self) -> None:
         try:
-            self._came.append(self._read())
+            config = self._read()
+            if changed := self._secrets.changed(config):
+                _log.warning("what is in the file needs a restart to take effect: %s", ", ".join(changed))
+            self._came.append(config)
         except ConfigError as error:
             self._came.append(error)
         except SirendError as error:

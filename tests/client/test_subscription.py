@@ -197,9 +197,9 @@ def test_of_a_flood_beside_the_states_the_newest_is_looked_at_and_the_rest_count
     assert consumer.take(STATE, says(scribe()).encode(), Moment.now()) is None
     assert consumer.effective(Moment.now())[0].is_active
     for _ in range(1_000):
-        subscription.heard(Incoming(TOPICS.availability, b"offline", retained=False))
-    subscription.heard(Incoming(TOPICS.availability, b"offline", False, signed))
+        subscription.received(Incoming(TOPICS.availability, b"offline", retained=False))
+    subscription.received(Incoming(TOPICS.availability, b"offline", False, signed))
     assert consumer.effective(Moment.now())[0].is_active
-    subscription.turned(time.monotonic())
+    subscription.tick(time.monotonic())
     assert consumer.effective(Moment.now())[0].reason == "offline"
     assert consumer.refused[Fault.CROWDED_OUT] == 1_000 - 64

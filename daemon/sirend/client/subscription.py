@@ -169,7 +169,7 @@ class Subscription:
         self._subscribed_at = time.monotonic()
         return None
 
-    def heard(self, message: Incoming) -> None:
+    def received(self, message: Incoming) -> None:
         """Take what is signed at once; the rest waits, and in a flood the oldest of it is only counted.
 
         A state that was said before is told by its number, before anything else is read of it. ``availability`` and
@@ -222,7 +222,7 @@ class Subscription:
             self._log(refusal)
         self._news.set()
 
-    def turned(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Look at what nobody signed, and at how long the site has been silent."""
         if self._consumer.keys is None or now >= self._look_at:
             self._look_at, self._hurried = now + LOOK_S, 0

@@ -72,7 +72,7 @@ class EchoWatch:
         topic.truth = message
         topic.under_way.append((message, now))
 
-    def heard(self, name: str, payload: bytes, properties: dict[str, str], now: float) -> bool:
+    def observe(self, name: str, payload: bytes, properties: dict[str, str], now: float) -> bool:
         """Compare a message of the broker with what was said; return whether somebody else said it."""
         topic = self._topics.get(name)
         if topic is None:

@@ -40,21 +40,21 @@ class Party(Protocol):
         """Return what to send next."""
 
     def sent(self, message: Message, now: float) -> None:
-        """Hear that a message is on its way."""
+        """Note that a message is on its way."""
 
     def too_large(self, message: Message) -> None:
-        """Hear that this broker takes no message so large."""
+        """Note that this broker takes no message so large."""
 
     def acknowledged(self, message: Message, code: ReasonCode) -> None:
-        """Hear what the broker said to a message."""
+        """Note what the broker said to a message."""
 
     def subscribed(self, refused: Sequence[tuple[str, ReasonCode]]) -> str | None:
-        """Hear the answer to SUBSCRIBE; return what is wrong, where it has to be asked for again."""
+        """Note the answer to SUBSCRIBE; return what is wrong, where it has to be asked for again."""
 
-    def heard(self, message: Incoming) -> None:
+    def received(self, message: Incoming) -> None:
         """Take a message; comes often."""
 
-    def turned(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Do what is due; comes at least every second of a connection."""
 
     def closed(self, unacknowledged: list[Message]) -> None:

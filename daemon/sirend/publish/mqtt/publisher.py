@@ -237,20 +237,20 @@ class Mqtt:
             self._session.log(logging.WARNING, f"does not show what stands on {names}; it cannot be put right")
         return None
 
-    def heard(self, message: Incoming) -> None:
+    def received(self, message: Incoming) -> None:
         """Compare what stands on the site's topics with what should; what stood there before we came is put right too.
 
         Of that nothing is told: at each start it is the last word of our own earlier run.
         """
         now = time.monotonic()
-        is_foreign = self._watch.heard(message.topic, message.payload, message.properties, now)
+        is_foreign = self._watch.observe(message.topic, message.payload, message.properties, now)
         if is_foreign and not message.retained and now - self._told_at >= _QUIET_S:
             self._told_at = now
             _log.warning(
                 "%s: somebody else published on %s; saying again what is true", self._session.place, message.topic
             )
 
-    def turned(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Say the truth again where something else stands, and what was refused."""
         for message in self._watch.due(now):
             self._outbox.put(message)

@@ -1,6 +1,6 @@
 """The one connection loop, for the daemon, its guests and the consumer: connect, speak, listen, and begin again.
 
-What is said and heard is a ``Party``'s business; how a connection comes about, is judged and lost is decided here.
+What is sent and received is a ``Party``'s business; how a connection comes about, is judged and lost is decided here.
 Each connection gets a new paho client, so that nothing of the one before is ever sent again behind our back.
 """
 
@@ -19,6 +19,7 @@ from sirend.errors import SirendError
 from sirend.host.addresses import Addresses
 from sirend.publish.mqtt.backoff import Backoff, urgent_delay_s
 from sirend.publish.mqtt.connection import Connection, new_client
+from sirend.publish.mqtt.granting import Granting
 from sirend.publish.mqtt.network_thread import NetworkThread
 from sirend.publish.mqtt.unrest import Unrest
 
@@ -32,7 +33,7 @@ ANSWER_S = 5.0
 """A broker that says nothing for so long, to CONNECT, SUBSCRIBE or a message, is tried anew: the line may be dead."""
 STABLE_S = 10.0
 """A connection that held so long was a good one: the next failure starts the back-off anew."""
-FAREWELL_S = 0.4
+OFFLINE_S = 0.4
 _UNSUPPORTED = "Unsupported protocol version"
 _TURN_S = 0.2
 _SERVING_S = 0.25
@@ -69,7 +70,7 @@ class Session:
         self._problem: str | None = "not connected yet"
         self._unrest = Unrest()
         self._logged = ""
-        self._subscription = _Subscription()
+        self._granting = Granting(party, self._backoff)
         new_client(config, client_id, self._protocol)
 
     @property
@@ -85,7 +86,7 @@ class Session:
     @property
     def is_subscribed(self) -> bool:
         """Whether the broker has granted what the party listens to, and not gone since."""
-        return self._is_open and self._subscription.is_granted
+        return self._is_open and self._granting.is_granted
 
     @property
     def problem(self) -> str | None:
@@ -115,7 +116,7 @@ class Session:
         self._close_by = time.monotonic() + patience_s
         self._closing.set()
         self._thread.wake()
-        if not self._thread.join(patience_s + 2.0 * FAREWELL_S):
+        if not self._thread.join(patience_s + 2.0 * OFFLINE_S):
             _log.warning("%s: still waiting for the network; left to itself", self.place)
 
     def log(self, level: int, text: str) -> None:
@@ -169,7 +170,7 @@ class Session:
         """Return a connection that the broker accepted, or None when it did not."""
         will = self._party.will(self._number)
         client = new_client(self._config, self._client_id, self._protocol, will, self._addresses)
-        connection = Connection(client, wakened, self._party.heard)
+        connection = Connection(client, wakened, self._party.received)
         connection.open(self._config.host, self._config.port, self._config.keepalive_s)
         answer_by = time.monotonic() + ANSWER_S
         while connection.answer is None and connection.end is None:
@@ -198,13 +199,13 @@ class Session:
 
     def _serve(self, connection: Connection) -> None:
         """Serve a connection until it ends, or until a clean close is done."""
-        self._subscription = _Subscription()
+        self._granting = Granting(self._party, self._backoff)
         self._accepted(connection)
         try:
             while connection.is_accepted and not self._is_done(connection):
                 self._exchange(connection, _LEAVING_S if self._closing.is_set() else _SERVING_S)
             if connection.is_accepted:
-                self._say_farewell(connection)
+                self._say_offline(connection)
         finally:
             self._is_open = False
             self._party.closed(connection.unacknowledged)
@@ -229,7 +230,7 @@ class Session:
 
     def _exchange(self, connection: Connection, timeout_s: float) -> None:
         """Send what may be sent, then wait for the broker or the party."""
-        if self._party.listens_first or self._subscription.asked:
+        if self._party.listens_first or self._granting.has_asked:
             self._subscribe(connection)
         while connection.is_accepted and connection.has_room:
             now = time.monotonic()
@@ -240,7 +241,7 @@ class Session:
                 self._party.sent(message, now)
             else:
                 self._party.too_large(message)
-        if not (self._subscription.asked or self._party.has_more or connection.unacknowledged):
+        if not (self._granting.has_asked or self._party.has_more or connection.unacknowledged):
             self._subscribe(connection)
         connection.turn(timeout_s)
         now = time.monotonic()
@@ -249,38 +250,19 @@ class Session:
         for message, code in connection.acknowledgements:
             self._party.acknowledged(message, code)
         connection.acknowledgements.clear()
-        self._party.turned(now)
+        self._party.tick(now)
 
     def _subscribe(self, connection: Connection) -> None:
-        """Ask for what the party listens to, judge the answer, and ask again for what was refused."""
-        state, now = self._subscription, time.monotonic()
-        wanted = tuple(self._party.topics(is_5=connection.is_5))
-        if wanted != state.asked and not state.is_waiting:
-            gone = [topic for topic, _ in state.asked if topic not in dict(wanted)]
-            if gone:
-                connection.unsubscribe(gone)
-            state.asked, state.due_at, state.is_granted = wanted, now, False
-            if not wanted:
-                state.due_at = math.inf
-        if state.is_waiting and connection.granted is not None:
-            state.is_waiting = False
-            codes = zip(state.asked, connection.granted, strict=False)
-            problem = self._party.subscribed([(topic, code) for (topic, _), code in codes if code.is_failure])
-            state.is_granted = problem is None
-            self._problem = problem
-            if problem is not None:
-                state.failures += 1
-                state.due_at = now + max(1.0, self._backoff.delay_s(state.failures))
-                self.log(logging.ERROR, f"{problem}; asking again until it is allowed")
-        elif state.is_waiting and now > state.asked_at + ANSWER_S:
-            state.is_waiting = False
-            if self._party.listens_first:
-                connection.drop("does not answer the subscription")
-            else:
-                self.log(logging.WARNING, "does not answer the subscription; nobody watches over what stands there")
-        elif not state.is_waiting and now >= state.due_at:
-            state.is_waiting, state.asked_at, state.due_at = True, now, math.inf
-            connection.subscribe(state.asked)
+        """Ask for what the party listens to, where that is due, and tell what became of it."""
+        answer = self._granting.step(connection, time.monotonic(), ANSWER_S)
+        if answer is None:
+            return
+        if answer.is_silence:
+            self.log(logging.WARNING, f"{answer.problem}; nobody watches over what stands there")
+            return
+        self._problem = answer.problem
+        if answer.problem is not None:
+            self.log(logging.ERROR, f"{answer.problem}; asking again until it is allowed")
 
     def _is_done(self, connection: Connection) -> bool:
         """Return whether a clean close has waited for the last messages, or long enough."""
@@ -288,7 +270,7 @@ class Session:
             return False
         return time.monotonic() > self._close_by or not (self._party.has_more or connection.unacknowledged)
 
-    def _say_farewell(self, connection: Connection) -> None:
+    def _say_offline(self, connection: Connection) -> None:
         """Say the will and disconnect; where the broker does not acknowledge it, let it publish the will instead."""
         will = self._party.will(self._number)
         if will is None:
@@ -297,25 +279,13 @@ class Session:
         now = time.monotonic()
         connection.send(will, now)
         self._party.sent(will, now)
-        until = time.monotonic() + FAREWELL_S
+        until = time.monotonic() + OFFLINE_S
         while will in connection.unacknowledged and connection.is_accepted and time.monotonic() < until:
             connection.turn(_LEAVING_S)
         if will in connection.unacknowledged:
             connection.drop("did not acknowledge the farewell")
         else:
             connection.leave()
-
-
-class _Subscription:
-    """How far the party's subscription has come on this connection."""
-
-    def __init__(self) -> None:
-        self.asked: tuple[tuple[str, int], ...] = ()
-        self.asked_at = 0.0
-        self.due_at = math.inf
-        self.is_waiting = False
-        self.is_granted = False
-        self.failures = 0
 
 
 def _brief(error: Exception) -> str:

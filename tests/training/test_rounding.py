@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,6 @@ import pytest
 from tests.training import recipes
 from tests.training.recipes import TEMPORAL
 
-from sirend.detect import bundle as bundles
-from sirend.detect import golden
 from sirend.errors import ConfigError
 from sirend.training import rounding, streaming, temporal
 from sirend.training.backbone import CLASSES
@@ -23,8 +20,6 @@ from sirend.training.listening import OUTPUTS
 from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sirend.detect.features import Features
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
@@ -78,21 +73,12 @@ def test_a_network_that_would_say_something_else_is_refused(
         rounding.rounded(to_tflite(speaking), heard(5, 1), heard(5, 2))
 
 
-def test_a_bundle_is_rounded_whole(speaking: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, head = tmp_path / "siren-9.9.9", temporal.temporal_network(TEMPORAL, OUTPUTS, 64)
-    streaming.write_streaming_bundle(
-        out, RECIPE, temporal.listener(head, speaking, TEMPORAL), temporal.shipped_head(head), (1.0, 0.0), {}
-    )
-    before = bundles.load(out)
+def test_a_recipe_says_how_the_backbone_is_stored(speaking: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = temporal.listener(temporal.temporal_network(TEMPORAL, OUTPUTS, 64), speaking, TEMPORAL)
     monkeypatch.setattr(rounding, "sounds", lambda *_: (heard(20, 1), heard(20, 2)))
-    change = rounding.convert(out, RECIPE, Corpus((), ()))
-    after = bundles.load(out)
-    assert 0.0 < change < 0.05
-    assert after.digest == before.digest
-    assert after.identity != before.identity
-    assert json.loads((out / "manifest.json").read_text())["recipe_sha256"] == RECIPE.digest
-    assert [each.name for each in tmp_path.iterdir()] == ["siren-9.9.9"]
-    with np.load(out / "golden.npz") as kept:
-        features, score = golden.golden_outputs(after, kept["pcm"])
-        assert features == pytest.approx(kept["features"], abs=1e-5)
-        assert score == pytest.approx(kept["score"], abs=1e-5)
+    nothing = Corpus((), ())
+    small = streaming.packed_backbone(replace(RECIPE, stored="int8"), listener, nothing)
+    plain = streaming.packed_backbone(replace(RECIPE, stored="float16"), listener, nothing)
+    assert plain == to_tflite(listener, "float16")
+    assert small == rounding.rounded(plain, heard(20, 1), heard(20, 2))
+    assert small != plain

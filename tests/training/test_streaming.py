@@ -17,6 +17,7 @@ from sirend.errors import ConfigError
 from sirend.training import patches, streaming, temporal, unheard
 from sirend.training.backbone import CLASSES, VEHICLES
 from sirend.training.corpus import Corpus
+from sirend.training.export import to_tflite
 from sirend.training.listening import OUTPUTS, Heard
 from sirend.training.recipe import Recipe
 from sirend.training.specs import EMBEDDING
@@ -53,10 +54,11 @@ def small() -> Small:
 def written(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bundle of them."""
     out = tmp_path_factory.mktemp("models") / "siren-9.9.9"
-    listener = temporal.listener(small.head, small.speaking, TEMPORAL)
-    streaming.write_streaming_bundle(
-        out, RECIPE, listener, temporal.shipped_head(small.head), CALIBRATION, {"episodes": 3}
-    )
+    files = {
+        "model.tflite": to_tflite(temporal.shipped_head(small.head)),
+        "backbone.tflite": to_tflite(temporal.listener(small.head, small.speaking, TEMPORAL)),
+    }
+    streaming.write_streaming_bundle(out, RECIPE, files, CALIBRATION, {"episodes": 3})
     return out
 
 

@@ -4,20 +4,12 @@ Nearly all of its work are convolutions over single places. The runtimes multipl
 are int8, bringing what they hear to int8 as it comes, with a scale of its own for each patch or place. What is lost
 then is almost all in the weights, so these are rounded with a view to what they are multiplied by: a weight that was
 rounded up is made good by those that hear much the same (GPTQ, Frantar et al. 2022). All else stays float32.
-
-``python -m sirend.training.rounding --data RECORDINGS BUNDLE`` does that to a bundle that has float weights.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import logging
-import shutil
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import flatbuffers
@@ -25,12 +17,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from sirend.detect import bundle as bundles
-from sirend.detect import golden
-from sirend.detect.bundle import MANIFEST_FILE
 from sirend.detect.features import log_mel, mel_frames
 from sirend.errors import ConfigError
-from sirend.training import corpus, patches, recipe
+from sirend.training import corpus, patches
 from sirend.training.episodes import Episodes
 
 if TYPE_CHECKING:
@@ -239,49 +228,3 @@ def sounds(plan: Recipe, recordings: Corpus) -> tuple[Features, Features]:
         episodes = [log_mel(plan.features, mel_frames(plan.features, drawn.episode(rng).pcm)) for _ in range(count)]
         made.append(np.concatenate([patches.cut(mel, patches.ends(plan.features, len(mel))) for mel in episodes]))
     return made[0], made[1]
-
-
-def convert(bundle: Path, plan: Recipe, recordings: Corpus) -> float:
-    """Round the backbone of the finished ``bundle``; return by how much a score of its golden vectors changes at most.
-
-    The golden vectors then are those of the rounded network. Nothing half-written ever has the bundle's name.
-    """
-    loaded = bundles.load(bundle)
-    if loaded.streaming is None:
-        raise ConfigError(str(bundle), ["it has no backbone that listens to patches"])
-    backbone = rounded(loaded.streaming.patches.model_bytes, *sounds(plan, recordings))
-    unfinished = bundle.with_name(bundle.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(bundle, unfinished)
-    manifest = json.loads((bundle / MANIFEST_FILE).read_text(encoding="utf-8"))
-    (unfinished / manifest["backbone"]["file"]).write_bytes(backbone)
-    manifest["backbone"]["sha256"] = hashlib.sha256(backbone).hexdigest()
-    manifest["recipe_sha256"] = plan.digest
-    (unfinished / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    with np.load(bundle / manifest["golden"], allow_pickle=False) as vectors:
-        pcm, before = vectors["pcm"], vectors["score"]
-    features, score = golden.golden_outputs(bundles.load(unfinished), pcm)
-    with (unfinished / manifest["golden"]).open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, pcm=pcm, features=features, score=score)
-    shutil.rmtree(bundle)
-    unfinished.rename(bundle)
-    return float(np.abs(score - before).max())
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Round the backbone of a bundle."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--recipe", type=Path, required=True, help="what made the bundle, now with stored: int8")
-    asked.add_argument("--data", type=Path, required=True, help="recordings with clips.csv")
-    asked.add_argument("bundle", type=Path)
-    args = asked.parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    plan = recipe.load_recipe(args.recipe)
-    clips = [clip for clip in corpus.read_clips(args.data / "clips.csv") if plan.allows(clip)]
-    change = convert(args.bundle, plan, corpus.load_clips(clips, args.data))
-    print(f"scores of the golden vectors change by {change:.4f} at most")  # noqa: T201  the command's result
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,14 +20,14 @@ from sirend.detect.manifest import SCHEMA
 from sirend.detect.recollection import mean_log_odds
 from sirend.errors import ConfigError, InputError
 from sirend.simulate import sirens, synthesis
-from sirend.training import backbone, corpus, listening, patches, pupil, temporal
+from sirend.training import backbone, corpus, listening, patches, pupil, rounding, temporal
 from sirend.training.episodes import LABEL_S
 from sirend.training.export import BACKBONE_FILE, GOLDEN_FILE, to_tflite
 from sirend.training.specs import PATCH_FRAMES
 from sirend.training.teacher import calibrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import keras
@@ -78,9 +78,11 @@ def train_streaming(
         "recipe": asdict(plan),
     }
     log.info("right at %.2f %% of the half seconds of recordings kept back", 100 * right)
-    write_streaming_bundle(
-        out, plan, temporal.listener(model, voice, plan.temporal), temporal.shipped_head(model), calibration, metrics
-    )
+    files = {
+        MODEL_FILE: to_tflite(temporal.shipped_head(model), plan.stored),
+        BACKBONE_FILE: packed_backbone(plan, temporal.listener(model, voice, plan.temporal), recordings),
+    }
+    write_streaming_bundle(out, plan, files, calibration, metrics)
 
 
 def taught_pupil(
@@ -144,15 +146,28 @@ def fused_logits(model: keras.Model, heard: listening.Heard, which: np.ndarray, 
     return np.asarray((1.0 - spec.evidence) * temporal.asked(model, heard, which) + spec.evidence * remembered)
 
 
+def packed_backbone(plan: Recipe, listener: keras.Model, recordings: Corpus) -> bytes:
+    """Return the shipped backbone as a TFLite file, its weights stored as the recipe says.
+
+    Those in int8 are rounded on what episodes of ``recordings`` sound like; raises ``ConfigError`` where it then says
+    something else.
+    """
+    flatbuffer = to_tflite(listener, plan.stored)
+    if plan.stored != "int8":
+        return flatbuffer
+    return rounding.rounded(flatbuffer, *rounding.sounds(plan, recordings))
+
+
 def write_streaming_bundle(
-    out: Path, plan: Recipe, listener: keras.Model, head: keras.Model, calibration: tuple[float, float],
-    metrics: dict[str, object],
-) -> None:  # fmt: skip
-    """Write the bundle ``out``; an older one of the same name is replaced only when the new one is complete."""
+    out: Path, plan: Recipe, files: Mapping[str, bytes], calibration: tuple[float, float], metrics: dict[str, object]
+) -> None:
+    """Write the bundle ``out``, whose networks are ``files`` by their names.
+
+    An older one of the same name is replaced only when the new one is complete.
+    """
     unfinished = out.with_name(out.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    files = {MODEL_FILE: to_tflite(head, plan.stored), BACKBONE_FILE: to_tflite(listener, plan.stored)}
     for name, content in files.items():
         (unfinished / name).write_bytes(content)
     (unfinished / GOLDEN_FILE).touch()  # the manifest names it; what it holds is what the bundle says

@@ -66,10 +66,12 @@ def consumer(key: bytes | None = None, *, online: bool = True, **settings: Any) 
     return made
 
 
-def presence(by: Consumer, state: str, boot_id: str, connection: int, key: bytes | None = None) -> Fault | None:
+def presence(  # noqa: PLR0913  as many things as it says
+    by: Consumer, state: str, boot_id: str, connection: int, key: bytes | None = None, *, after_s: float = 0.0
+) -> Fault | None:
     """Let ``by`` take the availability that a run says on a connection; return why it refused."""
     properties = Stamp("main-5th", boot_id, key).properties("availability", state.encode(), connection)
-    refused = by.take(TOPICS.availability, state.encode(), moment(), properties=dict(properties))
+    refused = by.take(TOPICS.availability, state.encode(), moment(after_s), properties=dict(properties))
     return None if refused is None else refused.fault
 
 
@@ -370,6 +372,37 @@ def test_without_a_key_the_late_will_of_another_run_does_not_mute_the_site() -> 
     assert acted_on(listening) == ("approaching", "siren")
     assert presence(listening, "offline", "boot-1", 1) is None
     assert acted_on(listening) == ("clear", "offline")
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_run_that_is_thrown_out_again_and_again_ends_its_call_once(key: bytes | None, is_named: bool) -> None:
+    """Two clients of one id: the broker spoke a will each second, and as often the preempt began and ended."""
+    listening, by, connection = consumer(key), scribe(key), 1
+    told: list[CallState] = []
+
+    def says(state: str, after_s: float) -> None:
+        if is_named:
+            assert presence(listening, state, "boot-1", connection, key, after_s=after_s) is None
+        else:
+            listening.take(TOPICS.availability, state.encode(), moment(after_s))
+        told.extend(call.state for call in listening.changes(moment(after_s)))
+
+    says("online", 0.0)
+    for second in range(20):
+        assert refusal(listening, payload(CALL, by, float(second)), float(second)) is None
+        told.extend(call.state for call in listening.changes(moment(second)))
+        says("offline", second + 0.4)
+        connection += 1
+        says("online", second + 0.6)
+    flaps = told.count(CallState.CLEAR)
+    assert flaps == (1 if key is not None and not is_named else 2)  # an unsigned word ends nothing that is signed
+    assert acted_on(listening, 23.9) == ("approaching", "siren")
+    assert acted_on(listening, 24.1) == ("clear", "expired")
+    says("offline", 60.0)
+    connection += 1
+    assert refusal(listening, payload(CALL, by, 61.0), 61.0) is None
+    says("online", 61.0)
 
 
 def test_a_spare_daemon_that_comes_and_goes_does_not_end_a_call() -> None:

@@ -174,7 +174,7 @@ class Consumer:
     def _take_presence(self, topic: str, payload: bytes, now: Moment, properties: Mapping[str, str]) -> None:
         """Take ``availability``, and ``health`` as a sign of life: with a key, a signed one."""
         if topic == self.topics.availability:
-            ended = self._presence.take(payload, properties)
+            ended = self._presence.take(payload, properties, now.mono_s)
             if ended is not None:
                 self._runs.end(ended)
         elif topic != self.topics.health or (

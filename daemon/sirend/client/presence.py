@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sirend.client.comebacks import Comebacks
 from sirend.client.statement import Fault, StatementError
 from sirend.publish.mqtt import stamp
 
@@ -39,9 +40,10 @@ class Presence:
     _has_signed: bool = False
     _connections: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Of each run, the last connection that was heard of and the last that went offline."""
+    _comebacks: Comebacks = field(default_factory=Comebacks)
 
-    def take(self, payload: bytes, properties: Mapping[str, str]) -> str | None:
-        """Take a message; return the run whose calls are over by it, "" for all, or None.
+    def take(self, payload: bytes, properties: Mapping[str, str], now_s: float) -> str | None:
+        """Take a message that came at the monotonic time ``now_s``; return the run whose calls are over by it, or None.
 
         Raises ``StatementError`` when it is neither online nor offline, or not worth anything.
         """
@@ -62,23 +64,34 @@ class Presence:
             if payload:
                 raise StatementError(Fault.MALFORMED, "it is neither online nor offline: taken as offline")
         if found is not None:
-            return self._stamped(found[0], found[1], is_online=payload == b"online")
-        if self.keys is None:
-            self.is_online = payload == b"online"
+            return self._stamped(found[0], found[1], now_s, is_online=payload == b"online")
+        if self.keys is None and is_known:
+            self._unnamed(now_s, is_online=payload == b"online")
         return None
 
-    def _stamped(self, boot_id: str, connection: int, *, is_online: bool) -> str | None:
+    def _unnamed(self, now_s: float, *, is_online: bool) -> None:
+        """Take a word that names no run, as under MQTT 3.1.1."""
+        if is_online:
+            self._comebacks.online("", now_s)
+            self.is_online = True
+        elif self._comebacks.offline("", now_s):
+            self.is_online = False
+
+    def _stamped(self, boot_id: str, connection: int, now_s: float, *, is_online: bool) -> str | None:
         """Take the word of a run on one of its connections; what is older than what is known changes nothing."""
         latest, left = self._connections.get(boot_id, (-1, -1))
         if is_online:
             if connection < latest or connection <= left:
                 raise StatementError(Fault.REPLAYED, "it was said before")
             self._note(boot_id, connection, left)
+            self._comebacks.online(boot_id, now_s)
             self._boot_id, self.is_online = boot_id, True
             return None
         if connection < latest or connection <= left:
             raise StatementError(Fault.REPLAYED, "it speaks of a connection that was replaced")
         self._note(boot_id, connection, connection)
+        if not self._comebacks.offline(boot_id, now_s):
+            return None
         if boot_id == self._boot_id:  # the word of an old run is not that of the one that is there now
             self.is_online = False
         return boot_id

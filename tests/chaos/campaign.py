@@ -1,9 +1,10 @@
 """Faults of all kinds at random, and what must hold all the same: ``make chaos [MINUTES=30] [SEED=7]``.
 
 A real mosquitto, a real daemon with a scripted siren, and a real consumer. Outages: the broker is killed or frozen, the
-daemon is killed or frozen, its clock is set by up to a day in either direction for a while, or it boots in 1970
-(libfaketime, where it is installed). Attacks, which may change nothing: forged, empty, recorded and flooding messages
-on the site's topics, and a spare daemon that comes and goes. From outside it is checked that
+daemon is killed, frozen or thrown out by another client of its name, its clock is set by up to a day in either
+direction for a while, or it boots in 1970 (libfaketime, where it is installed). Attacks, which may change nothing:
+forged, empty, recorded and flooding messages on the site's topics, and a spare daemon that comes and goes. From outside
+it is checked that
 
 - no call is in force whose last word is older than ``valid_for_s``;
 - after ``CALM_S`` without an outage, a call that the daemon says is in force, and one that it does not say is not.
@@ -153,6 +154,7 @@ class Campaign:
         clocks = [] if FAKETIME is None else [self.clock_is_wrong, self.clock_is_wrong, self.site_boots_in_1970]
         return [
             *(self.broker_dies, self.broker_freezes, self.site_dies, self.site_freezes, self.site_restarts),
+            self.site_is_thrown_out,
             *clocks,
         ]
 
@@ -184,6 +186,12 @@ class Campaign:
         self.site.send(signal.SIGSTOP)
         self.watch(self._random.uniform(0.5, 6.0))
         self.site.send(signal.SIGCONT)
+
+    def site_is_thrown_out(self) -> None:
+        for _ in range(self._random.randint(1, 8)):  # by another client of the same name; the broker speaks its will
+            words = ["mosquitto_pub", "-p", str(self.broker.port), "-i", "site", "-t", "nothing", "-m", "x"]
+            subprocess.run(words, check=False, timeout=60.0)
+            self.watch(self._random.uniform(0.1, 1.5))
 
     def clock_is_wrong(self) -> None:
         self.site.set_clock(self._random.choice(WRONG_BY_S) * self._random.choice((-1.0, 1.0)))

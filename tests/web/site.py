@@ -86,7 +86,7 @@ class Site:
         self._clips = Clips(ClipsConfig(enabled=True, path=folder / "clips", max_s=8.0), self.view, Helper())
         driven = scene.Scene(start_m=500.0, snr_db=snr_db, seed=3)
         if has_array:
-            driven = replace(driven, seed=4)
+            driven = replace(driven, seed=6)  # its bearing is known in the window that calls
             self._pcm = array_scene.render_at_array(driven, geometry.KNOWN["respeaker-4"], bearing_deg=165.0).pcm
         else:
             self._pcm = junction.render_at_junction(driven, leg="south").pcm

@@ -119,7 +119,9 @@ class Stages:
             watches=watches,
             scribe=scribe,
             pitch=PitchTracker(MEMORY_S),
-            arbitration=Arbitration(ArbitrationRules.of(config.arbitration), watches, Samples(hop + LATE)),
+            arbitration=Arbitration(
+                ArbitrationRules.of(config.arbitration, is_apart=array is None), watches, Samples(hop + LATE)
+            ),
             ear=None if array is None else ArrayEar(geometry.of(array.geometry), array.heading_deg),
             legs=None if array is None else Legs(Sectors.of(config)),
         )

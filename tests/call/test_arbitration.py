@@ -115,8 +115,61 @@ def test_a_siren_that_outlasts_its_call_calls_nowhere_else_until_it_is_gone() ->
     assert served[0] == 399 + RULES.hold // HOP
 
 
-def test_but_one_that_comes_nearer_there_is_another_one() -> None:
-    assert _after_a_call(0.25, replace(_bid("south", state="ready"), motion=Motion.APPROACHING)) == {"south"}
+def test_but_one_that_comes_nearer_there_for_a_second_is_another_one() -> None:
+    south = _bid("south", state="ready")
+    nearer = replace(south, motion=Motion.APPROACHING)
+    heard = (_bid("north", state="calls"), replace(south, ready=False))
+    begun, _ = arbitrate(RULES, ArbitrationState(), Samples(0), heard)
+
+    def starts(*bids: Bid) -> list[bool]:
+        state, found = begun, []
+        for number, bid in enumerate(bids, 1):
+            state, granted = arbitrate(RULES, state, Samples(number * HOP), (_bid("north", state="deaf"), bid))
+            found.append("south" in granted)
+        return found
+
+    assert starts(*[nearer] * 6) == [False] * 4 + [True] * 2
+    assert starts(*[nearer, nearer, nearer, south] * 3) == [False] * 12  # taken for nearer in some windows
+
+
+def _after_a_pass(
+    seconds: float, level_db: float, north_db: float = -45.0, rules: ArbitrationRules = RULES
+) -> set[str]:
+    """Return who may call when south confirms a siren so long after north, which called nobody, heard it at -30 dB."""
+    loud = (_bid("north", state="hears", level_db=-30.0), _bid("south", state="deaf", level_db=-40.0))
+    state, _ = arbitrate(rules, ArbitrationState(), Samples(0), loud)
+    now = (_bid("north", state="deaf", level_db=north_db), _bid("south", state="ready", level_db=level_db, onset=9))
+    return _granted(*now, rules=rules, state=state, now=to_samples(seconds))
+
+
+def test_a_siren_that_was_louder_on_another_leg_a_moment_ago_leaves_by_this_one() -> None:
+    assert _after_a_pass(2.0, -32.0) == set()
+    assert _after_a_pass(7.75, -32.0) == set()
+    assert _after_a_pass(2.0, -29.0) == {"south"}  # louder than it ever was there: another vehicle
+    assert _after_a_pass(2.0, -32.0, north_db=-34.0) == {"south"}  # north hears it as before
+    assert _after_a_pass(2.0, -32.0, rules=replace(RULES, hold=Samples(0))) == {"south"}
+    assert _after_a_pass(2.0, -32.0, rules=replace(RULES, is_apart=False)) == {"south"}
+
+
+def test_a_second_vehicle_waits_for_eight_seconds_at_most() -> None:
+    assert _after_a_pass(8.0, -44.0) == {"south"}
+    state = ArbitrationState()
+    for number in range(40):  # of south it is told at once that it comes nearer, a second later it may call
+        level_db = -30.0 if number < 4 else -45.0
+        north = _bid("north", state="hears" if number < 4 else "deaf", level_db=level_db)
+        south = _bid("south", state="ready" if number >= 8 else "deaf", level_db=-40.0, onset=9)
+        bids = (north, replace(south, motion=Motion.APPROACHING))
+        state, granted = arbitrate(RULES, state, Samples(number * HOP), bids)
+        assert granted == (frozenset({"south"}) if number >= 12 else frozenset())
+
+
+def test_the_loss_of_an_input_forgets_how_loud_it_was() -> None:
+    state = ArbitrationState(
+        peaks=(("north", -30.0, Samples(0)), ("west", -50.0, Samples(0))), nearing=(("north", Samples(0)),)
+    )
+    left = forget(state, ["north"])
+    assert left.peaks == (("west", -50.0, Samples(0)),)
+    assert left.nearing == ()
 
 
 def test_and_one_that_began_later_is_too() -> None:

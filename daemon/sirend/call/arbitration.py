@@ -3,7 +3,8 @@
 First come, first served: while a call stands no other starts, unless the configuration says `parallel`. Of several legs
 that hear a siren before anyone calls, the loudest wins by a margin, else the one of the best priority, else the one
 that heard it first. A leg that heard the siren under another's call does not call for it afterwards: the vehicle has
-only driven on, out of the junction. But a siren that grows louder there is another one.
+only driven on, out of the junction. Nor does one that hears it as the vehicle passes, when the leg by which it came has
+heard it louder a moment ago and no longer does. But a siren that surely comes nearer there is another one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from sirend.config.settings import ArbitrationConfig
 
 
+NEARING = to_samples(1.0)
+"""A siren that comes nearer for so long is another one: what leaves is now and then taken for nearer in one window."""
+PASSED_ON = to_samples(8.0)
+"""A vehicle that was loudest so long ago is 100 m away; what is heard then is held by what was called, or is another."""
+FALLEN_DB = 6.0
+"""A leg that hears a siren so much weaker than it did has been passed; it is twice as far away."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArbitrationRules:
     """What is configured; times in samples."""
@@ -32,15 +41,18 @@ class ArbitrationRules:
     """A confirmed siren waits so long for a better approach to confirm it too; then it is called all the same."""
     hold: Samples
     """After a call's siren is gone, approaches that heard it as well are held so long at most."""
+    is_apart: bool = True
+    """Each approach has a microphone of its own, so that levels tell where the siren is."""
 
     @classmethod
-    def of(cls, config: ArbitrationConfig) -> ArbitrationRules:
-        """Return the configured rules."""
+    def of(cls, config: ArbitrationConfig, *, is_apart: bool = True) -> ArbitrationRules:
+        """Return the configured rules, for approaches with a microphone of their own if ``is_apart``."""
         return cls(
             is_parallel=config.mode == "parallel",
             margin_db=config.margin_db,
             settle=to_samples(config.settle_s),
             hold=to_samples(config.hold_s),
+            is_apart=is_apart,
         )
 
 
@@ -78,6 +90,10 @@ class ArbitrationState:
     """The latest window in which a call stood, or its siren was still heard where it stood."""
     caller: tuple[str, Samples] | None = None
     """The approach of that call and the onset of its siren."""
+    peaks: tuple[tuple[str, float, Samples], ...] = ()
+    """How loud each approach heard a siren at most of late, dB, and when."""
+    nearing: tuple[tuple[str, Samples], ...] = ()
+    """Approaches where a siren comes nearer, and since when."""
 
 
 def arbitrate(
@@ -86,18 +102,22 @@ def arbitrate(
     """Return the state after the window that ends at ``now``, and the approaches that may start a call in it."""
     if rules.is_parallel:
         return state, frozenset(bid.approach for bid in bids)
+    state = replace(state, peaks=_peaks(rules, state, now, bids), nearing=_nearing(state, now, bids))
     if not any(bid.hears or bid.calls for bid in bids):
         heard_before = state.waiting or state.echoes
         return replace(state, waiting=(), echoes=()) if heard_before else state, frozenset()
     if any(bid.calls for bid in bids):
         echoes = tuple((bid.approach, bid.onset) for bid in bids if bid.hears and not bid.calls)
         caller = next((bid.approach, bid.onset) for bid in bids if bid.calls)
-        return ArbitrationState(echoes=echoes, called=now, caller=caller), frozenset()
+        return replace(state, waiting=(), echoes=echoes, called=now, caller=caller), frozenset()
     if any(bid.hears and (bid.approach, bid.onset) == state.caller for bid in bids):
         state = replace(state, called=now)  # a parked siren that outlasted its call does not begin another elsewhere
     onsets = dict(state.echoes) if state.called is not None and now - state.called < rules.hold else {}
-    echoes = tuple((bid.approach, bid.onset) for bid in bids if _is_echo(bid, onsets))
-    held = {name for name, _ in echoes}
+    nearing = {name for name, began in state.nearing if now - began >= NEARING}
+    echoes = tuple((bid.approach, bid.onset) for bid in bids if _is_echo(bid, onsets, nearing))
+    held = {name for name, _ in echoes} | {
+        bid.approach for bid in bids if _is_passed_on(rules, state, bid, bids)
+    } - nearing
     hearing = [bid for bid in bids if bid.hears and bid.approach not in held]
     since = dict(state.waiting)
     waiting = tuple((bid.approach, since.get(bid.approach, now)) for bid in hearing if bid.ready)
@@ -119,15 +139,46 @@ def forget(state: ArbitrationState, lost: Collection[str]) -> ArbitrationState:
     """
     if state.caller is not None and state.caller[0] in lost:
         return ArbitrationState()
-    waiting, echoes = (
-        tuple(entry for entry in entries if entry[0] not in lost) for entries in (state.waiting, state.echoes)
+    waiting, echoes, nearing = (
+        tuple(entry for entry in entries if entry[0] not in lost)
+        for entries in (state.waiting, state.echoes, state.nearing)
     )
-    return replace(state, waiting=waiting, echoes=echoes)
+    peaks = tuple(peak for peak in state.peaks if peak[0] not in lost)
+    return replace(state, waiting=waiting, echoes=echoes, peaks=peaks, nearing=nearing)
 
 
-def _is_echo(bid: Bid, onsets: Mapping[str, Samples]) -> bool:
+def _peaks(
+    rules: ArbitrationRules, state: ArbitrationState, now: Samples, bids: Sequence[Bid]
+) -> tuple[tuple[str, float, Samples], ...]:
+    """Return how loud each approach heard a siren at most within ``PASSED_ON``."""
+    memory = min(rules.hold, PASSED_ON)
+    peaks = {name: (level_db, at) for name, level_db, at in state.peaks if now - at < memory}
+    for bid in bids:
+        if bid.hears and bid.level_db >= peaks.get(bid.approach, (bid.level_db, now))[0]:
+            peaks[bid.approach] = bid.level_db, now
+    return tuple((name, level_db, at) for name, (level_db, at) in peaks.items())
+
+
+def _nearing(state: ArbitrationState, now: Samples, bids: Sequence[Bid]) -> tuple[tuple[str, Samples], ...]:
+    """Return the approaches where a siren comes nearer, and since when."""
+    since = dict(state.nearing)
+    return tuple(
+        (bid.approach, since.get(bid.approach, now)) for bid in bids if bid.hears and bid.motion is Motion.APPROACHING
+    )
+
+
+def _is_echo(bid: Bid, onsets: Mapping[str, Samples], nearing: Collection[str]) -> bool:
     """Return whether ``bid`` goes on about the siren of the call that has ended."""
-    return bid.hears and onsets.get(bid.approach) == bid.onset and bid.motion is not Motion.APPROACHING
+    return bid.hears and onsets.get(bid.approach) == bid.onset and bid.approach not in nearing
+
+
+def _is_passed_on(rules: ArbitrationRules, state: ArbitrationState, bid: Bid, bids: Sequence[Bid]) -> bool:
+    """Return whether what ``bid`` hears was louder elsewhere, and is not any more: the vehicle leaves by this leg."""
+    now_db = {other.approach: other.level_db for other in bids if other.approach != bid.approach}
+    return rules.is_apart and any(
+        name in now_db and level_db > bid.level_db and now_db[name] < level_db - FALLEN_DB
+        for name, level_db, _ in state.peaks
+    )
 
 
 def _best(rules: ArbitrationRules, bids: Sequence[Bid]) -> Bid | None:

@@ -33,7 +33,7 @@ from sirend.simulate.array_scene import render_at_array
 from sirend.simulate.scene import Scene
 from tests.bench import figures
 from tests.bundles import MODEL
-from tests.simulate.crossings import array_crossing
+from tests.simulate.crossings import array_crossing, two_at_array
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -319,3 +319,12 @@ def test_the_right_leg_is_called_by_the_network_that_ships() -> None:
     # .8 of 200: below 8 dB, as it passes, a siren is heard too late or not at all.
     assert found["right"] >= 0.75 * DRIVES
     assert found["another later"] <= 0.1 * DRIVES
+
+
+def test_of_two_sirens_at_once_no_leg_is_called_that_has_none() -> None:
+    model = bundle.load(bundle.find(None))
+    ear = Classifier(model, 1)
+    for seed in range(max(2, DRIVES // 5)):
+        rendered, legs = two_at_array(seed, ARRAY)
+        called = calls(list(detect([Block(Samples(0), rendered.pcm)], stages(site("main"), ear))))
+        assert {event.approach for event in called} <= legs | {"main"}

@@ -3,8 +3,9 @@
     python -m tests.bench.legs [--drives 200] [--out build/legs] [--again]
 
 Every third drive is between houses. The bearing is measured in all windows, whether a siren is believed in or not, and
-the leg through the whole pipeline with the network that ships. What was measured at the same commit with the same model
-is not measured again: a run that was stopped goes on where it was.
+the leg through the whole pipeline with the network that ships. Two sirens at once come from different legs in a fifth
+as many drives. What was measured at the same commit with the same model is not measured again: a run that was stopped
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tests.bench import figures, report
-from tests.simulate.crossings import array_crossing
+from tests.simulate.crossings import array_crossing, two_at_array
 
 from sirend.audio.routing import columns
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples
@@ -58,6 +59,7 @@ ONE = Config(
 )
 BINS = ((-10.0, 0.0), (0.0, 10.0), (10.0, 20.0), (20.0, 60.0))
 """Signal to noise at the moment, dB, from until."""
+LOUD_DB = 10.0
 NICE = 10
 
 
@@ -94,6 +96,16 @@ class Drive:
     """CPU that the bearing took for a second of siren."""
     network_ms: float
     """CPU that features and network took for a second of audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Two:
+    """What an array made of two sirens at once."""
+
+    seed: int
+    legs: tuple[str, ...]
+    """By which they come."""
+    array: Called
 
 
 class Clocked:
@@ -193,7 +205,14 @@ def measure(model: Bundle, seed: int) -> Drive:
     )
 
 
-def collect(count: int, out: Path) -> list[dict[str, Any]]:
+def measure_two(model: Bundle, seed: int) -> Two:
+    """Let two drive past the array."""
+    rendered, legs = two_at_array(seed, ARRAY)
+    found, _, _ = called(ONE, model, rendered)
+    return Two(seed, tuple(sorted(legs)), found)
+
+
+def collect(count: int, out: Path, measure: Callable[[Bundle, int], Drive | Two] = measure) -> list[dict[str, Any]]:
     """Return the first ``count`` drives as JSON values; those that ``out`` has are not driven again."""
     model = bundle.load(bundle.find(None))
     known = {} if not out.exists() else {each["seed"]: each for each in map(json.loads, out.open(encoding="utf-8"))}
@@ -233,7 +252,20 @@ def legs(drives: Sequence[dict[str, Any]], site: str) -> figures.Figures:
     }
 
 
-def summary(drives: Sequence[dict[str, Any]]) -> figures.Figures:
+def two(drives: Sequence[dict[str, Any]]) -> figures.Figures:
+    """Return what was called of two sirens at once."""
+    names = [({each["array"]["first"], *each["array"]["later"]} - {None}, set(each["legs"])) for each in drives]
+    return {
+        "drives": len(drives),
+        "a_leg_of_theirs": sum(bool(found & legs) for found, legs in names),
+        "both": sum(legs <= found for found, legs in names),
+        "main": sum(found == {"main"} for found, _ in names),
+        "not_called": sum(not found for found, _ in names),
+        "a_leg_without_one": sum(bool(found - legs - {"main"}) for found, legs in names),
+    }
+
+
+def summary(drives: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> figures.Figures:
     """Return all figures."""
     around = {"in the open": [each for each in drives if not each["is_canyon"]]}
     around["between houses"] = [each for each in drives if each["is_canyon"]]
@@ -244,7 +276,12 @@ def summary(drives: Sequence[dict[str, Any]]) -> figures.Figures:
             for place, some in around.items()
         },
         "bearing_from_0_db": {place: errors(some, 0.0, 90.0) for place, some in around.items()},
-        "array": {"all": legs(drives, "array"), **{place: legs(some, "array") for place, some in around.items()}},
+        "array": {
+            "all": legs(drives, "array"),
+            "from 10 dB as it passes": legs([each for each in drives if each["snr_db"] >= LOUD_DB], "array"),
+            **{place: legs(some, "array") for place, some in around.items()},
+        },
+        "two_sirens": two(pairs),
         "four": {"all": legs(drives, "four")},
         "bearing_ms": round(float(np.median([each["bearing_ms"] for each in drives if each["bearing_ms"]])), 2),
         "network_ms": round(float(np.median([each["network_ms"] for each in drives])), 2),
@@ -260,7 +297,8 @@ def main() -> int:
     os.nice(NICE)
     here = report.machine()
     name = re.sub(r"[^a-z0-9.-]", "-", f"{here['commit']}-{here['model']}")
-    found = summary(collect(args.drives, args.out / f"{name}.jsonl"))
+    drives = collect(args.drives, args.out / f"{name}.jsonl")
+    found = summary(drives, collect(args.drives // 5, args.out / f"{name}-two.jsonl", measure_two))
     print(json.dumps(found, indent=1))
     figures.record(**found)
     return 0

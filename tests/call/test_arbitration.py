@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sirend.audio.stream import Samples, to_samples
-from sirend.call.arbitration import ArbitrationRules, ArbitrationState, Bid, arbitrate, forget
+from sirend.call.arbitration import ArbitrationRules, ArbitrationState, Bid, Leaving, arbitrate, forget
 from sirend.config.settings import ArbitrationConfig
 from sirend.detect.motion import Motion
 
@@ -151,25 +151,36 @@ def test_a_siren_that_was_louder_on_another_leg_a_moment_ago_leaves_by_this_one(
     assert _after_a_pass(2.0, -32.0, rules=replace(RULES, is_apart=False)) == {"south"}
 
 
-def test_a_second_vehicle_waits_for_eight_seconds_at_most() -> None:
-    assert _after_a_pass(8.0, -44.0) == {"south"}
-    state = ArbitrationState()
-    for number in range(40):  # of south it is told at once that it comes nearer, a second later it may call
-        level_db = -30.0 if number < 4 else -45.0
-        north = _bid("north", state="hears" if number < 4 else "deaf", level_db=level_db)
-        south = _bid("south", state="ready" if number >= 8 else "deaf", level_db=-40.0, onset=9)
-        bids = (north, replace(south, motion=Motion.APPROACHING))
-        state, granted = arbitrate(RULES, state, Samples(number * HOP), bids)
-        assert granted == (frozenset({"south"}) if number >= 12 else frozenset())
+def test_a_second_vehicle_waits_for_ten_seconds_at_most_and_less_where_it_comes_nearer() -> None:
+    assert _after_a_pass(8.0, -44.0) == {"south"}  # it begins to be heard long after
+
+    def first(motion: Motion, louder_from: int = 99) -> float:
+        """Return how many seconds south, which confirms a siren 2 s after north heard one, waits."""
+        state = ArbitrationState()
+        for number in range(80):
+            north = _bid("north", state="hears" if number == 0 else "deaf", level_db=-30.0 if number == 0 else -45.0)
+            level_db = -29.0 if number >= louder_from else -40.0
+            south = _bid("south", state="ready" if number >= 8 else "deaf", level_db=level_db, onset=9)
+            state, granted = arbitrate(RULES, state, Samples(number * HOP), (north, replace(south, motion=motion)))
+            if granted:
+                return (number - 8) / 4.0
+        return float("inf")
+
+    assert first(Motion.UNKNOWN) == 10.0
+    assert first(Motion.APPROACHING) == 1.0
+    assert first(Motion.UNKNOWN, louder_from=12) == 1.0
 
 
 def test_the_loss_of_an_input_forgets_how_loud_it_was() -> None:
     state = ArbitrationState(
-        peaks=(("north", -30.0, Samples(0)), ("west", -50.0, Samples(0))), nearing=(("north", Samples(0)),)
+        peaks=(("north", -30.0, Samples(0)), ("west", -50.0, Samples(0))),
+        nearing=(("north", Samples(0)),),
+        leaving=(Leaving("south", Samples(9), Samples(9), -30.0),),
     )
     left = forget(state, ["north"])
     assert left.peaks == (("west", -50.0, Samples(0)),)
     assert left.nearing == ()
+    assert left.leaving == ()
 
 
 def test_and_one_that_began_later_is_too() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NEARING = to_samples(1.0)
 """A siren that comes nearer for so long is another one: what leaves is now and then taken for nearer in one window."""
 PASSED_ON = to_samples(8.0)
-"""A vehicle that was loudest so long ago is 100 m away; what is heard then is held by what was called, or is another."""
+"""A vehicle that was loudest so long ago is 100 m away: what begins to be heard then is another."""
 FALLEN_DB = 6.0
 """A leg that hears a siren so much weaker than it did has been passed; it is twice as far away."""
 
@@ -79,6 +79,19 @@ class Bid:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """What an approach hears of a siren that has passed another one."""
+
+    approach: str
+    onset: Samples
+    """Of its run of evidence."""
+    since: Samples
+    """When that was found; it is held for ``hold`` at most."""
+    below_db: float
+    """How loud the siren was where it passed: one that is louder here is another."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArbitrationState:
     """What is remembered from window to window."""
 
@@ -94,6 +107,8 @@ class ArbitrationState:
     """How loud each approach heard a siren at most of late, dB, and when."""
     nearing: tuple[tuple[str, Samples], ...] = ()
     """Approaches where a siren comes nearer, and since when."""
+    leaving: tuple[Leaving, ...] = ()
+    """Approaches by which a siren leaves that was louder on another."""
 
 
 def arbitrate(
@@ -113,11 +128,10 @@ def arbitrate(
     if any(bid.hears and (bid.approach, bid.onset) == state.caller for bid in bids):
         state = replace(state, called=now)  # a parked siren that outlasted its call does not begin another elsewhere
     onsets = dict(state.echoes) if state.called is not None and now - state.called < rules.hold else {}
+    state = replace(state, leaving=_leaving(rules, state, now, bids))
     nearing = {name for name, began in state.nearing if now - began >= NEARING}
     echoes = tuple((bid.approach, bid.onset) for bid in bids if _is_echo(bid, onsets, nearing))
-    held = {name for name, _ in echoes} | {
-        bid.approach for bid in bids if _is_passed_on(rules, state, bid, bids)
-    } - nearing
+    held = {name for name, _ in echoes} | {each.approach for each in state.leaving if each.approach not in nearing}
     hearing = [bid for bid in bids if bid.hears and bid.approach not in held]
     since = dict(state.waiting)
     waiting = tuple((bid.approach, since.get(bid.approach, now)) for bid in hearing if bid.ready)
@@ -144,7 +158,7 @@ def forget(state: ArbitrationState, lost: Collection[str]) -> ArbitrationState:
         for entries in (state.waiting, state.echoes, state.nearing)
     )
     peaks = tuple(peak for peak in state.peaks if peak[0] not in lost)
-    return replace(state, waiting=waiting, echoes=echoes, peaks=peaks, nearing=nearing)
+    return replace(state, waiting=waiting, echoes=echoes, peaks=peaks, nearing=nearing, leaving=())
 
 
 def _peaks(
@@ -172,13 +186,27 @@ def _is_echo(bid: Bid, onsets: Mapping[str, Samples], nearing: Collection[str]) 
     return bid.hears and onsets.get(bid.approach) == bid.onset and bid.approach not in nearing
 
 
-def _is_passed_on(rules: ArbitrationRules, state: ArbitrationState, bid: Bid, bids: Sequence[Bid]) -> bool:
-    """Return whether what ``bid`` hears was louder elsewhere, and is not any more: the vehicle leaves by this leg."""
-    now_db = {other.approach: other.level_db for other in bids if other.approach != bid.approach}
-    return rules.is_apart and any(
-        name in now_db and level_db > bid.level_db and now_db[name] < level_db - FALLEN_DB
-        for name, level_db, _ in state.peaks
-    )
+def _leaving(
+    rules: ArbitrationRules, state: ArbitrationState, now: Samples, bids: Sequence[Bid]
+) -> tuple[Leaving, ...]:
+    """Return what is heard of a siren that was louder on another approach a moment ago, and is not any more."""
+    if not rules.is_apart:
+        return ()
+    known = {(each.approach, each.onset): each for each in state.leaving}
+    found = []
+    for bid in bids:
+        now_db = {other.approach: other.level_db for other in bids if other.approach != bid.approach}
+        passed = [
+            level_db
+            for name, level_db, _ in state.peaks
+            if name in now_db and now_db[name] < level_db - FALLEN_DB and level_db > bid.level_db
+        ]
+        each = known.get((bid.approach, bid.onset))
+        if each is None and passed:
+            each = Leaving(bid.approach, bid.onset, now, max(passed))
+        if bid.hears and each is not None and bid.level_db < each.below_db and now - each.since < rules.hold:
+            found.append(each)
+    return tuple(found)
 
 
 def _best(rules: ArbitrationRules, bids: Sequence[Bid]) -> Bid | None:

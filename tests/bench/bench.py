@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tests.bench import figures
+from tests.bench import figures, legs
 
 from sirend.audio.capture import CALLBACK_S
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Pcm, Samples
@@ -30,6 +30,7 @@ from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Extractor, Spectrogram
 from sirend.pipeline import Scorer, Stages, detect
+from sirend.simulate import array_scene
 from sirend.simulate.scene import Scene, render_scene
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,15 @@ def stages_ms(pcm: Pcm, bundle: bundles.Bundle) -> tuple[float, float]:
         classifier.score(each)
     ended = time.process_time()
     return 1e3 * (between - began) / len(windows), 1e3 * (ended - between) / len(windows)
+
+
+def bearing_ms(bundle: bundles.Bundle) -> tuple[float, float]:
+    """Return the CPU that the bearing of an array takes for a second of siren, and the network beside it, ms."""
+    scene = Scene(siren="hilo", profile="de", start_m=150.0, snr_db=20.0)
+    rendered = array_scene.render_at_array(scene, legs.ARRAY, bearing_deg=60.0)
+    rounds = [legs.called(legs.ONE, bundle, rendered)[1:] for _ in range(ROUNDS)]
+    bearing, network = (statistics.median(each) for each in zip(*rounds, strict=True))
+    return bearing, network
 
 
 def peer_s(pcm: Pcm, path: Path) -> float:
@@ -187,6 +197,10 @@ def main() -> None:
     one, several = (statistics.median(costs) for costs in bare.values())
     print("without a network")
     print(f"  CPU per second of audio  {1e3 * one:8.2f} ms; {CHANNELS} channels {several / one:.2f} times that")
+    bearing, network = bearing_ms(bundles.load(bundles.find(None)))
+    print(
+        f"the bearing of an array    {bearing:8.2f} ms for a second of siren, {bearing / network:.2f} of the network's"
+    )
     if peer_ms is None:
         print(f"YAMNet: {peer} is not there; give it with SIREND_PEER")
     else:
@@ -200,6 +214,8 @@ def main() -> None:
         models=speeds,
         peaks_mb={name.partition("@")[0]: round(peak) for name, peak in peaks.items()},
         peer_cpu_ms=None if peer_ms is None else round(peer_ms, 2),
+        bearing_ms=bearing,
+        bearing_network_ms=network,
         bare_cpu_ms=round(1e3 * one, 2),
         bare_four_channels=round(several / one, 2),
     )

@@ -137,6 +137,15 @@ def test_the_first_window_tells_where_the_siren_was_and_later_ones_do_not() -> N
     assert past[1:] == [()] * (len(past) - 1)
 
 
+def test_of_a_tone_that_ended_within_the_first_window_nothing_is_told_twice() -> None:
+    pcm = plane_wave(250.0, 2.0, noise=0.02)
+    pcm[16_000:] = 1e-3 * np.random.default_rng(2).standard_normal((16_000, 4))
+    pitch, compass = PitchTracker(), Compass(QUAD)
+    window = next(windows_of(pcm))
+    compass.update(window, pitch.update(replace(window, pcm=window.pcm[:1])))
+    assert [each.end for each in compass.past] == [12_000, 16_000, 20_000]
+
+
 def test_the_uncertainty_grows_with_the_turning() -> None:
     def sd_deg(deg_a_look: float) -> float:
         found = agree([Look(Samples(n * 2000), (deg_a_look * n) % 360.0, 0.9) for n in range(8)], Samples(8 * 2000))

@@ -148,11 +148,18 @@ class Compass:
         return self._last
 
     def _earlier(self, window: Window) -> tuple[Bearing, ...]:
-        """Return the bearings within ``window``, which is the first that is looked at, before its end."""
+        """Return the bearings within ``window``, which is the first that is looked at, before its end.
+
+        There is none where no look was added to those of the one before: it would be that one over again.
+        """
         start = window.end - window.pcm.shape[1]
-        ends = range(start + to_samples(MEMORIES_S[1]), window.end, to_samples(_PAST_S))
-        found = (self._at(Samples(end), [look for look in self._looks if look.at < end]) for end in ends)
-        return tuple(bearing for bearing in found if bearing is not None)
+        found, known = [], 0
+        for end in range(start + to_samples(MEMORIES_S[1]), window.end, to_samples(_PAST_S)):
+            looks = [look for look in self._looks if look.at < end]
+            if len(looks) > known and (bearing := self._at(Samples(end), looks)) is not None:
+                found.append(bearing)
+            known = len(looks)
+        return tuple(found)
 
     def _at(self, end: Samples, looks: Sequence[Look]) -> Bearing | None:
         """Return the bearing at ``end`` by ``looks`` before it."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -192,3 +193,14 @@ def test_a_port_that_is_taken_is_an_error() -> None:
             await Connections(Echo).listen("127.0.0.1", taken.getsockname()[1])
 
     asyncio.run(run())
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon waited 10 s for page and metrics each before it listened to the street."""
+    silence = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [] if silence.wait(60.0) else None)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="the name server does not answer"):
+        asyncio.run(Connections(Echo).listen("page.example", free_port()))
+    silence.set()
+    assert time.monotonic() - began < 5.0

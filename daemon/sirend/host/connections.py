@@ -17,6 +17,8 @@ import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Self
 
+from sirend.host.addresses import Addresses
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
@@ -148,11 +150,11 @@ class Connections:
     async def listen(self, host: str, port: int) -> Self:
         """Begin to take connections at every address of ``host``; raise ``OSError`` when the port cannot be had."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = await asyncio.to_thread(Addresses(host, port).find)  # which waits for no name server
         try:
-            for family, kind, protocol, _, address in dict.fromkeys(found):
+            for family, address in found:
                 try:
-                    listening = socket.socket(family, kind, protocol)
+                    listening = socket.socket(family, socket.SOCK_STREAM)
                 except OSError:  # a family that this system lacks
                     continue
                 self._sockets.append(listening)

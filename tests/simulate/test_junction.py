@@ -58,7 +58,8 @@ def test_the_right_leg_is_called_and_no_other() -> None:
     sys.stdout.write(f"\nleg called over {DRIVES} drive-bys at a junction, SNR 0 to 30 dB: {dict(found)}\n")
     figures.record(junction_drives=DRIVES, legs=dict(found))
     # .95 until siren-2.0.0, which hears real sirens better in real streets and faint synthetic ones worse. siren-2.4.0
-    # calls 189 of 200 on their leg, 2 on another one and none on a second; of the first 20, those of `make test`, 18 and none.
+    # calls 189 of 200 on their leg, 2 on another and none on a second; of the first 20, those of `make test`, 18 and
+    # none.
     assert found["right"] >= 0.85 * DRIVES
     assert found["wrong"] <= 0.01 * DRIVES
     assert found["another later"] <= 0.01 * DRIVES

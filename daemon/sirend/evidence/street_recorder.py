@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.errors import InputError
 from sirend.evidence.blur import blurred
 from sirend.evidence.follower import Follower, new_hops
 from sirend.evidence.street_chooser import Chooser, Piece, Worth
@@ -75,13 +76,14 @@ class StreetRecorder:
     def _write(self, piece: Piece) -> None:
         try:
             self.keep(piece, datetime.now(UTC))
-        except OSError as error:
-            self._fail(f"street: a piece of {piece.approach} cannot be written: {error.strerror or error}")
+        except (OSError, InputError) as error:
+            why = error.strerror if isinstance(error, OSError) else None
+            self._fail(f"street: a piece of {piece.approach} cannot be written: {why or error}")
         else:
             self.problem = None
 
     def keep(self, piece: Piece, now: datetime) -> None:
-        """Write a piece that ended at ``now``; raise ``OSError`` where that is impossible."""
+        """Write a piece that ended at ``now``; raise ``OSError`` or ``InputError`` where that is impossible."""
         import soundfile  # noqa: PLC0415  takes time, and only a recorder needs it
 
         pcm = piece.pcm if self._keeps_speech else blurred(piece.pcm, int(self._rng.integers(2**32)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from sirend.errors import DeviceError, UsageError
+from sirend.errors import DeviceError, InputError, UsageError
 from sirend.evidence.street_set import LABELS, REVIEW
 from sirend.web.auth import harden, is_loopback_host, is_of_this_page
 
@@ -70,6 +71,8 @@ class Desk:
         """List what waits."""
         from aiohttp import web  # noqa: PLC0415
 
+        with suppress(InputError):  # what was there before still can be heard; labelling tells
+            self._street.read()
         waiting = [row for row in self._street.rows if row["class"] == REVIEW]
         return web.json_response([{key: row[key] for key in ("path", "group", "seconds", "score")} for row in waiting])
 
@@ -88,7 +91,11 @@ class Desk:
 
         said = await request.post()
         path, kind = said.get("path"), said.get("class")
-        if not isinstance(path, str) or kind not in LABELS or not self._street.label(path, str(kind)):
+        try:
+            is_kept = isinstance(path, str) and kind in LABELS and self._street.label(path, str(kind))
+        except (OSError, InputError) as error:
+            raise web.HTTPServiceUnavailable(text=f"the label cannot be kept: {error}") from error
+        if not is_kept:
             raise web.HTTPBadRequest(text=f"path names a clip, class is one of {', '.join(LABELS)}")
         return web.Response(text="kept")
 

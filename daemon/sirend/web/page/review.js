@@ -1,6 +1,6 @@
 // One clip after the other: S, O or U. Each answer is kept at once.
 const at = (id) => document.getElementById(id);
-let clips = [], place = 0, labelled = 0;
+let clips = [], place = 0, labelled = 0, isAsking = false;
 
 async function load() {
   clips = await (await fetch("/api/clips")).json();
@@ -20,12 +20,20 @@ function show() {
 
 async function say(kind) {
   const clip = clips[place];
-  if (!clip) return;
+  if (!clip || isAsking) return;  // a second key before the answer would pass over a clip that nobody heard
   if (kind) {
-    const answer = await fetch("/api/label", { method: "POST", body: new URLSearchParams({ path: clip.path, class: kind }) });
-    if (!answer.ok) {
-      at("left").textContent = `It was not kept: ${await answer.text()}`;
+    isAsking = true;
+    try {
+      const answer = await fetch("/api/label", { method: "POST", body: new URLSearchParams({ path: clip.path, class: kind }) });
+      if (!answer.ok) {
+        at("left").textContent = `It was not kept: ${await answer.text()}`;
+        return;
+      }
+    } catch {
+      at("left").textContent = "It was not kept: sirend record --review has ended.";
       return;
+    } finally {
+      isAsking = false;
     }
     labelled += 1;
   }

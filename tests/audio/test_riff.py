@@ -60,6 +60,13 @@ MENDED = {
         "a chunk of odd length lacks its last byte; the sound behind it is played",
     ),
 }
+APPENDED = wav(FORM, chunk(b"data", bytes(3_200)))
+NOT_PLAYED = f"another recording begins behind its sound; {len(APPENDED)} bytes are not played"
+MENDED |= {
+    "appended": (wav(FORM, chunk(b"data", WHOLE)) + APPENDED, NOT_PLAYED),
+    "appended-behind-a-list": (wav(FORM, chunk(b"data", WHOLE), chunk(b"LIST", b"INFO")) + APPENDED, NOT_PLAYED),
+    "appended-to-rf64": (rf64(128_000) + APPENDED, NOT_PLAYED),
+}
 WHOLE_FILES = {
     "plain": wav(FORM, chunk(b"data", WHOLE)),
     "list-behind": wav(FORM, chunk(b"data", WHOLE), chunk(b"LIST", b"INFO" + bytes(3_000))),

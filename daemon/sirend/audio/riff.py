@@ -120,7 +120,9 @@ def repaired(file: File, size: int) -> tuple[io.BufferedReader, str | None] | No
     there = size - start
     bytes_a_s = struct.unpack(order + "I", form[8:12])[0]
     what = None
-    if there - promised > LEAST_LEFT_S * bytes_a_s and not _is_described(file, start + promised, size, order):
+    if (behind := _next_file(file, start + promised, size, order)) is not None:  # on which libsndfile gives up
+        what, there = f"another recording begins behind its sound; {size - behind} bytes are not played", promised
+    elif there - promised > LEAST_LEFT_S * bytes_a_s and not _is_described(file, start + promised, size, order):
         what = f"its header promises {promised} bytes of sound and {there} are there; they are played"
     elif is_odd:
         what, there = "a chunk of odd length lacks its last byte; the sound behind it is played", min(there, promised)
@@ -184,6 +186,15 @@ def _chunk(file: File, start: int, order: str) -> Chunk | None:
     file.seek(start)
     head = file.read(8)
     return Chunk(head[:4], start + 8, struct.unpack(order + "I", head[4:])[0]) if len(head) == 8 else None  # noqa: PLR2004  whole
+
+
+def _next_file(file: File, start: int, size: int, order: str) -> int | None:
+    """Return where another WAV file begins among the chunks from ``start`` on; None where none does."""
+    for begin in (start + start % 2, start) if start < size else ():
+        for chunk, _ in _chunks(file, begin, size, order):
+            if chunk.name in KINDS:
+                return chunk.start - 8
+    return None
 
 
 def _is_described(file: File, start: int, size: int, order: str) -> bool:

@@ -82,9 +82,12 @@ class Agent:
         objects = [hlapi.ObjectType(hlapi.ObjectIdentity(oid)) for oid in oids]
         found = await self._ask(hlapi.get_cmd, objects, oids)
         try:
-            return {oid: int(each[1]) for oid, each in zip(oids, found, strict=True)}
+            values = {str(each[0]): int(each[1]) for each in found}
         except (TypeError, ValueError, AttributeError):  # noSuchObject and noSuchInstance are no integers
             raise SnmpError("has no such object: " + ", ".join(oids)) from None
+        if list(values) != list(oids):  # a gateway that answers an older question, or of other rows
+            raise SnmpError(f"answers for {', '.join(values) or 'nothing'}, asked for {', '.join(oids)}")
+        return values
 
     async def _ask(self, command: Any, objects: list[Any], oids: Sequence[str]) -> Any:  # noqa: ANN401  pysnmp's
         if self._engine is None:

@@ -62,6 +62,8 @@ class Hostile:
     disconnect: int | None = None
     """Say so, and hang up, at the first PUBLISH."""
     refuses_5: bool = False
+    refuses_all: bool = False
+    """Neither is MQTT 3.1.1 spoken, as by a broker of before 2014."""
     is_silent_to_5: bool = False
     kicks: bool = False
     """Hang up right after CONNACK."""
@@ -131,7 +133,7 @@ class Hostile:
             self.max_packet = None
         if is_5 and self.is_silent_to_5:
             return False
-        if is_5 and self.refuses_5:
+        if self.refuses_all or (is_5 and self.refuses_5):
             sock.sendall(packet(0x20, b"\0\x01"))
             return False
         properties = Properties(PacketTypes.CONNACK)  # type: ignore[no-untyped-call]

@@ -88,6 +88,28 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(kind: str, how: str, capl
     assert "connected with MQTT 3.1.1, for it refuses MQTT 5: messages do not expire in it" in caplog.text
 
 
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_broker_that_speaks_neither_is_told_of_in_words(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    words = "refused the connection: it speaks neither MQTT 5 nor 3.1.1; update the broker"
+    with Hostile(refuses_all=True) as broker, made(kind, broker.port) as party:
+        wait(lambda: len(broker.connects) >= 4)
+        wait(lambda: party.problem == words)
+    assert words in caplog.text
+    assert "lost the connection" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_connections_that_do_not_hold_are_told_once_a_minute_and_one_that_does(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with Hostile(kicks=True) as broker, made(kind, broker.port):
+        wait(lambda: len(broker.connects) >= 4)
+        assert caplog.text.count("connected with MQTT 5") == 1
+        broker.kicks = False
+        wait(lambda: caplog.text.count("connected with MQTT 5") == 2)
+
+
 @pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("kind", BOTH)
 def test_tls_with_a_certificate_that_nobody_vouches_for_is_refused(

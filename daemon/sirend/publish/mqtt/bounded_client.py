@@ -37,6 +37,8 @@ _SIZES = {0x11: 4, 0x13: 2, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1, _MAXIMUM_PACKET_
 """Bytes of the properties of a CONNACK that are numbers; the others begin with their length (MQTT 5.0, 2.2.2.2)."""
 _PAIR = 0x26
 """The user property: two texts."""
+_UNACCEPTABLE_PROTOCOL = b"\1"
+"""The return code of a CONNACK of MQTT 3.1.1 for a protocol that the broker does not speak."""
 _LARGEST_THERE_IS = 268_435_455
 """Bytes: more have no place in a packet's length, and paho takes a broker that allows more for a broken one."""
 _OFTEN = 64
@@ -180,6 +182,8 @@ class BoundedClient(Client):
         """Take the broker's answer; HiveMQ allows packets of 268,435,460 bytes if nobody tells it otherwise."""
         if self.protocol is MQTTProtocolVersion.MQTTv5:
             self._in_packet["packet"] = bytearray(_within_reason(bytes(self._in_packet["packet"])))
+        elif self._in_packet["packet"][1:2] == _UNACCEPTABLE_PROTOCOL:  # which paho takes for a lost connection
+            self.excess = "refused the connection: it speaks neither MQTT 5 nor 3.1.1; update the broker"
         return super()._handle_connack()
 
     def _handle_publish(self) -> MQTTErrorCode:

@@ -33,6 +33,8 @@ ANSWER_S = 5.0
 """A broker that says nothing for so long, to CONNECT, SUBSCRIBE or a message, is tried anew: the line may be dead."""
 STABLE_S = 10.0
 """A connection that held so long was a good one: the next failure starts the back-off anew."""
+GREETING_S = 60.0
+"""Connections that follow each other and hold for less than ``STABLE_S`` are logged once in so long."""
 OFFLINE_S = 0.4
 _UNSUPPORTED = "Unsupported protocol version"
 _TURN_S = 0.2
@@ -70,6 +72,8 @@ class Session:
         self._problem: str | None = "not connected yet"
         self._unrest = Unrest()
         self._logged = ""
+        self._greeting: str | None = None
+        self._greeted_at = -math.inf
         self._granting = Granting(party, self._backoff)
         new_client(config, client_id, self._protocol)
 
@@ -200,14 +204,17 @@ class Session:
     def _serve(self, connection: Connection) -> None:
         """Serve a connection until it ends, or until a clean close is done."""
         self._granting = Granting(self._party, self._backoff)
+        opened_at = time.monotonic()
         self._accepted(connection)
         try:
             while connection.is_accepted and not self._is_done(connection):
                 self._exchange(connection, _LEAVING_S if self._closing.is_set() else _SERVING_S)
+                self._greet(time.monotonic() - opened_at)
             if connection.is_accepted:
                 self._say_offline(connection)
         finally:
             self._is_open = False
+            self._greeting = None
             self._party.closed(connection.unacknowledged)
         if connection.end is not None:
             self._fail(self._unrest.ended(connection.end, time.monotonic()))
@@ -220,13 +227,21 @@ class Session:
         self._doubts = 2 if connection.is_5 else 1
         about = self._party.opened(self._number, is_5=connection.is_5)
         if connection.is_5:
-            self.log(logging.INFO, f"connected with MQTT 5{about}")
+            self._greeting = f"connected with MQTT 5{about}"
+            self._greet(0.0)
         else:
             without = "messages do not expire in it; update the broker"
             self.log(logging.WARNING, f"connected with MQTT 3.1.1, for it refuses MQTT 5: {without}{about}")
         self._connects += 1
         self._problem = None
         self._is_open = True
+
+    def _greet(self, held_s: float) -> None:
+        """Log that it connected, if not yet: the first time in a minute, or once it has held long enough."""
+        now = time.monotonic()
+        if self._greeting is not None and (now >= self._greeted_at + GREETING_S or held_s > STABLE_S):
+            self.log(logging.INFO, self._greeting)
+            self._greeting, self._greeted_at = None, now
 
     def _exchange(self, connection: Connection, timeout_s: float) -> None:
         """Send what may be sent, then wait for the broker or the party."""

@@ -126,6 +126,20 @@ def test_a_call_tells_when_a_siren_that_comes_will_be_nearest_and_its_end_does_n
     assert told[-1].arrival is None
 
 
+def test_what_a_call_said_last_of_its_arrival_is_kept_until_it_says_none_or_ends() -> None:
+    coming = _tracks([0.0] * 4 + [0.9] * 30 + [0.0] * 40, motion=Motion.APPROACHING)
+    state, last, kept = State(), None, set()
+    for number, track in enumerate(coming):
+        known = None if number >= 20 else Arrival(12.0 - number / 4.0, 3.0, 15.0)
+        state, transition = step(RULES, state, replace(track, arrival=known))
+        if transition is not None:
+            last = transition.arrival
+        assert state.arrival == last
+        kept.add(state.arrival is not None)
+    assert kept == {True, False}
+    assert state.call is CallState.CLEAR
+
+
 def test_evidence_shorter_than_the_confirmation_makes_no_call() -> None:
     assert _changes(_seconds((0.0, 2.0), (0.9, 0.75), (0.0, 2.0), (0.9, 0.75), (0.0, 2.0))) == []
 

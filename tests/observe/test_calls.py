@@ -7,7 +7,9 @@ from tests.transitions import CALL, CLEAR
 
 from sirend.audio.stream import Samples
 from sirend.call.clock import ReplayClock
+from sirend.call.eta import KEYS
 from sirend.call.scribe import Scribe
+from sirend.detect.arrival import Arrival
 from sirend.evidence.clip import name_of
 from sirend.observe.calls import History, clip_name
 from sirend.observe.moment import event_values
@@ -70,3 +72,12 @@ def test_a_call_has_the_names_of_its_files() -> None:
 
 def test_no_journal_is_an_empty_history(tmp_path: Path) -> None:
     assert History(tmp_path / "none.jsonl").calls() == []
+
+
+def test_a_call_has_the_time_to_go_where_its_beginning_knew_it() -> None:
+    scribe = Scribe(site="s", boot_id="b", mode="live", model="m", clock=ReplayClock(), valid_for_s=5.0)
+    history = History()
+    history.add_event(scribe.write(replace(CALL, arrival=Arrival(6.04, 3.21, 8.96))))
+    history.add_event(scribe.write(CLEAR))
+    history.add_event(scribe.write(replace(CALL, at=Samples(320_000))))
+    assert [[call[key] for key in KEYS] for call in history.calls()] == [[6.0, 3.2, 9.0], [None] * 3]

@@ -5,10 +5,14 @@ import pytest
 from tests.observe.test_snapshot import HOP, setup
 
 from sirend.audio.stream import SILENCE_DBFS, Samples, Score, Window
+from sirend.call.machine import State
 from sirend.call.rules import Rules
+from sirend.call.state import CallState
 from sirend.call.watch import ApproachWatch
 from sirend.config.settings import CallConfig, DetectConfig
+from sirend.detect.arrival import Arrival
 from sirend.detect.bundle import OperatingPoint
+from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track, Tracker
 from sirend.observe.merge import MomentMerger
 from sirend.observe.snapshot import View
@@ -84,3 +88,21 @@ def test_a_device_that_is_lost_is_silent_and_the_others_go_on() -> None:
     news = view.since(0)
     assert news.window is not None
     assert not news.window.pcm[1].any()
+
+
+def test_the_view_has_what_the_call_said_last_and_nothing_of_a_device_that_is_silent() -> None:
+    view = View(setup("north", "east"))
+    rules = Rules.of(DetectConfig(), CallConfig(), POINT)
+    watches = {name: ApproachWatch(Tracker(name, Samples(HOP)), rules, lambda _: False) for name in ("north", "east")}
+    made = MomentMerger(view, watches, [["north"], ["east"]])
+    arrival = Arrival(6.0, 4.0, 9.0)
+    watches["north"].state = State(call=CallState.APPROACHING, arrival=arrival)
+    for end in (32_000, 36_000):
+        made.add_window(0, Window(Samples(end), np.zeros((1, 32_000), dtype=np.float32), HOP))
+        track = Track(Samples(end), "north", 0.9, Samples(0), -40.0, Motion.APPROACHING)
+        made.add_score(Score(Samples(end), "north", 0.9, -40.0), track)
+    made.add_window(1, Window(Samples(32_000), np.zeros((1, 32_000), dtype=np.float32), HOP))
+    made.add_score(Score(Samples(32_000), "east", 0.1, -40.0), Track(Samples(32_000), "east", 0.1, Samples(0), -40.0))
+    hear(made, 1, 36_000, "east")
+    told = [[heard.arrival for heard in moment.heard] for moment in view.since(0).moments]
+    assert told == [[arrival, None], [arrival, None]]

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import free_port
-from tests.observe.test_snapshot import feed, setup
+from tests.observe.test_snapshot import feed, feed_call, setup
 
 from sirend.audio.stream import Samples
 from sirend.config.settings import MetricsConfig
+from sirend.detect.arrival import Arrival
 from sirend.detect.bearing import Bearing
+from sirend.detect.motion import Motion
 from sirend.errors import ConfigError
 from sirend.observe.metrics import Metrics
 from sirend.observe.snapshot import View
@@ -177,3 +179,19 @@ def test_the_bearing_of_a_siren_is_a_number_and_absent_while_none_is_known() -> 
     assert ("sirend_bearing_degrees", "") not in before
     assert after["sirend_bearing_degrees", ""] == 0.0
     assert after["sirend_bearing_sd_degrees", ""] == 4.2
+
+
+def test_the_time_to_go_has_samples_only_while_a_call_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = View(setup("north", "main"))
+    port = free_port()
+    names = {f"sirend_eta_{each}seconds" for each in ("", "low_", "high_")}
+    with Metrics(MetricsConfig(enabled=True, port=port), view):
+        feed_call(view, Arrival(6.04, 3.21, 8.96), Motion.APPROACHING)
+        during = scrape(port)
+        monkeypatch.setattr(View, "age_s", lambda _: 2.5)
+        old = scrape(port)
+        monkeypatch.undo()
+        feed_call(view, None, Motion.APPROACHING)
+        after = scrape(port)
+    assert [during[f"sirend_eta_{each}seconds", "north"] for each in ("", "low_", "high_")] == [6.0, 3.2, 9.0]
+    assert not any(name in names for name, _ in (*old, *after))

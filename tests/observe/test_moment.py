@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.observe.test_snapshot import events, feed, setup
+from tests.observe.test_snapshot import events, feed, feed_call, setup
 
 from sirend.audio.stream import Samples, Score, Window
+from sirend.call.eta import KEYS
 from sirend.call.state import CallState
+from sirend.detect.arrival import Arrival
 from sirend.detect.bearing import Bearing
 from sirend.detect.features import FeatureSpec
 from sirend.detect.motion import Motion
@@ -136,3 +138,15 @@ def test_a_moment_of_an_array_has_one_bearing_and_every_moment_the_tone() -> Non
     told_about = about(view.setup)
     assert told_about["has_array"]
     assert told_about["approaches"][0]["width_deg"] == 60.0
+
+
+def test_a_moment_has_the_time_to_go_of_a_call_whose_siren_comes_nearer_and_of_no_other() -> None:
+    view = View(setup("north"))
+    arrival = Arrival(6.04, 3.21, 8.96)
+    feed_call(view, arrival, Motion.APPROACHING)
+    feed_call(view, None, Motion.APPROACHING)
+    feed_call(view, arrival, Motion.UNKNOWN)
+    feed_call(view, arrival, Motion.APPROACHING, CallState.CLEAR)
+    told, *others = [moment["heard"][0] for moment in MomentEncoder(view.setup).take(view.since(0))]
+    assert [told[key] for key in KEYS] == [6.0, 3.2, 9.0]
+    assert not any(key in other for other in others for key in KEYS)

@@ -15,7 +15,7 @@ import sys
 import termios
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pytest
@@ -100,6 +100,25 @@ def test_a_call_is_seen_a_loss_is_told_and_ctrl_c_ends(tmp_path: Path) -> None:
             terminal.until("No sound has been scored for")
             terminal.process.send_signal(signal.SIGINT)
             assert terminal.process.wait(PATIENCE_S) == 0
+
+
+def test_the_time_to_go_is_shown_while_it_is_told_and_not_of_old() -> None:
+    shown = {"approach": "north", "score": 0.9, "evidence": 0.9, "level_dbfs": -30.0, "floor_dbfs": -50.0}
+    called = {**shown, "call": "approaching", "eta_s": 6.0, "eta_low_s": 4.2, "eta_high_s": 9.0}
+
+    def lines(heard: dict[str, Any], now: float) -> str:
+        scene = Screen()
+        scene.take("moments", [{"heard": [heard]}])
+        scene.heard_at = 100.0
+        console = Console(width=COLUMNS)
+        with console.capture() as text:
+            console.print(picture(scene, now))
+        return text.get()
+
+    assert "EMERGENCY APPROACHING  nearest in 6 s (4 to 9)" in lines(called, 100.5)
+    assert "nearest" not in lines(called, 104.0)
+    assert "nearest" not in lines({**called, "eta_s": None}, 100.5)
+    assert "nearest" not in lines({**called, "call": "clear"}, 100.5)
 
 
 def test_what_is_missing_is_told_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

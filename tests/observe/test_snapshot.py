@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pytest
 
     from sirend.call.event import Event
+    from sirend.detect.arrival import Arrival
     from sirend.detect.bearing import Bearing
 
 HOP = 4_000
@@ -42,6 +43,25 @@ RULES = Rules(
 def setup(*names: str) -> Setup:
     approaches = tuple(Approach(name, channel) for channel, name in enumerate(names or ("main",)))
     return Setup("main-5th", "default", "m@0", "0.0.0", approaches, RULES, FeatureSpec(), 0.25, advisory=False)
+
+
+def feed_call(
+    view: View,
+    arrival: Arrival | None,
+    motion: Motion,
+    call: CallState = CallState.APPROACHING,
+    only: str | None = None,
+) -> None:
+    """Add a moment in which every approach, or ``only`` one, has what a call said last."""
+    end = Samples(32_000 + (view.windows + 1) * HOP)
+    names = [approach.name for approach in view.setup.approaches]
+    view.add_window(Window(end, np.zeros((len(names), 32_000), dtype=np.float32), HOP))
+    for name in names:
+        if only in (None, name):
+            track = Track(end, name, 0.9, end, -40.0, motion)
+            view.add_score(Score(end, name, 0.9, -40.0), track, call, end, arrival)
+        else:
+            view.add_score(Score(end, name, 0.1, -60.0), Track(end, name, 0.1, end, -60.0), CallState.CLEAR, end)
 
 
 def feed(view: View, count: int, first: int = 1, bearing: Bearing | None = None) -> None:

@@ -165,3 +165,16 @@ def test_siren_and_bearing_are_in_line_and_csv_where_they_are_known(journal: Pat
         ("wail", "92.5", "3.1"),
         ("", "", ""),
     ]
+
+
+def test_the_time_to_go_is_in_line_and_csv_where_the_call_knew_it(journal: Path) -> None:
+    first, second = list(read_events(journal, []))[:2]
+    told = {**first, "eta_s": 6.5, "eta_low_s": 4.2, "eta_high_s": 9.0}
+    assert event_line(told).endswith("unknown, nearest in 7 s (4 to 9)")
+    for wrong in ({"eta_s": "6"}, {"eta_high_s": -1.0}, {"eta_low_s": float("nan")}, {"eta_s": 10**400}):
+        assert event_line({**told, **wrong}).endswith("unknown")
+    assert event_line({**second, "eta_s": 6.5, "eta_low_s": 4.2, "eta_high_s": 9.0}).endswith("unknown"), "it is over"
+    file = io.StringIO()
+    write_csv([told, second], file)
+    rows = list(csv.reader(io.StringIO(file.getvalue())))
+    assert [row[-3:] for row in rows] == [["eta_s", "eta_low_s", "eta_high_s"], ["6.5", "4.2", "9.0"], ["", "", ""]]

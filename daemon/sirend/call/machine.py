@@ -69,6 +69,8 @@ class State:
     """Since when ``motion`` is what it is."""
     last: Track | None = None
     """The latest track."""
+    arrival: Arrival | None = None
+    """When the siren will be nearest, as last told of the call; None where none stands, or the last word had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,8 @@ def _publish(state: State, at: Samples, reason: Reason, *, refresh: bool) -> tup
     if state.last is None:
         raise AssertionError("a call stands although no window was ever heard")
     is_coming = state.call is CallState.APPROACHING and state.last.motion is Motion.APPROACHING
-    return state, Transition(
+    arrival = state.last.arrival if is_coming else None
+    return replace(state, arrival=arrival), Transition(
         approach=state.last.approach,
         state=state.call,
         at=at,
@@ -241,5 +244,5 @@ def _publish(state: State, at: Samples, reason: Reason, *, refresh: bool) -> tup
         refresh=refresh,
         tone=state.last.tone if state.call is CallState.APPROACHING else None,
         bearing=state.last.bearing,
-        arrival=state.last.arrival if is_coming else None,
+        arrival=arrival,
     )

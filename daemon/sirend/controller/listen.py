@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sirend.call.clock import utc_text
+from sirend.call.eta import KEYS, eta_of
 from sirend.call.event import ACK_SCHEMA
 from sirend.client import Consumer, Keyring, Subscription, Topics
 from sirend.errors import ConfigError
@@ -150,6 +151,8 @@ def _leave(outputs: Mapping[str, Output], notifier: Notifier) -> None:
 
 
 def line_of(call: Call) -> str:
-    """Return a change as one line of JSON."""
+    """Return a change as one line of JSON, of a call with the time until its siren is nearest, where it said one."""
     about = {"site": call.site, "approach": call.approach, "state": call.state, "reason": call.reason}
-    return canonical({**about, "at": utc_text(call.at)})
+    told = eta_of(call.statement.payload) if call.is_active and call.statement is not None else None
+    times = {} if told is None else dict(zip(KEYS, (told.eta_s, told.low_s, told.high_s), strict=True))
+    return canonical({**about, **times, "at": utc_text(call.at)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from sirend.call import eta
 from sirend.errors import InputError
 from sirend.observe.moment import event_values
 from sirend.publish.journal_reader import tail
@@ -23,11 +24,12 @@ SHOWN = 500
 """Calls."""
 _NEEDED = (
     "at", "onset_at", "approach", "state", "type", "reason", "confidence", "motion", "level_dbfs", "event_id",
-    "boot_id", "advisory", "mode", "tone", "bearing_deg", "bearing_sd_deg",
+    "boot_id", "advisory", "mode", "tone", "bearing_deg", "bearing_sd_deg", *eta.KEYS,
 )  # fmt: skip
 
 _SHOWN_OF = (
     "approach", "at", "onset_at", "confidence", "level_dbfs", "event_id", "tone", "bearing_deg", "bearing_sd_deg",
+    *eta.KEYS,
 )  # fmt: skip
 
 

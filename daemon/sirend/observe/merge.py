@@ -58,7 +58,8 @@ class MomentMerger:
         for name, watch in self._watches.items():
             own_end = heard[name][0].end if name in heard else None
             score, track = heard.get(name) or _nothing(whole.end, name)
-            self._view.add_score(replace(score, end=whole.end), track, watch.state.call, own_end)
+            state = watch.state
+            self._view.add_score(replace(score, end=whole.end), track, state.call, own_end, state.arrival)
 
     def _joined(self, windows: Mapping[int, Window]) -> Window:
         """Return the windows of a moment as one, on a count of its own."""

@@ -24,6 +24,8 @@ MOST = 16
 """Connections at a time: a few servers that scrape."""
 ANSWER_S = 10.0
 END_OF_HEAD = b"\r\n\r\n"
+OLD_S = 2.0
+"""A time to go that was told longer ago is told no more; it is told anew every second."""
 STATES = ("ok", "degraded", "failed")
 
 _log = logging.getLogger(__name__)
@@ -115,6 +117,7 @@ class Collector:
         yield from self._whole()
         yield from self._each()
         yield from self._bearing()
+        yield from self._arrival()
         yield from self._outbox()
 
     def _whole(self) -> Iterator[Any]:
@@ -187,6 +190,22 @@ class Collector:
         if bearing is not None:  # no siren, or nobody knows where: no sample rather than a false one
             yield Gauge("sirend_bearing_degrees", "Compass bearing of the siren.", round(bearing.deg, 1) % 360.0)
             yield Gauge("sirend_bearing_sd_degrees", "Its uncertainty, one sigma.", round(bearing.sd_deg, 1))
+
+    def _arrival(self) -> Iterator[Any]:
+        from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415
+
+        latest = self._view.since(max(1, self._view.windows) - 1).moments[-1:]
+        is_now = self._view.age_s() < OLD_S
+        known = [each for each in latest[0].heard if each.arrival is not None] if latest and is_now else []
+        for metric, text, value in (
+            ("sirend_eta_seconds", "Time until the siren of a call is nearest, where known.", "eta_s"),
+            ("sirend_eta_low_seconds", "Hardly sooner.", "low_s"),
+            ("sirend_eta_high_seconds", "Hardly later.", "high_s"),
+        ):
+            gauge = Gauge(metric, text, labels=["approach"])
+            for heard in known:
+                gauge.add_metric([heard.approach], round(getattr(heard.arrival, value), 1))
+            yield gauge
 
     def _outbox(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily as Counter  # noqa: PLC0415

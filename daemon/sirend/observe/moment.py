@@ -14,6 +14,7 @@ import numpy as np
 
 from sirend.audio.level import level_dbfs
 from sirend.audio.stream import SAMPLE_RATE_HZ, SILENCE_DBFS, to_samples
+from sirend.call import eta
 from sirend.call.event import to_json
 from sirend.detect.features import mel_frames
 from sirend.observe.snapshot import KEPT_S
@@ -148,6 +149,9 @@ class MomentEncoder:
             if (level_db := self._setup.spl_db(heard.level_dbfs)) is not None:
                 values["level_db"] = round(level_db, 1)
                 values["floor_db"] = round(floor + level_db - heard.level_dbfs, 1)
+            if heard.arrival is not None:  # under the names of an event
+                told = heard.arrival.eta_s, heard.arrival.low_s, heard.arrival.high_s
+                values |= {key: round(seconds, 1) for key, seconds in zip(eta.KEYS, told, strict=True)}
             pcm = self._samples(moment, window, row)
             if pcm is not None:
                 fresh = pcm[-self._hop :]

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sirend.call.eta import eta_of
 from sirend.config.secrets import secret
 from sirend.errors import ConfigError, DeviceError, UsageError
 
@@ -158,7 +159,7 @@ def picture(scene: Screen, now: float) -> RenderableType:
     parts: list[RenderableType] = [head]
     latest = scene.moments[-1]["heard"] if scene.moments else []
     for row, heard in enumerate(latest):
-        parts.append(Panel(_approach(scene, row, heard), title=heard["approach"], title_align="left"))
+        parts.append(Panel(_approach(scene, row, heard, now), title=heard["approach"], title_align="left"))
     if not latest:
         parts.append(Text("no sound yet"))
     parts.append(Panel(Text("\n".join(map(_event, scene.events[-5:][::-1])) or "none since the start"), title="events"))
@@ -166,7 +167,7 @@ def picture(scene: Screen, now: float) -> RenderableType:
     return Group(*parts)
 
 
-def _approach(scene: Screen, row: int, heard: dict[str, Any]) -> RenderableType:
+def _approach(scene: Screen, row: int, heard: dict[str, Any], now: float) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415
 
     level = float(heard.get("hop_dbfs", heard["level_dbfs"]))
@@ -178,6 +179,9 @@ def _approach(scene: Screen, row: int, heard: dict[str, Any]) -> RenderableType:
     meter[_cell(peak)] = "|"
     calls = heard["call"] == "approaching"
     shown = Text("EMERGENCY APPROACHING" if calls else "clear", "bold white on red" if calls else "bold")
+    nearest = eta_of(heard) if scene.heard_at + STALE_S > now else None
+    if nearest is not None:
+        shown.append(f"  {nearest}", "bold")
     if heard.get("clipped"):
         shown.append("  CLIPPING: lower the recording level", "bold black on yellow")
     shown.append(f"\n{''.join(meter)} {level:4.0f} dBFS, peak {peak:.0f}, floor {heard['floor_dbfs']:.0f}")

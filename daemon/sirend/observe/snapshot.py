@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 import sirend
 from sirend.audio.routing import pickups
 from sirend.call.rules import Rules
+from sirend.call.state import CallState
+from sirend.detect.motion import Motion
 from sirend.detect.tone import Tone
 
 if TYPE_CHECKING:
@@ -22,12 +24,11 @@ if TYPE_CHECKING:
 
     from sirend.audio.stream import Samples, Score, Window
     from sirend.call.event import Event
-    from sirend.call.state import CallState
     from sirend.config.settings import Approach, Config
+    from sirend.detect.arrival import Arrival
     from sirend.detect.bearing import Bearing
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import FeatureSpec
-    from sirend.detect.motion import Motion
     from sirend.detect.tracker import Track
 
 KEPT_S = 60.0
@@ -97,6 +98,8 @@ class HeardThere:
     tone: Tone = Tone.UNKNOWN
     bearing: Bearing | None = None
     """Where the siren is, where an array hears it and knows."""
+    arrival: Arrival | None = None
+    """When it will be nearest, as the call that stands said last; None where that is not known now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +156,29 @@ class View:
         self._next = window
         self._pending = []
 
-    def add_score(self, score: Score, track: Track, call: CallState, end: Samples | None) -> None:
+    def add_score(
+        self, score: Score, track: Track, call: CallState, end: Samples | None, arrival: Arrival | None = None
+    ) -> None:
         """Take what one approach has in the window; the last of them completes the moment. Worker only.
 
-        ``end`` is the window's by the count of the approach's own device, None when that had none.
+        ``end`` is the window's by the count of the approach's own device, None when that had none; ``arrival`` is what
+        the call said last, which holds no longer once the siren comes no nearer.
         """
         level, motion = score.level_dbfs, track.motion
+        if call is not CallState.APPROACHING or motion is not Motion.APPROACHING:
+            arrival = None
         self._pending.append(
             HeardThere(
-                score.approach, score.siren, track.evidence, level, motion, call, end, track.tone, track.bearing
+                score.approach,
+                score.siren,
+                track.evidence,
+                level,
+                motion,
+                call,
+                end,
+                track.tone,
+                track.bearing,
+                arrival,
             ),
         )
         if len(self._pending) < len(self.setup.approaches):

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sirend.call import eta
 from sirend.call.clock import utc_text
 from sirend.call.event import SCHEMA
 from sirend.call.state import in_words
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "at", "site", "approach", "type", "reason", "confidence", "motion", "level_dbfs", "onset_at", "event_id", "boot_id",
-    "seq", "sample", "mode", "advisory", "model", "tone", "bearing_deg", "bearing_sd_deg",
+    "seq", "sample", "mode", "advisory", "model", "tone", "bearing_deg", "bearing_sd_deg", *eta.KEYS,
 )  # fmt: skip
 _TEXTS = ("at", "site", "approach", "type", "state", "reason", "motion")
 _ABSURD = 1e9
@@ -140,7 +141,9 @@ def event_line(event: dict[str, Any]) -> str:
     bearing = ""
     if all(isinstance(event.get(key), int | float) for key in ("bearing_deg", "bearing_sd_deg")):
         bearing = f", from {event['bearing_deg']:.0f} +- {event['bearing_sd_deg']:.0f} degrees"
+    told = eta.eta_of(event)
+    nearest = "" if told is None else f", {told}"
     return (
         f"{event['at']}  {event['approach']:<12} {what:<24} confidence {event['confidence']:.2f}, "
-        f"{event['level_dbfs']:.0f} dBFS, {event['motion']}{tone}{bearing}{advisory}"
+        f"{event['level_dbfs']:.0f} dBFS, {event['motion']}{tone}{bearing}{nearest}{advisory}"
     )

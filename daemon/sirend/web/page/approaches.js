@@ -1,6 +1,6 @@
 // One card for each approach, in the configured order. A card says one thing.
 import { listens } from "/compass.js";
-import { at, make } from "/dom.js";
+import { at, make, nearest } from "/dom.js";
 
 const place = (dbfs) => `${Math.max(0, Math.min(100, dbfs + 100))}%`;
 const CALLED = { departing: "EMERGENCY DRIVING AWAY", stationary: "EMERGENCY STANDING STILL" };
@@ -34,7 +34,7 @@ function card(approach, has_array) {
   meter.append(make("div", undefined, "bar"), make("div", undefined, "floor"), make("div", undefined, "limit"), make("div", undefined, "peak"));
   const clip = make("span", "CLIPPING: too loud, lower the recording level", "clip");
   clip.hidden = true;
-  made.append(title, make("p", "no sound yet", "state"), meter, make("p", "", "figures"), clip);
+  made.append(title, make("p", "no sound yet", "state"), make("p", "", "eta"), meter, make("p", "", "figures"), clip);
   return made;
 }
 
@@ -47,6 +47,14 @@ export function words(heard, enter) {
 // And what it adds of a siren that is called: the kind, where that is known. Others say as much as fits a telephone's first screen.
 const kind = (heard, text) => (heard.call !== "approaching" || UNSAID.includes(heard.tone ?? "unknown") ? text : `${text}: ${heard.tone}`);
 
+// Show when the siren of a call will be nearest, while that is known; a screen reader is told once in a call, and may read it anew.
+function showNearest(line, heard, text) {
+  if (line.dataset.text !== text) line.replaceChildren(...text.split(/(?<= )(?=\()/).map((part) => make("span", part)));
+  line.dataset.text = text;
+  if (text && !line.dataset.told) at("said").textContent = `${heard.approach}: ${words(heard)}, ${text}`;
+  if (text || heard.call !== "approaching") line.dataset.told = text;
+}
+
 export function showHeard(heard, about, bearing, called) {
   const made = document.querySelector(`[data-approach="${heard.approach}"]`), calls = heard.call === "approaching";
   const hears = calls || (heard.evidence >= about.enter && listens(about, heard.approach, bearing, called));
@@ -58,6 +66,7 @@ export function showHeard(heard, about, bearing, called) {
     if (calls || said[heard.approach] !== undefined) at("said").textContent = `${heard.approach}: ${text}`;
     said[heard.approach] = text;
   }
+  showNearest(made.querySelector(".eta"), heard, calls ? nearest(heard) : "");
   meter.setAttribute("aria-valuenow", Math.max(-100, Math.min(0, level)));
   meter.setAttribute("aria-valuetext", `${Math.round(level)} dBFS, noise floor ${Math.round(heard.floor_dbfs)}`);
   meter.querySelector(".bar").style.width = place(level);

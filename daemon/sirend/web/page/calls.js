@@ -1,5 +1,5 @@
 // What happened: the calls of 24 hours, newest first, and one of them in a dialog with its picture, sound and lead.
-import { at, clock, day, make, pairs, span, time } from "/dom.js";
+import { at, clock, day, make, nearest, pairs, span, time } from "/dom.js";
 
 const FIRST = 3, DAY_MS = 86400e3;
 const REASONS = { quiet: "the siren was gone", departed: "it drove away", max_presence: "call.max_presence_s was reached",
@@ -50,6 +50,7 @@ export async function showCall(call) {
     ["Evidence", `${Math.round(100 * call.confidence)} % at the call, level ${call.level_dbfs} dBFS`]];
   if (call.tone && call.tone !== "unknown") facts.push(["Siren", call.tone]);
   if (typeof call.bearing_deg === "number") facts.push(["Bearing", `${Math.round(call.bearing_deg)}° ± ${Math.round(call.bearing_sd_deg ?? 0)}° at the call`]);
+  if (nearest(call)) facts.push(["Time left", `${nearest(call)}, said at the call`]);
   if (call.advisory) facts.push(["Advisory", "the controller was not to act on it"]);
   pairs(at("call-facts"), facts);
   const picture = at("call-picture"), sound = at("call-sound"), path = `/clips/${call.name}`;

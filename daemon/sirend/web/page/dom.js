@@ -25,3 +25,7 @@ export function span(seconds) {
   const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
   return days ? `${days} d ${hours % 24} h` : hours ? `${hours} h ${minutes % 60} min` : minutes ? `${minutes} min ${Math.round(seconds % 60)} s` : `${Math.round(seconds)} s`;
 }
+
+// Say when a siren will be nearest, by a moment or an event, in the words of `sirend events`; nothing where that is not known.
+export const nearest = ({ eta_s: eta, eta_low_s: low, eta_high_s: high }) => (typeof eta !== "number" ? ""
+  : `nearest in ${Math.round(eta)} s (${Math.round(low)} to ${Math.round(high)})`);

@@ -78,6 +78,13 @@ def test_the_line_fits_moves_nothing_and_breaks_no_rule_of_access(
     browser.size(*size)
     wear(browser, theme)
     height = "return document.querySelector('[data-approach=south]').getBoundingClientRect().height"
+    call(served[0], None, stands=False)
+    browser.until("[data-approach=south] .state", "siren heard, not called")
+    call(served[0], None)
+    browser.until("[data-approach=south] .state", "EMERGENCY APPROACHING")
+    assert not browser.run("return document.querySelector('[data-approach=south] .eta').checkVisibility()")
+    call(served[0], COMING)
+    browser.holds(f"return (() => {{ {SHOWN} }})() === '{WORDS}'")
     call(served[0], None)
     browser.holds(f"return (() => {{ {SHOWN} }})() === ''")
     without = browser.run(height)

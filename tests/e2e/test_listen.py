@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from sirend.call.clock import LiveClock
 from sirend.call.event import to_json
 from sirend.call.schemas import ack_schema
 from sirend.call.scribe import Scribe
+from sirend.detect.arrival import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +53,10 @@ class Site:
     def says(self, state: str = "approaching") -> str:
         """Return the next statement."""
         return to_json(self._scribe.write(CALL if state == "approaching" else CLEAR))
+
+    def refreshes(self, arrival: Arrival) -> str:
+        """Return the repetition of the call, which knows when the siren will be nearest."""
+        return to_json(self._scribe.write(replace(CALL, refresh=True, arrival=arrival)))
 
 
 def lines(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
@@ -114,6 +120,25 @@ def test_a_call_is_acted_on_until_it_expires(sirend: Command, broker: Broker) ->
         process.send_signal(signal.SIGTERM)
         assert list(said) == []
         assert process.wait() == 0
+
+
+def test_a_call_that_learns_when_its_siren_will_be_nearest_is_printed_once_more(
+    sirend: Command, broker: Broker
+) -> None:
+    (sirend.folder / "c.yaml").write_text(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n")
+    site = Site()
+    with broker.subscribe("nothing") as publisher, start(sirend) as process:
+        said = lines(process)
+        assert next(said) == ("clear", "offline")
+        call(publisher, site)
+        assert next(said) == ("approaching", "siren")
+        for eta_s in (6.0, 5.0):
+            publisher.publish(STATE, site.refreshes(Arrival(eta_s, 3.0, 9.0)), retain=True)
+        assert next(said) == ("approaching", "siren")
+        call(publisher, site, "clear")
+        assert next(said) == ("clear", "quiet")
+        process.send_signal(signal.SIGTERM)
+        assert list(said) == []
 
 
 def test_garbage_is_refused_counted_and_calls_nobody(sirend: Command, broker: Broker) -> None:

@@ -18,7 +18,7 @@ from sirend.signing import canonical
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sirend.client import Call
     from sirend.config.settings import Config
@@ -74,6 +74,28 @@ class Acknowledgements:
         }
 
 
+class TimesToGo:
+    """Finds the calls that say for the first time when their siren will be nearest: few know it when they begin."""
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self._said: dict[str, str] = {}
+
+    def due(self, calls: Iterable[Call], changed: Iterable[Call]) -> list[Call]:
+        """Return those of ``calls`` that have to be told once more; those of ``changed`` were told just now."""
+        for call in changed:
+            self._take(call)
+        return [call for call in calls if self._take(call)]
+
+    def _take(self, call: Call) -> bool:
+        """Remember a call that says it; return whether none of the same event was remembered."""
+        statement = call.statement
+        if statement is None or not _times(call) or self._said.get(call.approach) == statement.event_id:
+            return False
+        self._said[call.approach] = statement.event_id
+        return True
+
+
 def consumer_of(config: Config, *, verify: bool) -> Consumer:
     """Return the consumer of a site.
 
@@ -118,7 +140,7 @@ def follow_calls(config: Config, consumer: Consumer, say: Callable[[str], None],
     Raises ``DeviceError`` when an output cannot be opened. A missing broker or controller is waited for.
     """
     outputs = outputs_of(config)
-    acks = Acknowledgements(outputs)
+    acks, times = Acknowledgements(outputs), TimesToGo()
     with ExitStack() as opened:
         subscription = opened.enter_context(Subscription(config.mqtt, consumer))
         for output in outputs.values():
@@ -128,9 +150,12 @@ def follow_calls(config: Config, consumer: Consumer, say: Callable[[str], None],
         opened.callback(_leave, outputs, notifier)
         while not stop.is_set():
             notifier.send("WATCHDOG=1")
-            for call in subscription.changes(POLL_S):
+            changed = subscription.changes(POLL_S)
+            for call in changed:
                 for output in outputs.values():
                     output.act(call)
+                say(line_of(call))
+            for call in times.due(subscription.effective(), changed):
                 say(line_of(call))
             for output in outputs.values():
                 output.beat()
@@ -153,6 +178,10 @@ def _leave(outputs: Mapping[str, Output], notifier: Notifier) -> None:
 def line_of(call: Call) -> str:
     """Return a change as one line of JSON, of a call with the time until its siren is nearest, where it said one."""
     about = {"site": call.site, "approach": call.approach, "state": call.state, "reason": call.reason}
+    return canonical({**about, **_times(call), "at": utc_text(call.at)})
+
+
+def _times(call: Call) -> dict[str, float]:
+    """Return when the siren of a call will be nearest, by the fields of an event; none where that is not said."""
     told = eta_of(call.statement.payload) if call.is_active and call.statement is not None else None
-    times = {} if told is None else dict(zip(KEYS, (told.eta_s, told.low_s, told.high_s), strict=True))
-    return canonical({**about, **times, "at": utc_text(call.at)})
+    return {} if told is None else dict(zip(KEYS, (told.eta_s, told.low_s, told.high_s), strict=True))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.controller.outputs.faulty import wait
@@ -12,8 +13,6 @@ from sirend.controller.outputs import Report
 from sirend.controller.outputs.command import Command
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
 
@@ -43,6 +42,25 @@ def test_a_command_that_fails_is_a_problem_until_it_succeeds(tmp_path: Path) -> 
         (tmp_path / "there").touch()
         output.act(call("clear"))
         wait(lambda: output.report("north") == Report(True, None, None))
+
+
+def test_what_a_failed_command_left_running_is_killed(tmp_path: Path) -> None:
+    """It is run again for as long as it fails, and each time left another one."""
+    pids = tmp_path / "pids"
+    pids.touch()
+    words = f"[ $SIREND_STATE = clear ] && exit; sleep 613 & echo $! >> {pids}; sleep 0.1; exit 1"
+    with Command(words, 10.0, APPROACHES) as output:
+        output.act(call("approaching"))
+        wait(lambda: len(pids.read_text().split()) >= 3)
+    wait(lambda: not any(runs(int(pid)) for pid in pids.read_text().split()))
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process does, and is not merely waiting for its parent to take note of its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:

@@ -59,12 +59,20 @@ class Command(KeptOutput):
         while True:
             with suppress(subprocess.TimeoutExpired):
                 code = process.wait(LOOK_S)
-                return None if code == 0 else f"the command ended with exit code {code}"
+                if code == 0:
+                    return None
+                _kill_all_of(process)  # it is run again: what it started must not pile up, nor act against the next
+                return f"the command ended with exit code {code}"
             now = time.monotonic()
             if not is_wanted() and now + OVERTAKEN_S < by:
                 by, why = now + OVERTAKEN_S, "the command was killed because something newer came"
             if now >= by:
-                with suppress(ProcessLookupError):  # with all that it started
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill_all_of(process)
                 process.wait()
                 return why
+
+
+def _kill_all_of(process: subprocess.Popen[bytes]) -> None:
+    """Kill a command with all that it started, but for what made itself a session of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from sirend.cli import commands
 from sirend.cli.arguments import parser
 from sirend.cli.main import main
 from sirend.errors import ConfigError, DeviceError, InputError, UsageError
+from sirend.host.log import Lines
 from sirend.simulate.sirens import TONES
 
 if TYPE_CHECKING:
@@ -77,6 +79,24 @@ def test_the_log_goes_to_stderr_in_one_line_each(
     monkeypatch.setattr(commands, "devices", command)
     assert main(["devices"]) == 0
     assert capsys.readouterr().err == "sirend: warning: this is odd\n"
+
+
+def test_what_is_said_of_a_recording_comes_after_what_was_warned_of_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = tmp_path / "a.wav", Lines._put_through  # noqa: SLF001
+    soundfile.write(path, np.zeros(64_000), 16_000, "PCM_16")
+    path.write_bytes(path.read_bytes()[:100_000])
+
+    def slowly(lines: Lines, text: str) -> None:
+        time.sleep(0.5)
+        write(lines, text)
+
+    monkeypatch.setattr(Lines, "_put_through", slowly)
+    assert main(["replay", "--scores", str(tmp_path / "s.csv"), str(path)]) == 0
+    warning, answer = capfd.readouterr().err.splitlines()
+    assert warning.startswith(f"sirend: warning: {path}: it is cut short")
+    assert answer.startswith(f"sirend: {path}: no call; the highest score is ")
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from sirend.evidence.street_set import StreetSet
     from sirend.observe.snapshot import View
+
+log = logging.getLogger(__name__)
 
 FLEET = ("trouble", "site", "call", "model", "version", "floor", "clock", "temperature", "uptime")
 """What ``sirend fleet`` can be sorted by: ``client.fleet.COLUMNS``, which takes time to import."""
@@ -218,7 +221,7 @@ def events(args: argparse.Namespace) -> int:
         for event in chosen:
             print(history.event_line(event))
     for place in torn:
-        sys.stderr.write(f"sirend: warning: {place} is no whole event; it is left out\n")
+        log.warning("%s is no whole event; it is left out", place)
     return 0
 
 

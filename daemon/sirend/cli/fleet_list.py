@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import socket
 import sys
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from sirend.config.settings import MqttConfig
     from sirend.publish.mqtt.bounded_client import Incoming
+
+log = logging.getLogger(__name__)
 
 ANSWER_S = 10.0
 SETTLED_S = 1.0
@@ -111,7 +114,7 @@ class FleetWatcher:
                 try:
                     self._connect()
                 except DeviceError as error:
-                    sys.stderr.write(f"sirend: warning: {error}\n")
+                    log.warning("%s", error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,10 +89,11 @@ def _settle() -> None:
 
 
 class _OneLine(logging.Formatter):
-    """Formats a record as the other lines of the command."""
+    """Formats a record as the other lines of the command; one that is an ``answer`` has no level."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"sirend: {record.levelname.lower()}: {super().format(record)}"
+        level = "" if hasattr(record, "answer") else f"{record.levelname.lower()}: "
+        return f"sirend: {level}{super().format(record)}"
 
 
 @contextmanager

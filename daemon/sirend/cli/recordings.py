@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from sirend.config.settings import Config
     from sirend.replay.replay import Wishes
+
+log = logging.getLogger(__name__)
 
 REALTIME_BLOCK_S = 0.05
 
@@ -44,7 +46,8 @@ def replay(args: argparse.Namespace) -> int:
     outputs = [path for path in (wishes.events, wishes.scores, wishes.plot) if path is not None]
     _check_outputs(outputs, [*args.wavs, *([args.config] if args.config else [])])
     for name, lead in _replay(config.load(args.config), args.model, wishes, args.wavs).items():
-        sys.stderr.write(f"sirend: {as_text(name)}: {lead}\n")  # the standard output may have the events
+        # The standard output may have the events; through the log it comes after what the log was told before.
+        log.info("%s: %s", as_text(name), lead, extra={"answer": True})
     return 0
 
 

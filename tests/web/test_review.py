@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+def posted(port: int, kind: str, body: bytes) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as connection:
+        connection.request("POST", "/api/label", body, {"Content-Type": kind})
+        return connection.getresponse().status
+
+
 def test_three_keys_label_a_street(tmp_path: Path) -> None:
     folder = tmp_path / "street"
     keep(folder, Worth.QUIET)
@@ -39,6 +50,10 @@ def test_three_keys_label_a_street(tmp_path: Path) -> None:
         assert ask(port, "/api/label", "POST", Origin="https://evil.example").status == 403
         assert ask(port, "/api/label", "POST").status == 400
         assert ask(port, "/api/sound?path=clips.csv").status == 404
+        for kind in ("multipart/form-data", "multipart/form-data; boundary=x", f"{FORM}; charset=nope", FORM, "x" * 99):
+            for body in (b"", b"\xff=%ff&path=%ff&class=other", b"--x", b"class=nope&path=" + b"=&" * 999):
+                assert posted(port, kind, body) == 400
+        assert posted(port, FORM, b"p" * 5_000) == 413
         with Browser(tmp_path, 390, 844) as browser:
             browser.open(f"http://127.0.0.1:{port}/")
             browser.until("#left", "3 left, 0 labelled")

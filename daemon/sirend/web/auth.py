@@ -145,13 +145,19 @@ def session_of(request: web.Request) -> str:
 
 async def token_in(request: web.Request) -> str | None:
     """Return the token in the form that the page sends, or None when the request's body is no such form."""
+    form = await form_in(request)
+    return None if form is None else form.get("token", "")
+
+
+async def form_in(request: web.Request) -> dict[str, str] | None:
+    """Return the form that the page sends, of each name the first, or None when the request's body is no such form."""
     from aiohttp import web  # noqa: PLC0415
 
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != FORM:
         return None
     try:
         body = await asyncio.wait_for(request.read(), BODY_S)
-        return parse_qs(body.decode(), max_num_fields=FIELDS).get("token", [""])[0]
+        return {name: said[0] for name, said in parse_qs(body.decode(), max_num_fields=FIELDS).items()}
     except web.HTTPException:
         raise  # too large
     except Exception:  # noqa: BLE001  whatever a body can be: cut off, compressed wrongly, no UTF-8

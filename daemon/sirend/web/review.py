@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sirend.errors import DeviceError, InputError, UsageError
 from sirend.evidence.street_set import LABELS, REVIEW
-from sirend.web.auth import harden, is_loopback_host, is_of_this_page
+from sirend.web.auth import form_in, harden, is_loopback_host, is_of_this_page
 
 if TYPE_CHECKING:
     import asyncio
@@ -89,10 +89,10 @@ class Desk:
         """Take what a clip was said to be."""
         from aiohttp import web  # noqa: PLC0415
 
-        said = await request.post()
-        path, kind = said.get("path"), said.get("class")
+        said = await form_in(request) or {}
+        path, kind = said.get("path", ""), said.get("class", "")
         try:
-            is_kept = isinstance(path, str) and kind in LABELS and self._street.label(path, str(kind))
+            is_kept = kind in LABELS and self._street.label(path, kind)
         except (OSError, InputError) as error:
             raise web.HTTPServiceUnavailable(text=f"the label cannot be kept: {error}") from error
         if not is_kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sirend.errors import InputError
+from sirend.evidence import street_set
 from sirend.evidence.street_set import COLUMNS, StreetSet
 
 if TYPE_CHECKING:
@@ -96,3 +98,20 @@ def test_a_folder_that_was_removed_is_begun_anew(tmp_path: Path) -> None:
     added(street, "a")
     shutil.rmtree(tmp_path / "street")
     assert added(street, "b") == ["audio/b.flac"]
+
+
+def test_a_clip_that_the_table_has_no_room_for_leaves_no_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    street = StreetSet(tmp_path, 10**6)
+    added(street, "a")
+
+    def replace(path: Path, content: bytes) -> None:
+        if path.name == "clips.csv":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr(street_set, "replace_file", replace)
+    with pytest.raises(OSError, match="No space left"):
+        added(street, "b")
+    assert [file.name for file in (tmp_path / "audio").iterdir()] == ["a.flac"]
+    monkeypatch.undo()
+    assert added(street, "c") == ["audio/a.flac", "audio/c.flac"]

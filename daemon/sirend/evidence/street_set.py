@@ -11,7 +11,7 @@ import fcntl
 import io
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sirend.errors import DeviceError, InputError
@@ -94,10 +94,15 @@ class StreetSet:
         """Keep a clip called ``name``; raise ``OSError`` or ``InputError`` when that is impossible."""
         self._make()
         path = f"{SOUND}/{name}.flac"
-        with self._changing():
-            replace_file(self._folder / path, flac)
-            self.rows.append({**dict.fromkeys(self._columns, ""), **row, "path": path})
-            self._tidy()
+        try:
+            with self._changing():
+                replace_file(self._folder / path, flac)
+                self.rows.append({**dict.fromkeys(self._columns, ""), **row, "path": path})
+                self._tidy()
+        except OSError:  # what the table does not name would take its room for ever
+            with suppress(OSError):
+                (self._folder / path).unlink(missing_ok=True)
+            raise
 
     def label(self, path: str, kind: str) -> bool:
         """Give the clip at ``path`` one of the classes of ``LABELS``; return whether there is one.

@@ -36,6 +36,13 @@ class Clock:
         return self.now_s
 
 
+def test_what_would_steer_a_terminal_is_written_as_its_code() -> None:
+    stream = io.StringIO()
+    with Lines(stream, "log") as lines:
+        lines.put("a\x1b[2J\x07b\x9bc.wav\tä\nnext")
+    assert stream.getvalue() == "a\\x1b[2J\\x07b\\x9bc.wav\tä\nnext\n"
+
+
 def test_an_error_that_repeats_itself_is_one_line_a_minute_with_a_count(log: logging.Logger) -> None:
     stream, clock = io.StringIO(), Clock()
     with Lines(stream, "log") as lines:

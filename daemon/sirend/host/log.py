@@ -31,6 +31,8 @@ REPEAT_S = 60.0
 MOST_REPEATS = 256
 """Different errors that are remembered."""
 CLOSE_S = 1.0
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""Characters that steer a terminal: a file's name or a broker's words may hold them."""
 
 
 class Lines:
@@ -78,7 +80,7 @@ class Lines:
             line = f"({dropped - self._told} lines were lost here, nobody took them)\n{line}"
             self._told = dropped
         try:
-            self._put_through(line + "\n")
+            self._put_through(line.translate(_ESCAPED) + "\n")
         except BrokenPipeError:
             self._is_over = True
             self._on_end()

@@ -137,7 +137,7 @@ class Streamed:
         while len(memory.classes) > 1 and memory.classes[0][0] <= end - to_samples(evidence.memory_s):
             memory.classes.popleft()
         remembered = recollection.mean_log_odds(np.stack([each for _, each in memory.classes]))
-        return np.asarray((1.0 - evidence.weight) * head + evidence.weight * remembered)
+        return recollection.fuse_classes(head, remembered, evidence.weight)
 
     def _suspected(self, memory: Memory, end: Samples) -> npt.NDArray[np.bool_]:
         """Return for which approaches a patch between those of the head is worth its cost at ``end``, bool[approaches].

@@ -22,3 +22,8 @@ def mean_log_odds(log_odds: Floats) -> Floats:
     count = listened.sum(axis=0)
     mean = np.logaddexp.reduce(known, axis=0) - np.log(np.maximum(count, 1))
     return np.asarray(np.where(count > 0, mean, np.nan))
+
+
+def fuse_classes(head: Floats, log_odds: Floats, weight: float) -> Floats:
+    """Return the head's logits float64[...], beside which the classes' ``log_odds`` have a ``weight``, 0..1."""
+    return np.asarray((1.0 - weight) * head + weight * log_odds)

@@ -22,7 +22,7 @@ def synthesise(
 
     Harmonics are added one by one and fade out below half the sample rate, so nothing aliases. The amplifier's
     distortion has no memory: applied to one period it only changes the harmonics, and needs no oversampling.
-    `start_s` is where in the cycle the sound begins; draw it up to `tone.motion.cycle_s` for a random cut.
+    `start_s` is where in the cycle the sound begins.
     """
     seconds = start_s + np.arange(samples) / rate_hz
     knots = np.arange(start_s, start_s + samples / rate_hz + 1.0, 0.5)
@@ -39,6 +39,11 @@ def synthesise(
         pcm += tone.voice.breath * sounding * rng.standard_normal(samples, np.float32)
     coloured = _horn(pcm, tone.voice, rate_hz)
     return np.asarray(coloured / max(float(np.max(np.abs(coloured))), 1e-9), np.float32)
+
+
+def synthesise_cut(tone: SirenSound, samples: int, rate_hz: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Sound a siren as ``synthesise`` does, from anywhere in its cycle on."""
+    return synthesise(tone, samples, rate_hz, rng, start_s=rng.uniform(0.0, tone.motion.cycle_s))
 
 
 def _harmonics(voice: Voice) -> NDArray[np.complex64]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples, to_seconds
 from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.evidence.street_set import TABLE
@@ -42,8 +42,8 @@ SIRENS, OTHERS = 24, 48
 _LONGEST_S = 10.0
 LOOKALIKES = ("beeper", "reversing", "white_beeper", "glide", "horn", "honking", "lorry_horn", "train_horn")
 """What real streets have that was called most."""
-LOOKALIKE_SAMPLES, LOOKALIKE_ROUNDS = 15 * 16_000, 5
-TONE_SNR_DB, TONE_LEAD, TONE_SAMPLES = 10.0, 4 * 16_000, 8 * 16_000
+LOOKALIKE_SAMPLES, LOOKALIKE_ROUNDS = to_samples(15.0), 5
+TONE_SNR_DB, TONE_LEAD, TONE_SAMPLES = 10.0, to_samples(4.0), to_samples(8.0)
 """A siren of the table, and the street before it."""
 
 
@@ -87,7 +87,7 @@ def ten_minutes(bundle: Bundle) -> Reached:
         sound, _ = lookalikes.draw_lookalike(rng, LOOKALIKE_SAMPLES, kind)
         pcm = _in_street(rng, sound, float(rng.uniform(-10.0, 20.0)))
         false += len(score_stream(bundle, classifier, [pcm])[2])
-    seconds = len(LOOKALIKES) * LOOKALIKE_ROUNDS * LOOKALIKE_SAMPLES / SAMPLE_RATE_HZ
+    seconds = len(LOOKALIKES) * LOOKALIKE_ROUNDS * to_seconds(LOOKALIKE_SAMPLES)
     return Reached(0, 0, false, seconds)
 
 
@@ -97,10 +97,9 @@ def tone_table(bundle: Bundle) -> Reached:
     wanted = [(profile, siren) for profile, siren in sirens.TONES if siren != sirens.HORN]
     for number, (profile, siren) in enumerate(wanted):
         rng, tone = np.random.default_rng((5, number)), sirens.find_siren(profile, siren)
-        start_s = rng.uniform(0.0, tone.motion.cycle_s)
-        sound = synthesis.synthesise(tone, TONE_SAMPLES, SAMPLE_RATE_HZ, rng, start_s=start_s)
+        sound = synthesis.synthesise_cut(tone, TONE_SAMPLES, SAMPLE_RATE_HZ, rng)
         _, _, call_s = score_stream(bundle, classifier, [_in_street(rng, sound, TONE_SNR_DB, TONE_LEAD)])
-        called += bool((call_s > TONE_LEAD / SAMPLE_RATE_HZ).any())
+        called += bool((call_s > to_seconds(TONE_LEAD)).any())
     return Reached(called, len(wanted), 0, 0.0)
 
 

@@ -102,9 +102,7 @@ class Passage:
             wanted, _ = lookalikes.draw_lookalike(rng, samples, self.label)
         elif self.kind == "tone":
             tone = sirens.find_siren(*self.label.split(" ", 1))
-            wanted = synthesis.synthesise(
-                tone, samples, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0, tone.motion.cycle_s)
-            )
+            wanted = synthesis.synthesise_cut(tone, samples, SAMPLE_RATE_HZ, rng)
         else:
             wanted = looped(np.concatenate([corpus.audio(clip) for clip in self.clips]), samples)
         background = looped(np.concatenate([corpus.audio(clip) for clip in self.street]), lead + samples)

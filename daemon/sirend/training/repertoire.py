@@ -151,15 +151,12 @@ def programme(rng: np.random.Generator, samples: int) -> tuple[Pcm, str]:
     sound = voice(rng)
     held = draw_tone(rng, sound)
     if chance(rng, 0.7):
-        pcm = synthesis.synthesise(held, samples, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, held.motion.cycle_s))
-        return pcm, held.siren
+        return synthesis.synthesise_cut(held, samples, SAMPLE_RATE_HZ, rng), held.siren
     tones = [held, *(draw_tone(rng, held.voice) for _ in range(rng.integers(1, 3)))]
     parts, length = [], 0
     while length < samples:
         each = tones[rng.integers(len(tones))]
         part = int(between(rng, 1.0, 7.0) * SAMPLE_RATE_HZ)
-        parts.append(
-            synthesis.synthesise(each, part, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, each.motion.cycle_s))
-        )
+        parts.append(synthesis.synthesise_cut(each, part, SAMPLE_RATE_HZ, rng))
         length += part
     return np.concatenate(parts)[:samples], "programme"

@@ -15,7 +15,7 @@ from scipy import signal
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.simulate.sirens import HORN
-from sirend.simulate.synthesis import synthesise
+from sirend.simulate.synthesis import synthesise_cut
 from sirend.simulate.variation import random_tone
 from sirend.training import confusers
 from sirend.training.corpus import Kind
@@ -98,7 +98,7 @@ class Scenes:
             tone = random_tone(rng)
             while tone.siren == HORN:
                 tone = random_tone(rng)
-            siren = synthesise(tone, self._window, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0, tone.motion.cycle_s))
+            siren = synthesise_cut(tone, self._window, SAMPLE_RATE_HZ, rng)
             kind, sets = f"synthetic {tone.siren}", frozenset[str]()
         else:
             index = _pick(rng, self._sirens)

@@ -140,7 +140,7 @@ def _voice(siren: Siren, corpus: Corpus | None, rng: np.random.Generator) -> Pcm
     tone = sirens.find_siren(*siren.name.split(" ", 1))
     geometry = DriveBy(siren.start_m, _SPEED_KMH, 8.0)
     length = geometry.source_samples(samples, SAMPLE_RATE_HZ, Air())
-    source = synthesis.synthesise(tone, length, SAMPLE_RATE_HZ, rng, start_s=rng.uniform(0.0, tone.motion.cycle_s))
+    source = synthesis.synthesise_cut(tone, length, SAMPLE_RATE_HZ, rng)
     return drive_by(source, geometry, SAMPLE_RATE_HZ, samples=samples)[0]
 
 

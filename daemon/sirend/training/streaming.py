@@ -14,10 +14,9 @@ import numpy as np
 import sirend
 from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
 from sirend.detect import bundle as bundles
-from sirend.detect import golden
+from sirend.detect import golden, recollection
 from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
 from sirend.detect.manifest import SCHEMA
-from sirend.detect.recollection import mean_log_odds
 from sirend.errors import ConfigError, InputError
 from sirend.simulate import sirens, synthesis
 from sirend.training import backbone, corpus, listening, patches, pupil, rounding, temporal
@@ -140,10 +139,13 @@ def fused_logits(model: keras.Model, heard: listening.Heard, which: np.ndarray, 
     vehicles = heard.said[which][:, :, first : first + backbone.VEHICLES].max(axis=-1).astype(np.float64)
     places = max(1, round(spec.evidence_memory_s / patches.SPACING_S))
     remembered = np.stack(
-        [mean_log_odds(vehicles[:, max(0, number - places) : number].T) for number in range(1, vehicles.shape[1] + 1)],
+        [
+            recollection.mean_log_odds(vehicles[:, max(0, number - places) : number].T)
+            for number in range(1, vehicles.shape[1] + 1)
+        ],
         axis=1,
     )
-    return np.asarray((1.0 - spec.evidence) * temporal.asked(model, heard, which) + spec.evidence * remembered)
+    return recollection.fuse_classes(temporal.asked(model, heard, which), remembered, spec.evidence)
 
 
 def packed_backbone(plan: Recipe, listener: keras.Model, recordings: Corpus) -> bytes:

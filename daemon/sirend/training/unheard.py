@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.detect import recollection
 from sirend.detect.classifier import SURE, SUSPECTED_S
 from sirend.detect.features import log_mel, mel_frames
 from sirend.detect.network import Network
-from sirend.detect.recollection import mean_log_odds
 from sirend.errors import ConfigError
 from sirend.training import corpus as corpora
 from sirend.training import listening, passages, patches, recipe, streaming, temporal, unheard_table, work
@@ -112,8 +112,8 @@ def listened(head: np.ndarray, vehicles: np.ndarray, spec: TemporalSpec, calibra
             said[number] = said[number - 1]
             continue
         heard[number] = vehicles[number]
-        remembered = mean_log_odds(heard[max(0, number + 1 - reach) : number + 1])
-        said[number] = scale * ((1.0 - spec.evidence) * head[number] + spec.evidence * remembered) + offset
+        remembered = recollection.mean_log_odds(heard[max(0, number + 1 - reach) : number + 1])
+        said[number] = scale * recollection.fuse_classes(head[number], remembered, spec.evidence) + offset
         if spec.suspect is not None and said[number] > spec.suspect:
             until = number + round(SUSPECTED_S / LABEL_S) - 1
     return (np.arange(len(said)) + patches.FIRST) * LABEL_S, 1.0 / (1.0 + np.exp(-np.clip(said, -SURE, SURE)))

@@ -34,9 +34,16 @@ class Eta:
 
 def eta_of(event: Mapping[str, Any]) -> Eta | None:
     """Return the time that a decoded event or moment tells; None where it tells none of a call, or it is no time."""
-    times = [value for key in KEYS if isinstance(value := event.get(key), int | float) and 0 <= value < _ABSURD_S]
+    times = [time_s for key in KEYS if (time_s := _time_s(event.get(key))) is not None]
     is_call = "approaching" in (event.get("state"), event.get("call"))
     return Eta(*times) if is_call and len(times) == len(KEYS) else None
+
+
+def _time_s(value: object) -> float | None:
+    """Return a JSON value that is a time; true and false are numbers to Python, and none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < _ABSURD_S else None
 
 
 def _whole(seconds: float) -> int:

@@ -33,6 +33,8 @@ TONAL = 0.3
 """Strength from which a frame's pitch and level are a tone's; a street alone has .1 to .3."""
 LINGER_S = 2.0
 """A tone is followed for so long after it is of interest: to begin anew costs as much as a window of frames."""
+LEVEL_S = 2.0
+"""How loud a tone is, is said over so long."""
 _FFT = 2048
 _STRONGEST_HZ = 5000.0
 """Tones are weighed against all sound up to here."""
@@ -205,7 +207,7 @@ def _offset(power: Floats, row: npt.NDArray[np.int64], centre: npt.NDArray[np.in
 
 
 def tone_level_dbfs(pitch: Pitch, row: int) -> float:
-    """Return how loud the tone of approach ``row`` is over the last 2 s, dBFS: its frames by how tonal they are."""
+    """Return how loud the tone of approach ``row`` is over ``LEVEL_S``, dBFS: its frames by how tonal they are."""
     if not pitch.at.size:
         return SILENCE_DBFS
     begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(2.0)))

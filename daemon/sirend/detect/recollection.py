@@ -1,7 +1,7 @@
 """What classes of sound that a network names amounted to over the last seconds; pure.
 
-One patch may sound like anything for once: a gust called at the odds that one patch had, no siren did so in that one
-alone. The mean of the odds forgets neither the siren's last note in a pause nor, after ``memory_s``, what is over.
+One patch may sound like anything for once: a gust of wind was called for the odds of a single patch, and no siren was.
+The mean of the odds keeps a siren's last note through a pause, and what is older than ``memory_s`` is forgotten.
 """
 
 from __future__ import annotations

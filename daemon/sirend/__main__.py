@@ -1,7 +1,5 @@
 """``python -m sirend``."""
 
-import sys
+from sirend.cli.main import command
 
-from sirend.cli.main import main
-
-sys.exit(main())
+command()

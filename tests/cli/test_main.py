@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -204,3 +205,10 @@ def test_the_help_of_each_option_that_takes_a_value_says_what_holds_without_it()
         if option.option_strings and option.nargs != 0 and not option.required and "default" not in str(option.help)
     ]
     assert silent == []
+
+
+def test_a_fault_handler_in_c_is_left_as_it_is() -> None:
+    """Of PYTHONFAULTHANDLER the interpreter knows no handler that could be put back."""
+    code = "import sys; from sirend.cli.main import main; sys.exit(main(['schema', 'event']))"
+    ended = subprocess.run([sys.executable, "-X", "faulthandler", "-c", code], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,13 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Command, Daemon
 
 pytestmark = pytest.mark.system
+WATCHED = """
+import atexit, runpy, threading
+running = lambda: [each.name for each in threading.enumerate() if each.daemon]
+atexit.register(lambda: print("taken down beside", running()))
+runpy.run_module("sirend", run_name="__main__")
+"""
+"""Runs ``sirend`` and tells which threads run when the interpreter begins to be taken down."""
 
 
 def test_a_drive_by_is_called_over_the_network_and_a_lost_camera_clears_and_is_back(
@@ -55,3 +65,40 @@ def test_a_url_is_tried_and_told_of_in_a_line_without_the_password(sirend: Comma
     assert wrong.stderr == f"sirend: error: {server.url}: wrong name or password (audio.credentials_file)\n"
     url = server.url.replace("//", "//guest:pa55word@")
     assert (sirend("devices", url).returncode, sirend("devices", "http://192.0.2.20/").returncode) == (64, 64)
+
+
+def test_the_interpreter_is_not_taken_down_while_a_camera_is_being_read(sirend: Command, loud_drive_by: Path) -> None:
+    """The decoder asks Python every 100 ms whether to go on; once in a while that was a segmentation fault."""
+    with serving(f"filesrc location={loud_drive_by} ! wavparse ! {AAC}") as server:
+        (sirend.folder / "c.yaml").write_text(f"site: main\naudio: {{device: '{server.url}'}}\nmqtt: {{port: 1}}\n")
+        words = [sys.executable, "-c", WATCHED, "run", "--config", "c.yaml"]
+        with subprocess.Popen(
+            words,
+            cwd=sirend.folder,
+            env=sirend.variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as daemon:
+            assert daemon.stderr is not None
+            while "the first window is scored" not in daemon.stderr.readline():
+                assert daemon.poll() is None
+            server.send(signal.SIGSTOP)  # what the decoder waits for comes after 3 s at the earliest
+            began_s = time.monotonic()
+            daemon.terminate()
+            out, _ = daemon.communicate(timeout=60.0)
+            took_s = time.monotonic() - began_s
+        server.send(signal.SIGCONT)
+        tried = subprocess.run(
+            [sys.executable, "-c", WATCHED, "devices", server.url],
+            cwd=sirend.folder,
+            env=sirend.variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60.0,
+        )
+    assert (daemon.returncode, out) == (0, "")
+    assert took_s < 3.0
+    assert tried.returncode == 0
+    assert tried.stdout.splitlines()[-1] == "taken down beside []"

@@ -110,3 +110,15 @@ def test_what_the_process_was_started_to_ignore_stays_ignored() -> None:
             assert not stop.wait(0.05)
     finally:
         signal.signal(signal.SIGUSR2, before)
+
+
+def test_what_c_code_handles_stays_with_it() -> None:
+    code = """
+import signal, threading
+from sirend.host.signals import heeding
+with heeding(threading.Event().set):
+    print(signal.getsignal(signal.SIGABRT))
+"""
+    words = [sys.executable, "-X", "faulthandler", "-c", code]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "None\n", "")

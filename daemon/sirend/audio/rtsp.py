@@ -31,6 +31,8 @@ CONNECT_S = 4.0
 """How long connecting may take."""
 READ_S = 3.0
 """How long a connection that stands may deliver nothing before it is given up."""
+LEAVE_S = 1.0
+"""How long whoever tried a camera waits for the connection to end: one that sends does within a packet."""
 JUMPY_S = 60.0
 """How long a jump of the time stamps is worth a word."""
 SOUNDLESS = "the stream has no sound"
@@ -73,7 +75,7 @@ class RtspConnection:
         """When the time stamps jumped last, monotonic."""
         self.first_s: float | None = None
         """When the first sound came, monotonic."""
-        # It ends by itself within READ_S; nobody waits for it, for a camera may be held up for good.
+        # It ends by itself within READ_S; the daemon does not wait for it, for a camera may be held up for good.
         self._thread = threading.Thread(target=self._run, name="rtsp", daemon=True)
         self._thread.start()
 
@@ -81,6 +83,10 @@ class RtspConnection:
         """End it."""
         self.deliver = None
         self._stop.set()
+
+    def join(self) -> None:
+        """Wait ``LEAVE_S`` at most until it has ended and said goodbye: some cameras serve one at a time."""
+        self._thread.join(LEAVE_S)
 
     def _run(self) -> None:
         try:
@@ -231,6 +237,7 @@ def stream_report(audio: AudioConfig, listen_s: float = 2.0) -> str:
             time.sleep(0.05)
     finally:
         connection.close()
+        connection.join()
     assert connection.format is not None  # noqa: S101  it has arrived
     first_s = (connection.first_s or began_s) - began_s
     pause_s = float(np.diff(arrivals).max(initial=0.0))

@@ -12,11 +12,12 @@ import signal
 import sys
 import traceback
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sirend.cli.arguments import parser
 from sirend.errors import ConfigError, DeviceError, SirendError
 from sirend.host import signals
+from sirend.host.leaving import end_process
 from sirend.host.log import Lines, LogHandler
 from sirend.host.standard_streams import fill_standard_streams
 
@@ -29,6 +30,11 @@ ENDING = (signals.ENDING | {signal.SIGHUP}) - {signal.SIGINT}
 """Every signal that ends a command and can be caught; Ctrl-C is an exception of Python's."""
 BY_SIGNAL = 128
 """More than this is the number of the signal that ended the command, as a shell tells it."""
+
+
+def command() -> NoReturn:
+    """Run the process's command line and end the process with its exit code."""
+    end_process(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,7 +126,8 @@ def _terminating() -> Iterator[None]:
     def terminate(number: int, _frame: object) -> None:
         raise SystemExit(BY_SIGNAL + number)
 
-    ending = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup(1)
+    # As under nohup(1) what is ignored stays so, and so does a handler of C (faulthandler), which cannot be put back.
+    ending = [number for number in ENDING if signal.getsignal(number) not in (None, signal.SIG_IGN)]
     before = {number: signal.signal(number, terminate) for number in ending}
     try:
         yield

@@ -36,8 +36,8 @@ def heeding(end: Callable[[], object], reload: Callable[[], object] | None = Non
     """Call ``end`` at every signal that would end the process, and ``reload`` at SIGHUP; both on another thread.
 
     ``end`` may come more than once, ``reload`` once for several hang-ups; without ``reload`` a hang-up does nothing.
-    SIGKILL, SIGSTOP and ``FAULTS`` stay as they are, and what the process was started to ignore stays ignored, SIGTERM
-    and SIGINT apart. To be entered on the main thread, before outputs are opened.
+    SIGKILL, SIGSTOP and ``FAULTS`` stay as they are, and so does what the process was started to ignore or what C code
+    handles, SIGTERM and SIGINT apart. To be entered on the main thread, before outputs are opened.
     """
     ending: dict[int, FrameType | None] = {}
     ours, interpreters = socket.socketpair()
@@ -63,12 +63,15 @@ def heeding(end: Callable[[], object], reload: Callable[[], object] | None = Non
         restored.callback(interpreters.close)  # which ends the thread
         restored.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(interpreters.fileno(), warn_on_full_buffer=False))
         for number, handler in handlers.items():
-            restored.callback(signal.signal, number, signal.signal(number, handler))
+            before = signal.signal(number, handler)
+            if before is not None:  # nobody can put a handler of C back
+                restored.callback(signal.signal, number, before)
         yield
 
 
 def _is_ours(number: int) -> bool:
-    return number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) is not signal.SIG_IGN
+    known = (None, signal.SIG_IGN)  # None: a handler of C, such as faulthandler's of SIGABRT
+    return number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) not in known
 
 
 def _numbers(waiting: socket.socket) -> set[int] | None:

@@ -201,6 +201,39 @@ def test_nothing_is_believed_twice_or_out_of_order(key: bytes | None) -> None:
     assert acted_on(listening) == ("clear", "quiet")
 
 
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_run_that_was_set_back_to_a_snapshot_is_heard_and_what_it_said_before_is_not(key: bytes | None) -> None:
+    """Its numbers were said before: with a key every call was refused until they had caught up, after days."""
+    listening, before = consumer(key), scribe(key)
+    said = [payload(CLEAR if number == 8 else CALL, before, float(number)) for number in range(9)]
+    for number, message in enumerate(said):
+        assert refusal(listening, message, float(number)) is None
+    back = scribe(key)
+    early = payload(CALL, back, 9.0)  # it cannot be told from a message that was held back
+    assert listening.worn(TOPIC, early, moment(9.0).utc) is None
+    assert refusal(listening, early, 9.0) is Fault.REPLAYED
+    calls = [payload(CALL, back, 20.0 + number) for number in range(3)]
+    for number, message in enumerate(calls):
+        assert listening.worn(TOPIC, message, moment(20.0 + number).utc) is None
+        assert refusal(listening, message, 20.0 + number) is None
+        assert acted_on(listening, 20.0 + number) == ("approaching", "siren")
+    for message in (*said, *calls) if key else calls:
+        assert refusal(listening, message, 22.0) in (Fault.REPLAYED, Fault.STALE)
+    assert acted_on(listening, 22.0) == ("approaching", "siren")
+
+
+def test_without_a_key_the_connections_of_a_run_that_was_set_back_count_anew() -> None:
+    """Its `online` was that of a connection long gone, and the site stayed offline for as many connections."""
+    listening = consumer(online=False)
+    assert presence(listening, "online", "boot-1", 7) is None
+    assert presence(listening, "offline", "boot-1", 7, after_s=10.0) is None
+    assert presence(listening, "online", "boot-1", 2, after_s=10.1) is None
+    assert refusal(listening, payload(CALL, at_s=11.0), 11.0) is None
+    assert acted_on(listening, 11.0) == ("approaching", "siren")
+    assert presence(listening, "offline", "boot-1", 1, after_s=12.0) is Fault.REPLAYED  # a late will
+    assert acted_on(listening, 12.0) == ("approaching", "siren")
+
+
 def test_the_approaches_of_a_run_are_numbered_together_and_read_apart() -> None:
     listening, by = Consumer(TOPICS, ["main", "north"]), scribe()
     listening.take(TOPICS.availability, b"online", moment())

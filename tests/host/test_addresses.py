@@ -100,6 +100,18 @@ def test_the_next_address_is_tried_and_the_one_that_answered_is_first_from_then_
         addresses.connect()
 
 
+def test_those_that_answered_and_were_no_good_come_last(names: NameServer) -> None:
+    addresses = Addresses("broker.example", 1883)
+    names.places = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    tried = []
+    for _ in range(4):
+        tried.append(places(addresses)[0])
+        addresses.doubt()
+    assert tried == [*names.places, "192.0.2.1"]
+    names.places.append("192.0.2.4")
+    assert places(addresses) == ["192.0.2.2", "192.0.2.4", "192.0.2.3", "192.0.2.1"]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_real_name_and_an_address_are_found(host: str) -> None:
     assert (socket.AF_INET, ("127.0.0.1", 1883)) in Addresses(host, 1883).find()

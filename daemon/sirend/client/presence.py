@@ -80,6 +80,9 @@ class Presence:
     def _stamped(self, boot_id: str, connection: int, now_s: float, *, is_online: bool) -> str | None:
         """Take the word of a run on one of its connections; what is older than what is known changes nothing."""
         latest, left = self._connections.get(boot_id, (-1, -1))
+        if is_online and self.keys is None:
+            left = min(left, connection - 1)  # a machine that was set back to a snapshot counts anew
+            latest = min(latest, connection)  # and whoever would lie about it without a key needs no old number
         if is_online:
             if connection < latest or connection <= left:
                 raise StatementError(Fault.REPLAYED, "it was said before")

@@ -3,6 +3,9 @@
 Two runs may speak at the same time: a spare daemon that was started by mistake, or the one before, whose last words
 were under way. With a key each is judged for itself, so that none ends another's call; only what is older than the last
 word of another run is refused, as long as that word may still count.
+
+A machine that is set back to a snapshot goes on under the name of its run with numbers that were said before. It is
+heard again when its last word is over, and then by dates that were not.
 """
 
 from __future__ import annotations
@@ -51,6 +54,10 @@ class _Run:
     heard_s: float
     """Monotonic time, s, of its last statement."""
     seqs: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, datetime] = field(default_factory=dict)
+    """By approach, until when the longest of its statements was valid."""
+    floors: dict[str, datetime] = field(default_factory=dict)
+    """What ``ends`` was when its numbers began anew: what was valid until then was said before."""
     held: dict[str, Held] = field(default_factory=dict)
 
 
@@ -76,7 +83,8 @@ class Runs:
     def worn(self, glance: Peek, approach: str, utc: datetime) -> Fault | None:
         """Return why a genuine statement cannot count, as far as a glance tells: a part of ``judge``."""
         run = self._runs.get(glance.boot_id)
-        if run is not None and self.is_keyed and glance.seq <= run.seqs.get(approach, 0):
+        is_lower = run is not None and glance.seq <= run.seqs.get(approach, 0)
+        if run is not None and is_lower and self.is_keyed and glance.valid_until <= run.ends[approach]:
             return Fault.REPLAYED
         is_foreign = bool(self._boot_id) and glance.boot_id != self._boot_id
         return Fault.STALE if glance.valid_until < utc and (glance.is_call or is_foreign) else None
@@ -90,12 +98,7 @@ class Runs:
         """
         settled_s = (statement.valid_until - statement.at + CLOCKS_DIFFER).total_seconds()
         run = self._runs.get(statement.boot_id)
-        # Without a key anyone can name any number; the living daemon must not be locked out by it for ever.
-        is_repeated = (
-            run is not None
-            and statement.seq <= run.seqs.get(approach, 0)
-            and (self.is_keyed or mono_s - run.heard_s <= settled_s)
-        )
+        is_repeated = run is not None and self._is_repeated(run, statement, approach, mono_s - run.heard_s > settled_s)
         is_foreign = bool(self._boot_id) and statement.boot_id != self._boot_id
         is_older = is_foreign and statement.at <= self._latest_at and mono_s - self._latest_s <= settled_s
         if is_repeated or is_older:
@@ -103,6 +106,17 @@ class Runs:
         # A clear stands until something else is said, so its age is no fault; but it must not end another run's call.
         if statement.valid_until < utc and (statement.state is CallState.APPROACHING or is_foreign):
             raise StatementError(Fault.STALE, "it is stale")
+
+    def _is_repeated(self, run: _Run, statement: Statement, approach: str, is_settled: bool) -> bool:
+        """Return whether ``run`` said it before; ``is_settled`` tells that nothing it said may still count.
+
+        Without a key anyone can name any number; the living daemon must not be locked out by it for ever.
+        """
+        if self.is_keyed and statement.valid_until <= run.floors.get(approach, _LONG_AGO):
+            return True
+        if statement.seq > run.seqs.get(approach, 0):
+            return False
+        return not is_settled or (self.is_keyed and statement.valid_until <= run.ends[approach])
 
     def accept(self, statement: Statement, approach: str, mono_s: float) -> None:
         """Take over what was judged, which came at the monotonic time ``mono_s``.
@@ -116,7 +130,10 @@ class Runs:
             self.forget(approach)
         run = self._runs.setdefault(statement.boot_id, _Run(mono_s))
         run.heard_s = mono_s
+        if statement.seq <= run.seqs.get(approach, 0):
+            run.floors[approach] = run.ends[approach]
         run.seqs[approach] = statement.seq
+        run.ends[approach] = max(statement.valid_until, run.ends.get(approach, _LONG_AGO))
         run.held[approach] = Held(statement, mono_s + span_s, self._order)
         self._boot_id, self._latest_at, self._latest_s = statement.boot_id, statement.at, mono_s
         if len(self._runs) > MOST_RUNS:

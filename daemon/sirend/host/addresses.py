@@ -55,14 +55,18 @@ class Addresses:
         return self._known
 
     def _take(self, lookup: _Lookup) -> None:
-        """Remember what was found, that which answered last first."""
+        """Remember what was found: that which answered last first, those that were no good last."""
         if lookup.found:
-            last = self._known[:1]
-            self._known = sorted(lookup.found, key=lambda each: each not in last)
+            places = {each: place for place, each in enumerate(self._known)}
+            self._known = sorted(lookup.found, key=lambda each: places.get(each, 0.5))
 
     def worked(self, address: Address) -> None:
         """Hear which one answered: it is the first next time."""
         self._known = sorted(self._known, key=lambda each: each != address)
+
+    def doubt(self) -> None:
+        """Hear that the one that answered last was no good in the end: the others come before it the next time."""
+        self._known = [*self._known[1:], *self._known[:1]]
 
     def connect(self) -> socket.socket:
         """Return a connection of TCP to the first address that answers; raise ``OSError`` where none does."""

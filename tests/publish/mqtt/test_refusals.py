@@ -110,6 +110,26 @@ def test_why_the_broker_ends_a_connection_is_told_in_words(code: int, words: str
 
 
 @pytest.mark.parametrize("kind", BOTH)
+def test_a_broker_that_is_frozen_does_not_hide_the_one_beside_it(
+    broker: Broker, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel accepts every connection: of two addresses the frozen one was tried again and again."""
+    known = socket.getaddrinfo
+
+    def lookup(host: str, *words: Any, **options: Any) -> Any:  # noqa: ANN401  as it is
+        if host != "broker.example":
+            return known(host, *words, **options)
+        return [*known("127.0.0.2", *words, **options), *known("127.0.0.1", *words, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with (
+        socket.create_server(("127.0.0.2", broker.port)),
+        made(kind, broker.port, host="broker.example", insecure=True) as party,
+    ):
+        wait(lambda: is_up(party), 15.0)
+
+
+@pytest.mark.parametrize("kind", BOTH)
 def test_a_name_server_that_falls_silent_keeps_nobody_from_a_broker_that_is_where_it_was(
     broker: Broker, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

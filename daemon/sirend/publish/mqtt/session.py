@@ -136,6 +136,8 @@ class Session:
                 began_at = time.monotonic()
                 held_s = self._attempt(wakened)
                 failures = 0 if held_s > STABLE_S else failures + 1
+                if failures:  # a frozen broker's kernel still accepts connections: it must not hide the one beside it
+                    self._addresses.doubt()
                 self._pause(wakened, began_at, self._backoff.delay_s(failures))
 
     def _pause(self, wakened: socket.socket, began_at: float, delay_s: float) -> None:

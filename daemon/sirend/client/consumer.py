@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from sirend.call.state import CallState
+from sirend.client.clocks import ClockOffset
 from sirend.client.presence import Presence, is_signed
 from sirend.client.runs import CLOCKS_DIFFER, LONGEST_VALIDITY, Runs
 from sirend.client.statement import LARGEST_BYTES, Fault, StatementError, parse_statement, peek
@@ -91,6 +92,7 @@ class Consumer:
     """Whether advisory and replayed calls count, to try a controller out."""
     heard_s: float = -math.inf
     """Monotonic time, s, of the last word of the site that counted."""
+    _offset: ClockOffset = field(default_factory=ClockOffset)
     _presence: Presence = field(init=False)
     _runs: Runs = field(init=False)
     _refused: Counter[Fault] = field(default_factory=Counter)
@@ -105,6 +107,11 @@ class Consumer:
     def refused(self) -> Mapping[Fault, int]:
         """Messages refused since the beginning, by kind."""
         return self._refused
+
+    @property
+    def clock_problem(self) -> str | None:
+        """Why calls may not count although they come: the clocks differ; None where they do not."""
+        return self._offset.problem
 
     def is_genuine(self, topic: str, payload: bytes, properties: Mapping[str, str] = NOTHING) -> bool:
         """Return whether a message is surely the daemon's own; cheap. Without a key it never is."""
@@ -153,7 +160,7 @@ class Consumer:
     def _take(self, topic: str, payload: bytes, now: Moment, *, retained: bool, properties: Mapping[str, str]) -> None:
         approach = self.topics.approach_of(topic)
         if approach is None:
-            self._take_presence(topic, payload, now, properties)
+            self._take_presence(topic, payload, now, properties, retained=retained)
             return
         if approach not in self.approaches:
             raise StatementError(Fault.UNKNOWN_APPROACH, "nothing here is mapped to this approach")
@@ -171,7 +178,9 @@ class Consumer:
         if self.keys is not None or not (retained or self._presence.has_word):
             self._presence.is_online = True
 
-    def _take_presence(self, topic: str, payload: bytes, now: Moment, properties: Mapping[str, str]) -> None:
+    def _take_presence(
+        self, topic: str, payload: bytes, now: Moment, properties: Mapping[str, str], *, retained: bool
+    ) -> None:
         """Take ``availability``, and ``health`` as a sign of life: with a key, a signed one."""
         if topic == self.topics.availability:
             ended = self._presence.take(payload, properties, now.mono_s)
@@ -181,6 +190,8 @@ class Consumer:
             self.keys is not None and not is_signed(self.topics.site, "health", payload, properties, self.keys)
         ):
             return
+        elif not retained:
+            self._offset.heard(payload, now.utc)
         self.heard_s = now.mono_s
 
     def _judge(self, statement: Statement, approach: str, now: Moment) -> None:

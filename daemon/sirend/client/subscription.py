@@ -64,6 +64,7 @@ class Subscription:
         self._is_5 = True
         self._alive_at = -math.inf
         self._silence: str | None = None
+        self._clocks: str | None = None
         self._session = Session(config, name, self, name="sirend-client", backoff=backoff or BACKOFF)
 
     @property
@@ -78,8 +79,8 @@ class Subscription:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing can be heard, or that nothing is, or not for long; None when all is well."""
-        return self._session.problem or self._silence or self._session.unrest
+        """Why nothing can be heard, or that nothing is, or not for long, or would not count; None when all is well."""
+        return self._session.problem or self._silence or self._clocks or self._session.unrest
 
     def __enter__(self) -> Self:
         """Start the network thread."""
@@ -223,7 +224,7 @@ class Subscription:
         self._news.set()
 
     def tick(self, now: float) -> None:
-        """Look at what nobody signed, and at how long the site has been silent."""
+        """Look at what nobody signed, at how long the site has been silent, and at its clock."""
         if self._consumer.keys is None or now >= self._look_at:
             self._look_at, self._hurried = now + LOOK_S, 0
             self._deliver_doubtful()
@@ -234,6 +235,10 @@ class Subscription:
         if silence is not None and self._silence is None:
             _log.warning("%s: %s", self._session.place, silence)
         self._silence = silence
+        clocks = self._consumer.clock_problem
+        if clocks is not None and self._clocks is None:
+            _log.warning("%s: %s", self._session.place, clocks)
+        self._clocks = clocks
 
     def closed(self, unacknowledged: list[Message]) -> None:  # noqa: ARG002  see below
         """Forget acknowledgements: the next say how things are then."""

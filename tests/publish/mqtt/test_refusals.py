@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.publish.mqtt.hostile import Hostile
-from tests.publish.mqtt.test_session import BOTH, is_up, made, scribe, wait
+from tests.publish.mqtt.test_session import BOTH, is_up, made, old, scribe, wait
 from tests.transitions import CALL, CLEAR
 
 from sirend.publish.mqtt.outbox import Message
@@ -21,6 +22,9 @@ from sirend.publish.mqtt.refusals import Refusals
 from sirend.publish.mqtt.unrest import Unrest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from tests.conftest import Broker
 
 pytestmark = pytest.mark.system
@@ -107,6 +111,50 @@ def test_why_the_broker_ends_a_connection_is_told_in_words(code: int, words: str
         wait(lambda: is_up(party))
         time.sleep(0.3)
         assert is_up(party)
+
+
+def test_what_a_broker_acknowledges_and_passes_on_to_nobody_is_told_and_said_again(
+    make_broker: Callable[..., Broker],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """MQTT 3.1.1 has no word for a refusal: the daemon took each call for delivered, and nobody heard of one."""
+    monkeypatch.setattr("sirend.publish.mqtt.echo_watch.UNHEARD_S", 1.0)
+    monkeypatch.setattr("sirend.publish.mqtt.echo_watch.RETRY_S", 1.0)
+    rules = tmp_path / "acl"
+    rules.write_text("topic read sirend/#\ntopic write sirend/s/health\ntopic write sirend/s/availability\n")
+    rules.chmod(0o600)
+    broker = make_broker("allow_anonymous true", f"acl_file {rules}")
+    broker.start()
+    with broker.subscribe(STATE) as controller, old(made("daemon", broker.port)) as party:
+        assert isinstance(party, Mqtt)
+        wait(lambda: "SUBACK to sirend-s" in broker.log)
+        time.sleep(0.2)
+        party.publish(scribe().write(CALL))
+        wait(lambda: f"takes what is said on {STATE} and shows it to nobody" in (party.problem or ""))
+        assert not controller.waiting
+        rules.write_text("topic sirend/#\n")
+        broker.signal(signal.SIGHUP)
+        assert json.loads(controller.next().payload)["state"] == "approaching"
+        wait(lambda: party.problem is None)
+    assert caplog.text.count("shows it to nobody") == 1
+
+
+def test_what_comes_back_is_no_fault_though_nothing_is_said_for_long(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sirend.publish.mqtt.echo_watch.UNHEARD_S", 0.3)
+    for party in (made("daemon", broker.port), old(made("daemon", broker.port))):
+        with party:
+            assert isinstance(party, Mqtt)
+            wait(lambda: is_up(party))  # noqa: B023
+            party.publish(scribe().write(CLEAR))
+            party.health({"reasons": []})
+            until = time.monotonic() + 2.0
+            while time.monotonic() < until:
+                assert party.problem is None
+                time.sleep(0.02)
 
 
 @pytest.mark.parametrize("kind", BOTH)

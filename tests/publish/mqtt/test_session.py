@@ -11,6 +11,7 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -450,7 +451,25 @@ def test_a_site_that_is_silent_for_too_long_is_told_of(
     assert "nothing was heard of the site for 0.5 s; it says how it is every 30 s" in caplog.text
 
 
-def _old(party: Party) -> Party:
+def test_a_site_whose_clock_is_wrong_is_told_of_before_it_calls(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each call of it would be refused as stale, and nobody knew before the first one came."""
+    with made("consumer", broker.port) as listener, made("daemon", broker.port) as site:
+        assert isinstance(site, Mqtt)
+        wait(lambda: is_up(listener) and is_up(site))
+        for behind_s, is_told in ((20.0, True), (0.0, False)):
+            for _ in range(2):
+                at = datetime.now(UTC) - timedelta(seconds=behind_s)
+                site.health({"at": at.isoformat()})
+                wait(lambda: site.counts.queued == 0)
+                time.sleep(0.3)
+            wait(lambda: ("the site's clock is 20 s behind ours" in (listener.problem or "")) is is_told)  # noqa: B023
+        assert listener.problem is None
+    assert caplog.text.count("the site's clock is 20 s behind ours") == 1
+
+
+def old(party: Party) -> Party:
     """Let the first connection speak MQTT 3.1.1, as with a broker that knows nothing newer."""
     party._session._protocol = MQTTProtocolVersion.MQTTv311  # noqa: SLF001
     return party
@@ -467,10 +486,10 @@ def test_under_3_1_1_an_unsigned_offline_ends_no_signed_call_and_one_that_is_tru
     """A will of MQTT 3.1.1 carries no signature: with a key, what counts is that signed states go on, or do not."""
     consumer = Consumer(TOPICS, ["main"], Keyring.of(KEY))
     by = scribe(valid_for_s=3.0)
-    listening = _old(Subscription(MqttConfig(port=broker.port), consumer, backoff=QUICK))
+    listening = old(Subscription(MqttConfig(port=broker.port), consumer, backoff=QUICK))
     with listening:
         assert isinstance(listening, Subscription)
-        with _old(made("daemon", broker.port)) as party:
+        with old(made("daemon", broker.port)) as party:
             assert isinstance(party, Mqtt)
             wait(lambda: party.counts.connected and listening.is_connected)
             for word in ("", "offline", "", "offline", "x"):
@@ -494,7 +513,7 @@ def test_under_3_1_1_unsigned_health_is_a_sign_of_life_and_nothing_else(
 ) -> None:
     """Else a site with a key that has nobody to call was told to be silent for ever."""
     monkeypatch.setattr("sirend.client.subscription.SILENCE_S", 1.0)
-    with _old(made("consumer", broker.port)) as party:
+    with old(made("consumer", broker.port)) as party:
         assert isinstance(party, Subscription)
         wait(lambda: "nothing was heard of the site" in (party.problem or ""))
         _says_unsigned(broker, TOPICS.health, "{}")

@@ -105,6 +105,7 @@ class Mqtt:
         self._refused = 0
         self._refusals = Refusals()
         self._told_at = -_QUIET_S
+        self._unheard: str | None = None
         self._session = Session(config, client_id_of(config, site), self, name="sirend-mqtt", backoff=backoff)
 
     @property
@@ -125,7 +126,7 @@ class Mqtt:
     @property
     def problem(self) -> str | None:
         """Why there is no connection now, or what is wrong with the one that there is; None when all is well."""
-        return self._session.problem or self._refusals.problem or self._session.unrest
+        return self._session.problem or self._refusals.problem or self._unheard or self._session.unrest
 
     def __enter__(self) -> Self:
         """Start the network thread, which keeps trying until the end; a missing broker is no error."""
@@ -232,6 +233,7 @@ class Mqtt:
 
     def subscribed(self, refused: Sequence[tuple[str, ReasonCode]]) -> str | None:
         """Tell once that nobody watches over some topics; events and states go on."""
+        self._watch.shows(set(self._watch.topics(time.monotonic())) - {topic for topic, _ in refused})
         if refused:
             names = ", ".join(f"{topic} ({code})" for topic, code in refused)
             self._session.log(logging.WARNING, f"does not show what stands on {names}; it cannot be put right")
@@ -251,7 +253,11 @@ class Mqtt:
             )
 
     def tick(self, now: float) -> None:
-        """Say the truth again where something else stands, and what was refused."""
+        """Say the truth again where something else stands, and what was refused; tell what reaches nobody."""
+        unheard = self._watch.problem(now)
+        if unheard is not None and self._unheard is None:
+            _log.error("%s: %s", self._session.place, unheard)
+        self._unheard = unheard
         for message in self._watch.due(now):
             self._outbox.put(message)
         for message in self._refusals.due(now):

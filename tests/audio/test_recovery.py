@@ -70,6 +70,17 @@ def test_a_lost_device_is_tried_after_a_pause_and_believed_when_it_is_heard() ->
     assert (course.state.is_lost, course.state.cause) == (False, None)
 
 
+def test_what_comes_after_the_process_was_held_up_is_thrown_away() -> None:
+    course = Course()
+    course.take(GOOD, 0.02)
+    assert course.take(GOOD, 5.0) == Step(Order.PASS)
+    report = "held up for 30 s, and what came meanwhile is old; opening it again"
+    assert course.take(GOOD, 30.0) == Step(Order.CLOSE, GapReason.STALLED, report)
+    course.until(Order.TRY)
+    course.take(Delivers())
+    assert course.take(GOOD, 0.02) == Step(Order.PASS, report="opened again")
+
+
 def test_samples_that_are_no_numbers_mean_a_broken_device() -> None:
     course = Course()
     wanted = Step(Order.CLOSE, GapReason.DEVICE_LOST, "its samples are no numbers; opening it again")

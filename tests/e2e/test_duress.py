@@ -29,6 +29,8 @@ LEGS = ("north", "east", "south", "west")
 WINDOWS_HZ = 4
 """A window holds all approaches of the device and counts once."""
 LOADED_S = 5.0
+FROZEN_S = 14.0
+"""The drive-by is loud by then."""
 HELD_UP_S = 6.0
 """Longer than what the ring holds, 4 s."""
 UNTIL_TOLD_S = 120.0
@@ -131,3 +133,24 @@ def test_four_channels_under_full_load_lose_nothing_in_silence(run: Run, pulse: 
     for found in reports:
         # A report that fell due while it was held up comes before what was lost meanwhile is counted.
         assert missing_s(reports[0], found) < BUFFERED_S + HELD_UP_S or tells_of_loss(found)
+
+
+def test_a_siren_that_passed_while_the_process_was_frozen_is_not_called(
+    run: Run, pulse: PulseAudio, broker: Broker, loud_drive_by: Path
+) -> None:
+    """The sound server had kept it, and it was called as of now, half a minute after it had passed."""
+    with broker.subscribe(f"{TOPIC}/main/event") as subscriber:
+        daemon = run(f"site: main-5th\nmqtt: {{port: {broker.port}}}\n", pulse.environment)
+        daemon.until_logged("the first window is scored")
+        daemon.send(signal.SIGSTOP)
+        pulse.play(loud_drive_by)
+        time.sleep(FROZEN_S)
+        pulse.hush()
+        daemon.send(signal.SIGCONT)
+        daemon.until_logged("s, and what came meanwhile is old; opening it again")
+        daemon.until_logged("microphone: opened again")
+        time.sleep(2.0)
+        assert not subscriber.waiting
+        pulse.play(loud_drive_by)
+        assert events_until(subscriber, "approaching")["reason"] == "siren"
+        assert daemon.stop() == 0

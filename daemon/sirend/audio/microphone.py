@@ -81,7 +81,7 @@ class Microphone:
         self._rules = replace(
             RULES, stall_s=audio.stall_s, trial_s=NETWORK_TRIAL_S if audio.is_network else RULES.trial_s
         )
-        self._state = recovery.begin(self._rules, time.monotonic())
+        self._state = recovery.begin(self._rules, _awake_or_not_s())
         self._intake = Intake(audio.channels)
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class Microphone:
             self._open()
         else:
             self._device.seek()
-        self._state = recovery.begin(self._rules, time.monotonic(), is_on_trial=not self._device.uses_portaudio)
+        self._state = recovery.begin(self._rules, _awake_or_not_s(), is_on_trial=not self._device.uses_portaudio)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,6 +149,7 @@ class Microphone:
         """Open it again after ``pause``; where that fails it counts as lost."""
         try:
             self._open(is_after_loss=True)
+            self._state = replace(self._state, heard_s=_awake_or_not_s())  # nobody held it up
         except (DeviceError, ConfigError) as error:
             self._log.warning("%s: %s", self._name, error)
 
@@ -202,7 +203,7 @@ class Microphone:
 
     def _seek(self) -> Iterator[Block | Gap]:
         """Wait a moment while the device is lost, and open it when it is time."""
-        left_s = max(0.0, self._state.until_s - time.monotonic())
+        left_s = max(0.0, self._state.until_s - _awake_or_not_s())
         if self._stop.wait(min(left_s, self._poll_s)):
             return
         yield self.nothing()
@@ -224,7 +225,7 @@ class Microphone:
 
     def _follow(self, event: recovery.Input) -> Generator[Gap, None, Step]:
         """Do what ``recovery`` says after ``event``; yield the gap that it makes, before anything that takes time."""
-        self._state, step = recovery.step(self._rules, self._state, event, time.monotonic(), random.random())  # noqa: S311  jitter is no secret
+        self._state, step = recovery.step(self._rules, self._state, event, _awake_or_not_s(), random.random())  # noqa: S311  jitter is no secret
         if step.report is not None:
             self._log.warning("%s: %s", self._name, step.report)
         if step.gap is not None:
@@ -263,3 +264,8 @@ class Microphone:
         self._intake.deliver(frames, is_after_loss)
         if self._company is not None:
             self._company.arrived.set()
+
+
+def _awake_or_not_s() -> float:
+    """Return a time, s, that nobody sets and that goes on while the host is suspended, as Python's own does not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

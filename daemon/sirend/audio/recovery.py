@@ -154,6 +154,11 @@ def _while_listening(
     rules: RecoveryRules, state: RecoveryState, event: Input, now_s: float, chance: float
 ) -> tuple[RecoveryState, Step]:
     match event:
+        case Arrived() if now_s - state.heard_s > rules.stall_s:
+            # We were held up (frozen, suspended, starved). A sound server has kept what sounded meanwhile: a siren in
+            # it is long gone, and would be called as of now. Opening the input anew throws it away.
+            cause = f"held up for {now_s - state.heard_s:.0f} s, and what came meanwhile is old"
+            return _lose(rules, state, now_s, chance, cause=cause, reason=GapReason.STALLED)
         case Arrived():
             return _heard(rules, state, event, now_s, chance)
         case Nothing(str(ended)):

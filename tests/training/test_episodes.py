@@ -53,6 +53,30 @@ def test_what_went_in_is_remembered_by_recording(drawn: list[Episode]) -> None:
     assert all(each.groups for each in drawn)
 
 
+def test_without_recorded_sirens_all_are_synthetic_and_without_a_street_there_is_noise() -> None:
+    episodes = Episodes(Corpus((), ()), EpisodeSpec(positive=1.0, synthetic=0.0), lambda _: True)
+    rng = np.random.default_rng(3)
+    for each in (episodes.episode(rng) for _ in range(4)):
+        assert not each.groups
+        assert "recorded" not in each.kind
+        assert (each.label == 1).any()
+        assert np.sqrt(np.mean(np.square(each.pcm))) > 1e-6
+
+
+def test_a_weight_says_how_often_a_set_is_a_street_and_a_recording_of_many_cuts_counts_once() -> None:
+    rows = tuple(
+        Clip(f"{n}.wav", name, Kind.OTHER, "street", f"{name}/{group}", "CC0", 3.0)
+        for n, (name, group) in enumerate([("a", "1")] * 9 + [("b", "1"), ("c", "1")])
+    )
+    corpus = Corpus(rows, tuple(np.full(48_000, 1_000, np.int16) for _ in rows))
+    episodes = Episodes(corpus, EpisodeSpec(set_weights={"b": 3.0, "c": 0.0}), lambda _: True)
+    rng, groups = np.random.default_rng(4), [set[str]() for _ in range(200)]
+    for each in groups:
+        episodes._layer(rng, each)  # noqa: SLF001
+    assert sum(each == {"b/1"} for each in groups) == pytest.approx(150, abs=30)
+    assert sum(each == {"a/1"} for each in groups) == pytest.approx(50, abs=30)
+
+
 def test_recordings_left_out_never_go_in() -> None:
     episodes = Episodes(_corpus(), EpisodeSpec(), lambda clip: clip.set != "set1")
     rng = np.random.default_rng(2)

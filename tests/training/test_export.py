@@ -1,158 +1,114 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 import pytest
+from tests.training.recipes import RECIPE, TEMPORAL
 
-from sirend.audio.stream import Block, Samples
-from sirend.audio.windows import Windows
 from sirend.detect import bundle as bundles
-from sirend.detect.classifier import Classifier
-from sirend.detect.features import Extractor, Spectrogram
-from sirend.training.recipe import Recipe
-from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES, FusedSpec, HeadSpec, StudentSpec
+from sirend.detect import golden
+from sirend.detect.bundle import OperatingPoint
+from sirend.detect.features import log_mel, mel_frames
+from sirend.training import export, patches, temporal, unheard
+from sirend.training.backbone import CLASSES, VEHICLES
+from sirend.training.export import to_tflite
+from sirend.training.published import OUTPUTS
+from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import ModuleType
 
-    import tensorflow as tf
-
-pytestmark = [
-    pytest.mark.training,
-    pytest.mark.timeout(600),
-]
-
-RECIPE = Recipe(name="siren-0.0.0", student=StudentSpec(filters=(4, 4, 4, 4, 4), auxiliary=8))
-CALIBRATION = (1.5, -0.25)
+CALIBRATION = (1.5, -0.5)
 
 
-@pytest.fixture(scope="module")
-def export() -> ModuleType:
-    from sirend.training import export as module  # noqa: PLC0415  TensorFlow only for the tests that need it
+@dataclass(frozen=True)
+class Small:
+    """A small backbone with all it has to say, and an untrained head."""
 
-    return module
+    speaking: keras.Model
+    head: keras.Model
 
-
-@pytest.fixture(scope="module")
-def model() -> tf.keras.Model:
-    import tensorflow as tf  # noqa: PLC0415
-
-    from sirend.training import architectures  # noqa: PLC0415
-
-    tf.keras.utils.set_random_seed(0)
-    return architectures.student(RECIPE.features.frames, RECIPE.features.bands, RECIPE.student)
+    @classmethod
+    def drawn(cls) -> Small:
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((96, 64))
+        pooled = keras.layers.GlobalAveragePooling1D()(inputs)
+        embedding = keras.layers.Dense(EMBEDDING, activation="relu")(pooled)
+        both = keras.layers.Concatenate()([embedding, keras.layers.Dense(len(CLASSES))(embedding)])
+        return cls(keras.Model(inputs, both), temporal.temporal_network(TEMPORAL, OUTPUTS, 64))
 
 
 @pytest.fixture(scope="module")
-def bundle(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("models") / "siren-0.0.0"
-    export.write_bundle(out, RECIPE, model, CALIBRATION, {"windows": 3})
+def small() -> Small:
+    return Small.drawn()
+
+
+@pytest.fixture(scope="module")
+def written(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle of them."""
+    out = tmp_path_factory.mktemp("models") / "siren-9.9.9"
+    files = {
+        "model.tflite": to_tflite(temporal.shipped_head(small.head)),
+        "backbone.tflite": to_tflite(temporal.listener(small.head, small.speaking, TEMPORAL)),
+    }
+    export.write_bundle(out, RECIPE, files, CALIBRATION, {"episodes": 3})
     return out
 
 
-def test_a_written_bundle_is_loaded_with_all_that_was_given(bundle: Path) -> None:
-    loaded = bundles.load(bundle)
-    assert loaded.name == f"siren-0.0.0@{loaded.digest[:12]}"
-    assert loaded.feature_spec == RECIPE.features
-    assert loaded.operating == RECIPE.operating_point
-    assert (loaded.calibration.scale, loaded.calibration.offset) == CALIBRATION
-    assert loaded.hop_s == RECIPE.hop_s
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    assert manifest["recipe_sha256"] == RECIPE.digest
-    assert json.loads((bundle / "training.json").read_text()) == {"windows": 3}
-    assert {path.name for path in bundle.parent.iterdir()} == {bundle.name}
+def test_a_bundle_says_how_it_is_used(written: Path) -> None:
+    bundle = bundles.load(written)
+    assert bundle.streaming.head.inputs == TEMPORAL.units
+    assert bundle.streaming.patches.outputs == TEMPORAL.units + VEHICLES
+    assert bundle.streaming.suspect == TEMPORAL.suspect
+    assert bundle.streaming.evidence is not None
+    assert bundle.streaming.evidence.weight == TEMPORAL.evidence
+    assert bundle.streaming.evidence.memory_s == TEMPORAL.evidence_memory_s
+    assert (bundle.calibration.scale, bundle.calibration.offset) == (1.5, -0.5)
+    assert bundle.point("strict") == OperatingPoint(0.9, 0.5, 1.0, 3.0)
+    assert json.loads((written / "training.json").read_text()) == {"episodes": 3}
 
 
-def test_the_runtime_gives_the_golden_features_and_scores(bundle: Path) -> None:
-    loaded = bundles.load(bundle)
-    with np.load(bundle / "golden.npz", allow_pickle=False) as golden:
-        heard = Spectrogram.of(loaded.feature_spec, golden["pcm"].astype(np.float32) / np.float32(32768))
-        np.testing.assert_allclose(heard.log, golden["features"], atol=1e-4)
-        expected = 1 / (1 + np.exp(-(CALIBRATION[0] * golden["logit"] + CALIBRATION[1])))
-        assert np.ptp(golden["logit"]) > 1e-3, "vectors that all score the same would prove nothing"
-        scores = golden["score"]
-    together = Classifier(loaded, approaches=4).score(heard)
-    one = Classifier(loaded)
-    np.testing.assert_allclose(together, expected, atol=1e-3)
-    np.testing.assert_allclose(together, scores, atol=1e-6)
-    np.testing.assert_allclose(
-        [one.score(Spectrogram(heard.spec, each[np.newaxis]))[0] for each in heard.mel],
-        together,
-        atol=1e-5,
-    )
+def test_its_golden_vectors_are_what_the_daemon_makes_of_the_sound(written: Path) -> None:
+    with np.load(written / "golden.npz") as kept:
+        features, score = golden.golden_outputs(bundles.load(written), kept["pcm"])
+        assert features == pytest.approx(kept["features"], abs=1e-5)
+        assert score == pytest.approx(kept["score"], abs=1e-5)
+        assert len(score) == 113  # a window of two seconds at every quarter second of thirty
 
 
-def test_the_older_bundle_stays_when_writing_fails(
-    bundle: Path, export: ModuleType, model: tf.keras.Model, monkeypatch: pytest.MonkeyPatch
+def test_folds_are_asked_as_the_daemon_asks(small: Small, written: Path) -> None:
+    with np.load(written / "golden.npz") as kept:
+        pcm, score = kept["pcm"].astype(np.float32) / np.float32(32768.0), kept["score"]
+    mel = log_mel(RECIPE.features, mel_frames(RECIPE.features, pcm))
+    cut = patches.cut(mel, patches.ends(RECIPE.features, len(mel), 1))
+    said = keras.ops.convert_to_numpy(small.speaking(cut))
+    head = temporal.quarters(small.head)(said, cut)
+    vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1)
+    end_s, scores = unheard.listened(head, vehicles.astype(np.float64), TEMPORAL, CALIBRATION)
+    assert len(set(score.round(4).ravel())) > 30  # the untrained network says something different each time
+    assert scores[end_s >= 2.0] == pytest.approx(score.ravel(), abs=2e-3)
+
+
+def test_an_older_bundle_stays_when_writing_fails_and_its_card_when_it_is_replaced(
+    written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    (written / "MODEL_CARD.md").write_text("measured by hand")
+    before = {path.name: path.read_bytes() for path in written.iterdir()}
+    files = {name: before[name] for name in ("model.tflite", "backbone.tflite")}
 
-    def fail(*_: object) -> None:
+    def fail() -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(export, "golden", fail)
+        patched.setattr(export, "golden_pcm", fail)
         with pytest.raises(OSError, match="No space left"):
-            export.write_bundle(bundle, RECIPE, model, (1.0, 0.0), {})
-    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+            export.write_bundle(written, RECIPE, files, (1.0, 0.0), {})
+    assert {path.name: path.read_bytes() for path in written.iterdir()} == before
 
-    export.write_bundle(bundle, RECIPE, model, CALIBRATION, {"windows": 3})
-    assert bundles.load(bundle).calibration.scale == CALIBRATION[0]
-    assert not bundle.with_name("siren-0.0.0.part").exists(), "what the failure left behind is gone"
-
-
-@pytest.fixture(scope="module")
-def fused(export: ModuleType, model: tf.keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a bundle of two networks; what YAMNet's would say of a patch is told by one layer of random weights."""
-    import tensorflow as tf  # noqa: PLC0415
-
-    from sirend.training import architectures  # noqa: PLC0415
-    from sirend.training.teacher import Teacher  # noqa: PLC0415
-
-    tf.keras.utils.set_random_seed(1)
-    patch = tf.keras.Input((PATCH_FRAMES, RECIPE.features.bands))
-    flat = tf.keras.layers.Dense(EMBEDDING, activation="relu")(tf.keras.layers.GlobalAveragePooling1D()(patch))
-    heads = tuple(architectures.head(HeadSpec(units=8), number) for number in range(3))
-    rng = np.random.default_rng(1)
-    teacher = Teacher(0.1 * rng.standard_normal((EMBEDDING, 521)), np.zeros(521), 1.0, 0.0, heads, 0.5)
-    out = tmp_path_factory.mktemp("fused") / "siren-0.0.0"
-    halved = replace(RECIPE, stored="float16")
-    export.write_bundle(
-        out,
-        halved,
-        architectures.fused(model, teacher, FusedSpec(highest=0.5)),
-        CALIBRATION,
-        {},
-        tf.keras.Model(patch, flat),
-    )
-    return out
-
-
-def test_two_networks_give_what_they_gave_before_they_were_exported(fused: Path) -> None:
-    loaded = bundles.load(fused)
-    assert loaded.backbone is not None
-    assert loaded.backbone.places == PLACES
-    with np.load(fused / "golden.npz", allow_pickle=False) as golden:
-        expected = 1 / (1 + np.exp(-(CALIBRATION[0] * golden["logit"] + CALIBRATION[1])))
-        np.testing.assert_allclose(golden["score"], expected, atol=0.01)
-
-
-def test_windows_of_a_stream_score_as_each_would_alone(fused: Path) -> None:
-    loaded = bundles.load(fused)
-    spec = loaded.feature_spec
-    pcm = 0.1 * np.random.default_rng(2).standard_normal((64_000, 2)).astype(np.float32)
-    sliding = Windows(window=spec.window_samples, hop=4_000, channels=[0, 1])
-    together, extractor = Classifier(loaded, approaches=2), Extractor(spec)
-    for window in sliding.push(Block(Samples(0), pcm)):
-        alone = Classifier(loaded, approaches=2).score(Spectrogram.of(spec, window.pcm))
-        np.testing.assert_allclose(together.score(extractor.spectrogram(window)), alone, atol=1e-5)
-
-
-def test_a_new_bundle_keeps_the_card_of_the_older(bundle: Path, export: ModuleType, model: tf.keras.Model) -> None:
-    (bundle / "MODEL_CARD.md").write_text("measured by hand")
-    export.write_bundle(bundle, RECIPE, model, CALIBRATION, {"windows": 3})
-    assert (bundle / "MODEL_CARD.md").read_text() == "measured by hand"
+    export.write_bundle(written, RECIPE, files, CALIBRATION, {"episodes": 3})
+    assert {path.name: path.read_bytes() for path in written.iterdir()} == before
+    assert not written.with_name("siren-9.9.9.part").exists(), "what the failure left behind is gone"

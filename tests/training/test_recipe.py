@@ -13,24 +13,26 @@ from sirend.errors import ConfigError
 from sirend.training.corpus import Clip, Kind
 from sirend.training.episodes import EpisodeSpec
 from sirend.training.recipe import Recipe, load_recipe
-from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, HeadSpec, PupilSpec, StudentSpec, TeacherSpec, TemporalSpec
+from sirend.training.specs import TeacherSpec, TemporalSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
-WHOLE = Recipe(
-    name="siren-1.2.3",
+POINT, STRICT = OperatingPoint(0.8, 0.4, 0.75, 3.0), OperatingPoint(0.9, 0.5, 1.0, 3.0)
+LEAST = """
+name: siren-1.2.3
+operating_point: {enter: 0.8, exit: 0.4, confirm_s: 0.75, release_s: 3}
+strict: {enter: 0.9, exit: 0.5, confirm_s: 1, release_s: 3}
+"""
+"""All that a recipe must say."""
+PLAIN = Recipe("siren-1.2.3", POINT, STRICT)
+WHOLE = replace(
+    PLAIN,
     licences=("CC0", "CC-BY"),
     teacher=TEACHER,
     stored="float16",
-    fused=FusedSpec(student=0.4, highest=0.2, head=HeadSpec(dropout=0.8)),
-    scenes=SceneSpec(set_weights={"a": 2.0}),
     episodes=EpisodeSpec(set_weights={"a": 2.0}),
     temporal=TemporalSpec(suspect=-1.0),
     calibration=(1.0, 0.5),
-    strict=OperatingPoint(0.9, 0.5, 1.0, 3.0),
-    pupil=PupilSpec(),
-    role="small",
 )
 
 
@@ -70,43 +72,38 @@ def test_a_shipped_recipe_is_read_whole(path: Path) -> None:
     assert recipe.name.startswith("siren-")
     assert recipe.teacher is not None
     assert len(recipe.teacher.sha256) == 64
-    assert isinstance(recipe.student.filters, tuple)
-    assert isinstance(recipe.scenes.snr_db, tuple)
-    assert (recipe.episodes or recipe.scenes).set_weights
-    assert (recipe.episodes is None) == (recipe.temporal is None) == (recipe.strict is None)
+    assert isinstance(recipe.episodes.snr_db, tuple)
+    assert recipe.episodes.set_weights
+    assert 0.5 < recipe.operating_point.enter < recipe.strict.enter < 1.0
 
 
-def test_a_name_is_all_that_a_recipe_must_say(tmp_path: Path) -> None:
-    recipe = load_recipe(_file(tmp_path, "name: siren-1.2.3\n"))
-    assert recipe == Recipe(name="siren-1.2.3")
-    assert (recipe.features, recipe.fit, recipe.teacher) == (FeatureSpec(), FitSpec(), None)
+def test_name_and_thresholds_are_all_that_a_recipe_must_say(tmp_path: Path) -> None:
+    recipe = load_recipe(_file(tmp_path, LEAST))
+    assert recipe == PLAIN
+    assert (recipe.features, recipe.temporal, recipe.teacher) == (FeatureSpec(), TemporalSpec(), None)
 
 
 def test_every_section_is_read_into_its_own_type(tmp_path: Path) -> None:
-    text = """
-name: siren-1.2.3
+    text = f"""{LEAST}
 seed: 7
 licences: [CC0]
 hop_s: 1
-features: {bands: 80}
-scenes: {snr_db: [-5, 5], set_weights: {us8k: 2}}
-student: {filters: [1, 2, 3, 4, 5]}
-fit: {steps: 9}
-teacher: {variables: v, sha256: s, published: p, head: {units: 3}}
-fused: null
-operating_point: {enter: 0.9, exit: 0.5, confirm_s: 1, release_s: 2}
+features: {{bands: 80}}
+episodes: {{snr_db: [-5, 5], set_weights: {{us8k: 2}}}}
+temporal: {{epochs: 9, suspect: null}}
+teacher: {{variables: v, sha256: s, published: p}}
+calibration: [1, 0]
 """
-    assert load_recipe(_file(tmp_path, text)) == Recipe(
-        name="siren-1.2.3",
+    assert load_recipe(_file(tmp_path, text)) == replace(
+        PLAIN,
         seed=7,
         licences=("CC0",),
         hop_s=1,
         features=FeatureSpec(bands=80),
-        scenes=SceneSpec(snr_db=(-5, 5), set_weights={"us8k": 2}),
-        student=StudentSpec(filters=(1, 2, 3, 4, 5)),
-        fit=FitSpec(steps=9),
-        teacher=TeacherSpec("v", "s", "p", head=HeadSpec(units=3)),
-        operating_point=OperatingPoint(0.9, 0.5, 1, 2),
+        episodes=EpisodeSpec(snr_db=(-5, 5), set_weights={"us8k": 2}),
+        temporal=TemporalSpec(epochs=9),
+        teacher=TeacherSpec("v", "s", "p"),
+        calibration=(1, 0),
     )
 
 
@@ -114,33 +111,37 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     text = """
 seed: one
 stages: 3
-fit: {stps: 9, steps: 1.5, batch: true}
-student: {filters: 24}
+temporal: {epoks: 9, epochs: 1.5, batch: true}
+episodes: {snr_db: 24}
 teacher: {variables: v, published: [1]}
-scenes: small
+features: small
+stored: int4
+strict: {enter: 0.9, exit: 0.5, confirm_s: 1, release_s: 3}
 """
     assert set(_problems(tmp_path, text)) == {
         "name is missing",
+        "operating_point is missing",
         "seed is 'one'; it must be a whole number",
         "unknown key stages; known: " + ", ".join(field.name for field in fields(Recipe)),
-        "unknown key fit.stps; known: " + ", ".join(field.name for field in fields(FitSpec)),
-        "fit.steps is 1.5; it must be a whole number",
-        "fit.batch is True; it must be a whole number",
-        "student.filters is 24; it must be a list",
+        "unknown key temporal.epoks; known: " + ", ".join(field.name for field in fields(TemporalSpec)),
+        "temporal.epochs is 1.5; it must be a whole number",
+        "temporal.batch is True; it must be a whole number",
+        "episodes.snr_db is 24; it must be a list",
         "teacher.sha256 is missing",
         "teacher.published is [1]; it must be text",
-        "scenes must hold keys and values",
+        "features must hold keys and values",
+        "stored is 'int4'; it must be one of float32, float16, dynamic, int8",
     }
 
 
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("student: {filters: [24, wide]}", "student.filters[1] is 'wide'; it must be a whole number"),
-        ("scenes: {snr_db: [1, 2, 3]}", "scenes.snr_db is [1, 2, 3]; it must have 2 values"),
-        ("scenes: {snr_db: [low, 2]}", "scenes.snr_db[0] is 'low'; it must be a number"),
-        ("scenes: {set_weights: {us8k: much}}", "scenes.set_weights.us8k is 'much'; it must be a number"),
-        ("scenes: {set_weights: [1]}", "scenes.set_weights is [1]; it must be keys and values"),
+        ("licences: [CC0, 1]", "licences[1] is 1; it must be text"),
+        ("episodes: {snr_db: [1, 2, 3]}", "episodes.snr_db is [1, 2, 3]; it must have 2 values"),
+        ("episodes: {snr_db: [low, 2]}", "episodes.snr_db[0] is 'low'; it must be a number"),
+        ("episodes: {set_weights: {us8k: much}}", "episodes.set_weights.us8k is 'much'; it must be a number"),
+        ("episodes: {set_weights: [1]}", "episodes.set_weights is [1]; it must be keys and values"),
         ("operating_point: {enter: 0.9}", "operating_point.exit is missing"),
         ("seed: null", "seed is None; it must be a whole number"),
     ],
@@ -160,7 +161,7 @@ def test_the_digest_changes_with_every_field(field: str) -> None:
     assert replace(WHOLE, **changes).digest != WHOLE.digest
 
 
-@pytest.mark.parametrize("section", ["features", "scenes", "student", "fit", "teacher", "operating_point"])
+@pytest.mark.parametrize("section", ["features", "episodes", "temporal", "teacher", "operating_point", "strict"])
 def test_the_digest_changes_with_every_field_of_a_section(section: str) -> None:
     value = getattr(WHOLE, section)
     variants = [replace(value, **{each.name: _changed(getattr(value, each.name))}) for each in fields(value)]
@@ -170,24 +171,19 @@ def test_the_digest_changes_with_every_field_of_a_section(section: str) -> None:
 
 
 def test_the_digest_is_of_what_is_said_not_of_how_it_is_written(tmp_path: Path) -> None:
-    one = load_recipe(_file(tmp_path, "name: siren-1.2.3\nseed: 1\n"))
-    two = load_recipe(_file(tmp_path, "# the same\nseed: 1\nfused: null\nname: 'siren-1.2.3'\n"))
+    one = load_recipe(_file(tmp_path, LEAST + "seed: 1\n"))
+    two = load_recipe(_file(tmp_path, "# the same\nseed: 1\nteacher: null\n" + LEAST))
     assert one.digest == two.digest
 
 
 def test_a_name_that_no_bundle_can_have_is_refused(tmp_path: Path) -> None:
-    assert _problems(tmp_path, "name: mine") == ("name is 'mine'; it must be like siren-1.0.0",)
-
-
-def test_the_small_network_has_five_convolutions(tmp_path: Path) -> None:
-    text = "name: siren-1.0.0\nstudent: {filters: [1, 2, 3]}"
-    assert _problems(tmp_path, text) == ("student.filters is [1, 2, 3]; it must have 5 values",)
+    assert _problems(tmp_path, LEAST.replace("siren-1.2.3", "mine")) == ("name is 'mine'; it must be like siren-1.0.0",)
 
 
 def test_a_recipe_may_allow_some_licences_only() -> None:
     free, other = (Clip(f"{each}.wav", "s", Kind.OTHER, "x", "s/g", each, 1.0) for each in ("CC0", "CC BY-NC 3.0"))
-    assert Recipe("siren-1.2.3").allows(other)
-    recipe = Recipe("siren-1.2.3", licences=("CC0", "CC-BY"))
+    assert PLAIN.allows(other)
+    recipe = replace(PLAIN, licences=("CC0", "CC-BY"))
     assert recipe.allows(free)
     assert not recipe.allows(other)
-    assert recipe.digest != Recipe("siren-1.2.3").digest
+    assert recipe.digest != PLAIN.digest

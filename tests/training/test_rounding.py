@@ -12,11 +12,11 @@ from tests.training import recipes
 from tests.training.recipes import TEMPORAL
 
 from sirend.errors import ConfigError
-from sirend.training import rounding, streaming, temporal
+from sirend.training import published, rounding, temporal
 from sirend.training.backbone import CLASSES
 from sirend.training.corpus import Corpus
 from sirend.training.export import to_tflite
-from sirend.training.listening import OUTPUTS
+from sirend.training.published import OUTPUTS
 from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def test_a_recipe_says_how_the_backbone_is_stored(speaking: keras.Model, monkeyp
     listener = temporal.listener(temporal.temporal_network(TEMPORAL, OUTPUTS, 64), speaking, TEMPORAL)
     monkeypatch.setattr(rounding, "sounds", lambda *_: (heard(20, 1), heard(20, 2)))
     nothing = Corpus((), ())
-    small = streaming.packed_backbone(replace(RECIPE, stored="int8"), listener, nothing)
-    plain = streaming.packed_backbone(replace(RECIPE, stored="float16"), listener, nothing)
+    small = published.packed_backbone(replace(RECIPE, stored="int8"), listener, nothing)
+    plain = published.packed_backbone(replace(RECIPE, stored="float16"), listener, nothing)
     assert plain == to_tflite(listener, "float16")
     assert small == rounding.rounded(plain, heard(20, 1), heard(20, 2))
     assert small != plain

@@ -41,16 +41,32 @@ def sirend(*words: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout(1_200)
 def test_a_folder_of_clips_becomes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
     make_corpus(tmp_path)
-    out = tmp_path / "siren-0.0.0"
+    out = tmp_path / "siren-9.0.0"
     trained = sirend("train", "--data", tmp_path, "--out", out, "--smoke")
     assert trained.returncode == 0, trained.stderr
-    first = bundles.load(out)
-    log = [json.loads(line) for line in (tmp_path / "siren-0.0.0.work" / "fit" / "log.jsonl").read_text().splitlines()]
-    assert log[-1]["step"] == 40
+    assert trained.stdout == f"wrote {out}\n"
+    first, ours = bundles.load(out), bundles.load(bundles.find(None))
+    assert first.name.startswith("siren-9.0.0@")
+    assert first.streaming == ours.streaming, "another head on the backbone that ships"
+    assert first.digest != ours.digest
+    assert (first.operating, first.strict, first.calibration) == (ours.operating, ours.strict, ours.calibration)
+    log = [json.loads(line) for line in (tmp_path / "siren-9.0.0.work" / "head" / "log.jsonl").read_text().splitlines()]
+    assert [each["step"] for each in log] == [1]
+    said = json.loads((out / "training.json").read_text())
+    assert (said["episodes"], said["episodes_kept_back"], said["sets"]) == (40, 4, ["made"])
+    assert 0.5 < said["right_of_kept_back"] <= 1.0
+    assert 0.5 < said["right_of_kept_back_before"] <= 1.0
 
     again = sirend("train", "--data", tmp_path, "--out", out, "--smoke")
     assert again.returncode == 0, again.stderr
     assert bundles.load(out).digest == first.digest, "a finished training that is started again changes nothing"
+
+    (tmp_path / "site.yaml").write_text(f"site: main-5th\ndetect: {{model: {out}}}\n")
+    checked = sirend("check", "--config", tmp_path / "site.yaml")
+    assert checked.returncode == 0, checked.stderr
+    assert f"model {first.name}: digests verified, 113 golden windows give the same scores here" in checked.stdout
+    replayed = sirend("replay", "--model", out, tmp_path / "0.wav")
+    assert replayed.returncode == 0, replayed.stderr
 
     report = tmp_path / "report"
     judged = sirend(
@@ -67,6 +83,6 @@ def test_a_folder_of_clips_becomes_a_model_that_can_be_evaluated(tmp_path: Path)
 
 
 def test_a_folder_without_clips_is_named(tmp_path: Path) -> None:
-    done = sirend("train", "--data", tmp_path, "--out", tmp_path / "siren-0.0.0")
+    done = sirend("train", "--data", tmp_path, "--out", tmp_path / "siren-9.0.0")
     assert done.returncode == 66
     assert "clips.csv" in done.stderr

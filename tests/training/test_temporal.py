@@ -11,7 +11,8 @@ import pytest
 from sirend.detect.features import FeatureSpec
 from sirend.training import ear, patches, temporal
 from sirend.training.backbone import CLASSES, VEHICLES
-from sirend.training.listening import OUTPUTS, Heard
+from sirend.training.listening import Heard
+from sirend.training.published import OUTPUTS
 from sirend.training.specs import EMBEDDING, PATCH_FRAMES, TemporalSpec
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 RECIPE = Path(__file__).parents[2] / "models" / "recipe.yaml"
-EMPTY = listening.Heard(np.zeros((2, 1, 1)), np.zeros((2, 96, 1)), (96,), np.zeros((2, 1)), ((), ()))
+EMPTY = listening.Heard(np.zeros((2, 1, 1)), None, (96,), np.zeros((2, 1)), ((), ()))
 
 
 def test_a_whole_head_is_asked_about_nothing_that_it_may_learn_from(monkeypatch: pytest.MonkeyPatch) -> None:

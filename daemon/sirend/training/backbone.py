@@ -1,9 +1,8 @@
 """YAMNet's network as a Keras model, with its published weights.
 
 MobileNet v1 (Howard et al. 2017) over log-mel frames, trained on AudioSet's 521 classes (TensorFlow Model Garden,
-Apache-2.0). It serves twice: as the teacher whose evidence and embeddings the small network learns, and as the
-backbone of the large bundle. The weights are read from the variables of its published SavedModel, which a recipe names
-by digest; they are no part of this repository.
+Apache-2.0). The backbone of what ships. The weights are read from the variables of its published SavedModel, which a
+recipe names by digest; they are no part of this repository.
 """
 
 from __future__ import annotations
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-
-EMERGENCY = (316, 317, 318, 319, 390)
-"""Emergency vehicle, police car, ambulance, fire engine (sirens), siren."""
 
 VEHICLES = 4
 """The first of ``CLASSES``: emergency vehicles. Civil-defence sirens speak in the general siren class only."""
@@ -58,9 +54,7 @@ def read_weights(variables: Path, sha256: str) -> Weights:
     try:
         digest = hashlib.sha256(variables.read_bytes()).hexdigest()
     except OSError as error:
-        raise ConfigError(
-            str(variables), [f"{error.strerror}; the recipe says where the teacher is published"]
-        ) from error
+        raise ConfigError(str(variables), [f"{error.strerror}; the recipe says where it is published"]) from error
     if digest != sha256:
         raise ConfigError(str(variables), [f"SHA-256 is {digest}, the recipe wants {sha256}"])
     reader = tf.train.load_checkpoint(str(variables).removesuffix(".data-00000-of-00001"))

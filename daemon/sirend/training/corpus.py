@@ -73,6 +73,14 @@ class Corpus:
         """Return the samples of one clip, float32[n] in [-1, 1]."""
         return self.pcm[index].astype(np.float32) / np.float32(32768.0)
 
+    def digest(self, keep: Callable[[Clip], bool]) -> str:
+        """Name the clips that ``keep`` accepts by all that is said of them and by what they sound like, hex."""
+        whole = hashlib.sha256()
+        for index in self.where(keep):
+            whole.update(repr(self.clips[index]).encode())
+            whole.update(np.ascontiguousarray(self.pcm[index]).data)
+        return whole.hexdigest()
+
     def where(self, keep: Callable[[Clip], bool]) -> list[int]:
         """Return the indices of the clips that ``keep`` accepts."""
         return [index for index, clip in enumerate(self.clips) if keep(clip)]

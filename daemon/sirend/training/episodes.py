@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
+from sirend.simulate.levels import rms
 from sirend.simulate.variation import between
 from sirend.training import lookalikes, repertoire
+from sirend.training.channel import coded, colour, down_a_street, wind
 from sirend.training.corpus import Kind
 from sirend.training.partials import chance
-from sirend.training.scenes import Scenes, SceneSpec, coded, colour, wind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sirend.training.corpus import Clip, Corpus
 
 EPISODE_S = 12.0
+SAMPLES = to_samples(EPISODE_S)
 LABEL_S = 0.25
 """A label for each quarter of a second: whether the last second holds a siren for at least half of it."""
 LABELS = round(EPISODE_S / LABEL_S)
@@ -75,15 +77,17 @@ class Episode:
     """What it was made from, for tables."""
 
 
-class Episodes(Scenes):
+class Episodes:
     """Draws episodes from a corpus."""
 
     def __init__(self, corpus: Corpus, spec: EpisodeSpec, keep: Callable[[Clip], bool]) -> None:
         """Draw from the clips that ``keep`` accepts."""
-        super().__init__(corpus, SceneSpec(), to_samples(EPISODE_S), keep)
-        self._drawn = spec
+        self._corpus, self._drawn = corpus, spec
         usable = corpus.where(keep)
         kinds = [corpus.clips[index].kind for index in usable]
+        self._impulses = [
+            corpus.audio(index) for index, kind in zip(usable, kinds, strict=True) if kind is Kind.IMPULSE_RESPONSE
+        ]
         others = [index for index, kind in zip(usable, kinds, strict=True) if kind in (Kind.OTHER, Kind.CIVIL_SIREN)]
         self._rich = self._runs([i for i, kind in zip(usable, kinds, strict=True) if kind is Kind.EMERGENCY])
         self._streets = self._runs(others)
@@ -115,7 +119,7 @@ class Episodes(Scenes):
         """Return one episode."""
         spec, groups, kinds = self._drawn, set[str](), list[str]()
         street = self._street(rng, groups)
-        sounds = np.zeros(self._window, np.float32)
+        sounds = np.zeros(SAMPLES, np.float32)
         for _ in range(int(rng.choice(3, p=[0.3, 0.45, 0.25]))):
             sounds += self._sound(rng, groups, kinds)
         label, snr_db = np.zeros(LABELS, np.float32), float("nan")
@@ -130,7 +134,7 @@ class Episodes(Scenes):
             out = street + sounds + siren
         else:
             out = street + sounds
-            out = self._channel(rng, out) if chance(rng, 0.3) else out
+            out = self._down_a_street(rng, out) if chance(rng, 0.3) else out
         return Episode(self._heard(rng, out), label, tuple(sorted(groups)), snr_db, "+".join(kinds))
 
     def _street(self, rng: np.random.Generator, groups: set[str]) -> Pcm:
@@ -138,16 +142,16 @@ class Episodes(Scenes):
         street = self._layer(rng, groups)
         if chance(rng, 0.5):
             street = street + self._layer(rng, groups) * np.float32(10.0 ** (rng.uniform(-12, 3) / 20.0))
-        return np.asarray(street / (_rms(street) + 1e-9), np.float32)
+        return np.asarray(street / (rms(street) + 1e-9), np.float32)
 
     def _layer(self, rng: np.random.Generator, groups: set[str]) -> Pcm:
         if not self._streets[0]:
-            return rng.standard_normal(self._window).astype(np.float32)
+            return rng.standard_normal(SAMPLES).astype(np.float32)
         members = self._pick_run(rng, self._streets, groups)
-        pcm = self._stream(rng, members, self._window + self._window // 8, again=True)
-        pcm = (_repitched(rng, pcm) if chance(rng, 0.3) else pcm)[: self._window]
+        pcm = self._stream(rng, members, SAMPLES + SAMPLES // 8, again=True)
+        pcm = (_repitched(rng, pcm) if chance(rng, 0.3) else pcm)[:SAMPLES]
         pcm = pcm + rng.standard_normal(len(pcm)).astype(np.float32) * np.float32(1e-5)
-        return np.asarray(pcm / (_rms(pcm) + 1e-9), np.float32)
+        return np.asarray(pcm / (rms(pcm) + 1e-9), np.float32)
 
     def _pick_run(
         self, rng: np.random.Generator, runs: tuple[list[list[int]], np.ndarray], groups: set[str]
@@ -164,19 +168,19 @@ class Episodes(Scenes):
         else:
             members = self._pick_run(rng, self._tonal, groups)
             kind = self._corpus.clips[members[0]].label
-            pcm = _repitched(rng, self._stream(rng, members, samples, again=chance(rng, 0.7)))[: self._window]
+            pcm = _repitched(rng, self._stream(rng, members, samples, again=chance(rng, 0.7)))[:SAMPLES]
         if chance(rng, 0.5):
-            pcm = self._channel(rng, np.pad(pcm, (0, self._window - len(pcm))))[: len(pcm)]
+            pcm = self._down_a_street(rng, pcm)
         kinds.append(kind)
         pcm = _faded(rng, pcm) * _ramp(rng, len(pcm))
-        out = np.zeros(self._window, np.float32)
-        begin = int(rng.integers(self._window - len(pcm) + 1))
+        out = np.zeros(SAMPLES, np.float32)
+        begin = int(rng.integers(SAMPLES - len(pcm) + 1))
         out[begin : begin + len(pcm)] = pcm / (loudness(pcm) + 1e-9) * 10.0 ** (rng.uniform(-12, 22) / 20.0)
         return out
 
     def _siren(self, rng: np.random.Generator, groups: set[str]) -> tuple[Pcm, str]:
-        """Return a siren where it sounds in the episode, float32[window], and what it is."""
-        begin, end = _span(rng, self._window)
+        """Return a siren where it sounds in the episode, float32[SAMPLES], and what it is."""
+        begin, end = _span(rng, SAMPLES)
         if chance(rng, self._drawn.synthetic) or not self._rich[0]:
             pcm, name = repertoire.draw_siren(rng, end - begin)
         else:
@@ -186,10 +190,15 @@ class Episodes(Scenes):
             if begin:
                 begin = end - len(pcm)
         pcm = pcm * _ramp(rng, len(pcm))
-        pcm = _faded(rng, self._channel(rng, np.pad(pcm, (0, self._window - len(pcm))))[: len(pcm)])
-        out = np.zeros(self._window, np.float32)
+        pcm = _faded(rng, self._down_a_street(rng, pcm))
+        out = np.zeros(SAMPLES, np.float32)
         out[begin : begin + len(pcm)] = pcm
         return out, name
+
+    def _down_a_street(self, rng: np.random.Generator, pcm: Pcm) -> Pcm:
+        """Return float32[n] at most ``SAMPLES`` long as a street leaves it, to the last digit as in older versions."""
+        padded = np.pad(pcm, (0, SAMPLES - len(pcm)))
+        return down_a_street(rng, padded, self._impulses)[: len(pcm)]
 
     def _stream(self, rng: np.random.Generator, members: list[int], need: int, *, again: bool) -> Pcm:
         """Return consecutive cuts of a recording put together, float32 of ``need`` samples, fewer if not ``again``."""
@@ -210,9 +219,9 @@ class Episodes(Scenes):
 
     def _heard(self, rng: np.random.Generator, pcm: Pcm) -> Pcm:
         """Hear it through a microphone: level, wind, colour, hiss, clipping, codec."""
-        out = pcm * 10.0 ** (rng.uniform(*self._drawn.level_dbfs) / 20.0) / (_rms(pcm) + 1e-9)
+        out = pcm * 10.0 ** (rng.uniform(*self._drawn.level_dbfs) / 20.0) / (rms(pcm) + 1e-9)
         if chance(rng, 0.1):
-            out = out + wind(rng, len(out)) * 10.0 ** (rng.uniform(-10, 20) / 20.0) * _rms(out)
+            out = out + wind(rng, len(out)) * 10.0 ** (rng.uniform(-10, 20) / 20.0) * rms(out)
         if chance(rng, 0.4):
             out = colour(rng, out)
         if chance(rng, 0.5):
@@ -299,7 +308,3 @@ def _ramp(rng: np.random.Generator, samples: int) -> Pcm:
     knots = rng.uniform(-9, 9, 4) if chance(rng, 0.4) else np.linspace(rng.uniform(-12, 6), rng.uniform(-6, 12), 4)
     db = np.interp(np.arange(samples), np.linspace(0, samples, 4), knots)
     return (10.0 ** (db / 20.0)).astype(np.float32)
-
-
-def _rms(pcm: Pcm) -> float:
-    return float(np.sqrt(np.mean(np.square(pcm, dtype=np.float64))))

@@ -1,33 +1,40 @@
-"""From a trained network to a bundle: TFLite file, manifest, golden vectors. Nothing half-written ever has its name."""
+"""From trained networks to a bundle: TFLite files, manifest, golden vectors. Nothing half-written ever has its name."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import shutil
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 import sirend
+from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
 from sirend.detect import bundle as bundles
+from sirend.detect import golden
 from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
-from sirend.detect.classifier import Classifier
-from sirend.detect.features import Spectrogram
-from sirend.detect.manifest import WINDOW_SCHEMA
-from sirend.training import architectures
-from sirend.training.specs import EMBEDDING, PATCH_FRAMES, PLACES
+from sirend.detect.manifest import SCHEMA
+from sirend.simulate import sirens, synthesis
+from sirend.training import backbone, patches, temporal
+from sirend.training.episodes import LABEL_S
+from sirend.training.specs import PATCH_FRAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    import keras
 
     from sirend.training.recipe import Recipe
     from sirend.training.specs import Stored
 
 GOLDEN_FILE = "golden.npz"
 BACKBONE_FILE = "backbone.tflite"
+_GOLDEN_S = 30.0
 
 
 def to_tflite(model: keras.Model, stored: Stored = "float32") -> bytes:
@@ -42,82 +49,76 @@ def to_tflite(model: keras.Model, stored: Stored = "float32") -> bytes:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if stored in ("float16", "int8"):
         converter.target_spec.supported_types = [tf.float16]
-    return bytes(converter.convert())
-
-
-def golden(recipe: Recipe, model: keras.Model, backbone: keras.Model | None, bundle: Path) -> dict[str, np.ndarray]:
-    """Return windows that the project made itself, their features and what becomes of them, for tests to compare.
-
-    ``pcm`` int16[n, samples], ``features`` float32[n, frames, bands], ``logit`` float32[n] of the networks before they
-    were exported, ``score`` float32[n] of ``bundle`` as the daemon runs it.
-    """
-    rng = np.random.default_rng(0)
-    samples = recipe.features.window_samples
-    seconds = np.arange(samples) / recipe.features.sample_rate_hz
-    wail = np.sin(
-        2 * np.pi * np.cumsum(1100 + 400 * np.sin(2 * np.pi * 0.4 * seconds)) / recipe.features.sample_rate_hz
-    )
-    tone = np.sin(2 * np.pi * 1000 * seconds)
-    noise = rng.standard_normal(samples)
-    mixed = np.stack([noise * 0.05, 0.3 * wail + 0.02 * noise, 0.3 * tone + 0.02 * noise, 0.02 * wail + 0.05 * noise])
-    pcm = np.round(np.clip(mixed, -1, 1) * 32767).astype(np.int16)
-    heard = Spectrogram.of(recipe.features, pcm.astype(np.float32) / np.float32(32768))
-    inputs = [heard.log]
-    if backbone is not None:
-        said = [keras.ops.convert_to_numpy(backbone(heard.patch(place, PATCH_FRAMES))) for place in PLACES]
-        inputs.append(np.stack(said, axis=1))
-    score = Classifier(bundles.load(bundle), len(pcm)).score(heard)
-    return {"pcm": pcm, "features": heard.log, "logit": architectures.logits(model, *inputs), "score": score}
+    with contextlib.redirect_stdout(io.StringIO()):  # Keras tells of a temporary folder of its own
+        return bytes(converter.convert())
 
 
 def write_bundle(
-    out: Path,
-    recipe: Recipe,
-    model: keras.Model,
-    calibration: tuple[float, float],
-    metrics: dict[str, object],
-    backbone: keras.Model | None = None,
+    out: Path, plan: Recipe, files: Mapping[str, bytes], calibration: tuple[float, float], metrics: dict[str, object]
 ) -> None:
-    """Write the bundle ``out``; an older one of the same name is replaced only when the new one is complete.
+    """Write the bundle ``out``, whose networks are ``files`` by their names.
 
-    ``backbone`` is what made the embeddings that ``model`` takes beside the window.
+    An older one of the same name is replaced only when the new one is complete.
     """
     unfinished = out.with_name(out.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    flatbuffer = to_tflite(keras.Model(model.input, model.output["logit"]), recipe.stored)
-    (unfinished / MODEL_FILE).write_bytes(flatbuffer)
-    manifest: dict[str, object] = {
-        "schema": WINDOW_SCHEMA,
-        "name": recipe.name,
-        "features": asdict(recipe.features),
-        "features_digest": recipe.features.digest,
-        "model_sha256": hashlib.sha256(flatbuffer).hexdigest(),
-        "output": "logit",
-        "calibration": {"scale": round(calibration[0], 6), "offset": round(calibration[1], 6)},
-        "operating_point": asdict(recipe.operating_point),
-        "hop_s": recipe.hop_s,
-        "recipe_sha256": recipe.digest,
-        "min_sirend": sirend.__version__,
-        "golden": GOLDEN_FILE,
-    }
-    if backbone is not None:
-        listening = to_tflite(backbone, recipe.stored)
-        (unfinished / BACKBONE_FILE).write_bytes(listening)
-        manifest["backbone"] = {
-            "file": BACKBONE_FILE,
-            "sha256": hashlib.sha256(listening).hexdigest(),
-            "patch_frames": PATCH_FRAMES,
-            "places": PLACES,
-            "outputs": EMBEDDING,
-        }
+    for name, content in files.items():
+        (unfinished / name).write_bytes(content)
     (unfinished / GOLDEN_FILE).touch()  # the manifest names it; what it holds is what the bundle says
-    (unfinished / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    described = manifest(plan, calibration, {name: hashlib.sha256(each).hexdigest() for name, each in files.items()})
+    (unfinished / MANIFEST_FILE).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+    pcm = golden_pcm()
+    features, score = golden.golden_outputs(bundles.load(unfinished), pcm)
     with (unfinished / GOLDEN_FILE).open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **golden(recipe, model, backbone, unfinished))
+        np.savez_compressed(stream, allow_pickle=False, pcm=pcm, features=features, score=score)
     (unfinished / "training.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
-    for kept in ("MODEL_CARD.md", "demo.png"):
+    for kept in ("MODEL_CARD.md", "floors.json", "demo.png"):
         if (out / kept).exists():
             shutil.copy2(out / kept, unfinished / kept)
     shutil.rmtree(out, ignore_errors=True)
     unfinished.rename(out)
+
+
+def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, str]) -> dict[str, Any]:
+    """Return the manifest of a bundle whose files have the given SHA-256, JSON values."""
+    units = plan.temporal.units
+    return {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "features": asdict(plan.features),
+        "features_digest": plan.features.digest,
+        "model_sha256": digests[MODEL_FILE],
+        "output": "logit",
+        "calibration": {"scale": round(calibration[0], 6), "offset": round(calibration[1], 6)},
+        "hop_s": plan.hop_s,
+        "recipe_sha256": plan.digest,
+        "min_sirend": sirend.__version__,
+        "golden": GOLDEN_FILE,
+        "backbone": {
+            "file": BACKBONE_FILE,
+            "sha256": digests[BACKBONE_FILE],
+            "patch_frames": PATCH_FRAMES,
+            "outputs": units + backbone.VEHICLES,
+            "step_s": LABEL_S,
+        },
+        "head": {"places": temporal.PLACES, "spacing_s": patches.SPACING_S, "inputs": units},
+        "evidence": {
+            "first": units,
+            "count": backbone.VEHICLES,
+            "weight": plan.temporal.evidence,
+            **({"memory_s": plan.temporal.evidence_memory_s} if plan.temporal.evidence_memory_s else {}),
+        },
+        **({} if plan.temporal.suspect is None else {"suspect": plan.temporal.suspect}),
+        "operating_points": {"balanced": asdict(plan.operating_point), "strict": asdict(plan.strict)},
+    }
+
+
+def golden_pcm() -> np.ndarray:
+    """Return half a minute that the project made itself, int16[n]: hiss like a street's, then a siren in it."""
+    rng = np.random.default_rng(0)
+    out = 0.02 * rng.standard_normal(to_samples(_GOLDEN_S))
+    tone = sirens.find_siren("us", "wail")
+    begin = len(out) // 2
+    out[begin:] += 0.1 * synthesis.synthesise(tone, len(out) - begin, SAMPLE_RATE_HZ, rng)
+    return np.round(np.clip(out, -1.0, 1.0) * 32767).astype(np.int16)

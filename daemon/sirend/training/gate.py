@@ -22,7 +22,7 @@ from sirend.simulate import sirens, synthesis
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import mix_at_snr
 from sirend.simulate.scene import Scene, render_scene
-from sirend.training import confusers, lookalikes, scenes, stress
+from sirend.training import channel, confusers, lookalikes, stress
 from sirend.training import corpus as corpora
 from sirend.training.hearing import score_stream
 from sirend.training.trials import Trial
@@ -106,7 +106,7 @@ def tone_table(bundle: Bundle) -> Reached:
 def _in_street(rng: np.random.Generator, sound: Pcm, snr_db: float, lead: int = 0) -> Pcm:
     """Return float32[lead + n], a made-up street with the sound float32[n] in it after ``lead`` samples."""
     street = np.asarray(0.02 * synthetic_street(lead + len(sound), rng), dtype=np.float32)
-    street[lead:] = scenes.add_while_sounding(np.asarray(sound, np.float32), street[lead:], snr_db)
+    street[lead:] = channel.add_while_sounding(np.asarray(sound, np.float32), street[lead:], snr_db)
     return np.clip(street, -1.0, 1.0)
 
 

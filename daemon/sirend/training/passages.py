@@ -16,8 +16,8 @@ from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
 from sirend.simulate import sirens, synthesis
 from sirend.simulate.scene import Scene, render_scene
 from sirend.training import lookalikes
+from sirend.training.channel import add_while_sounding
 from sirend.training.corpus import Kind
-from sirend.training.scenes import add_while_sounding
 from sirend.training.trials import looped
 
 if TYPE_CHECKING:

@@ -9,15 +9,14 @@ import re
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sirend.config import yamlfile
-from sirend.detect.bundle import OperatingPoint
+from sirend.detect.bundle import OperatingPoint  # noqa: TC001  read from the annotation while running
 from sirend.detect.features import FeatureSpec
 from sirend.errors import ConfigError
-from sirend.training.episodes import EpisodeSpec  # noqa: TC001  read from the annotation while running
-from sirend.training.scenes import SceneSpec
-from sirend.training.specs import FitSpec, FusedSpec, PupilSpec, Stored, StudentSpec, TeacherSpec, TemporalSpec
+from sirend.training.episodes import EpisodeSpec
+from sirend.training.specs import Stored, TeacherSpec, TemporalSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 NAME = r"siren-\d+\.\d+\.\d+"
+FILE = "recipe.yaml"
+"""That of the bundle that ships lies beside it."""
 
 
 @dataclass(frozen=True)
@@ -34,37 +35,25 @@ class Recipe:
 
     name: str
     """Name of the bundle: ``siren-<major>.<minor>.<patch>``."""
-    role: Literal["small", "clean"] | None = None
-    """Why the bundle is chosen by name, as its manifest says it; None: the newest is taken."""
+    operating_point: OperatingPoint
+    """Of the profile ``balanced``: chosen on recordings left out, as the model card says."""
+    strict: OperatingPoint
+    """Of the profile ``strict``."""
     seed: int = 1
-    windows: int = 40_000
-    """Windows drawn for training."""
     licences: tuple[str, ...] | None = None
     """Licences, as ``clips.csv`` writes them, of the recordings that may be used; None uses all."""
     held_out: float = 0.1
     """Share of the recordings that are kept back whole, for calibration."""
     hop_s: float = 0.25
     features: FeatureSpec = field(default_factory=FeatureSpec)
-    scenes: SceneSpec = field(default_factory=SceneSpec)
-    student: StudentSpec = field(default_factory=StudentSpec)
-    fit: FitSpec = field(default_factory=FitSpec)
+    episodes: EpisodeSpec = field(default_factory=EpisodeSpec)
+    temporal: TemporalSpec = field(default_factory=TemporalSpec)
     teacher: TeacherSpec | None = None
-    fused: FusedSpec | None = None
-    """How the small network is shipped with the teacher; None ships it alone."""
-    episodes: EpisodeSpec | None = None
-    """How episodes are drawn for a head over eight seconds; None makes a network of windows."""
-    temporal: TemporalSpec | None = None
-    """The head; goes with ``episodes`` and a ``teacher``, whose network is its backbone."""
-    pupil: PupilSpec | None = None
-    """A small backbone that learns what the teacher's says, and is shipped in its place."""
+    """What the backbone is made of; None takes that of the bundle that ships."""
     calibration: tuple[float, float] | None = None
-    """Scale and offset that make log-odds of a head's fused logit, chosen with the operating points on recordings left
-    out; None fits them to recordings kept back."""
-    strict: OperatingPoint | None = None
-    """The profile ``strict`` of a network over eight seconds."""
+    """Scale and offset that make log-odds of the fused logit, chosen with the operating points on recordings left out;
+    None fits them to recordings kept back."""
     stored: Stored = "float32"
-    operating_point: OperatingPoint = field(default_factory=lambda: OperatingPoint(0.8, 0.4, 0.75, 3.0))
-    """Chosen on leave-one-set-out evaluations; the model card says how."""
 
     def allows(self, clip: Clip) -> bool:
         """Whether a recording may be used."""
@@ -107,7 +96,7 @@ def _is_required(each: dataclasses.Field[Any]) -> bool:
 
 def _value(hint: Any, value: object, where: str, problems: list[str]) -> object:  # noqa: ANN401  any type hint
     options = [option for option in typing.get_args(hint) if option is not types.NoneType]
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:  # with Literal it is the other
+    if isinstance(hint, types.UnionType):
         return None if value is None else _value(options[0], value, where, problems)
     if dataclasses.is_dataclass(hint):
         return _read(typing.cast("type[object]", hint), value, f"{where}.", problems)

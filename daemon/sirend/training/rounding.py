@@ -9,10 +9,8 @@ rounded up is made good by those that hear much the same (GPTQ, Frantar et al. 2
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -21,6 +19,7 @@ from sirend.detect.features import log_mel, mel_frames
 from sirend.errors import ConfigError
 from sirend.training import corpus, patches
 from sirend.training.episodes import Episodes
+from sirend.training.tflite_file import TfliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,83 +41,13 @@ _HYBRID = 5
 """Version of CONV_2D that takes float32 and int8 weights with a scale for each output; runtimes have it since 2020."""
 
 
-@dataclass(frozen=True)
-class _Network:
-    """A TFLite file of one graph, taken apart."""
-
-    model: tflite.ModelT
-
-    @classmethod
-    def of(cls, flatbuffer: bytes) -> Self:
-        return cls(tflite.ModelT.InitFromObj(tflite.Model.GetRootAsModel(flatbuffer, 0)))
-
-    @property
-    def graph(self) -> tflite.SubGraphT:
-        return self.model.subgraphs[0]
-
-    def is_of(self, operator: tflite.OperatorT, kind: int) -> bool:
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        return bool(kind == max(code.builtinCode, code.deprecatedBuiltinCode))
-
-    def constant(self, tensor: int) -> np.ndarray | None:
-        """Return the values of a tensor of floats in its shape; None where they come with the input."""
-        held = self.graph.tensors[tensor]
-        data = self.model.buffers[held.buffer].data
-        kinds = {tflite.TensorType.FLOAT32: np.float32, tflite.TensorType.FLOAT16: np.float16}
-        if data is None or not len(data) or held.type not in kinds:
-            return None
-        return np.frombuffer(bytes(data), kinds[held.type]).reshape(held.shape)
-
-    def put(self, tensor: int, values: np.ndarray) -> None:
-        """Give a tensor of the same kind new values."""
-        buffer = tflite.BufferT()
-        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-        self.model.buffers.append(buffer)
-        self.graph.tensors[tensor].buffer = len(self.model.buffers) - 1
-
-    def unpack(self) -> None:
-        """Turn constants that lie in float16 into float32, and drop the operators that did so at every start."""
-        left = []
-        for operator in self.graph.operators:
-            is_unpacking = self.is_of(operator, tflite.BuiltinOperator.DEQUANTIZE)
-            packed = self.constant(operator.inputs[0]) if is_unpacking else None
-            if packed is None:
-                left.append(operator)
-            else:
-                self.put(operator.outputs[0], packed.astype(np.float32))
-                self.graph.tensors[operator.inputs[0]].buffer = 0
-        self.graph.operators = left
-
-    def convolutions(self) -> list[tflite.OperatorT]:
-        """Return the convolutions over single places whose weights are float32."""
-        found = []
-        for operator in self.graph.operators:
-            if self.is_of(operator, tflite.BuiltinOperator.CONV_2D):
-                weights = self.constant(operator.inputs[1])
-                if weights is not None and weights.dtype == np.float32 and weights.shape[1:3] == (1, 1):
-                    found.append(operator)
-        return found
-
-    def packed(self) -> bytes:
-        """Return the file, without values that nothing refers to."""
-        used = {0} | {tensor.buffer for tensor in self.graph.tensors}
-        used |= {each.buffer for each in self.model.metadata or []}
-        places = {buffer: place for place, buffer in enumerate(sorted(used))}
-        self.model.buffers = [self.model.buffers[buffer] for buffer in places]
-        for each in (*self.graph.tensors, *(self.model.metadata or [])):
-            each.buffer = places[each.buffer]
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
-
-
 def rounded(flatbuffer: bytes, heard: Features, tested: Features) -> bytes:
     """Return the network ``flatbuffer``, its convolutions over single places in int8.
 
     It takes float32[1, frames, bands] and says one row. ``heard`` float32[patches, frames, bands] are what the weights
     are rounded on, ``tested`` others. Raises ``ConfigError`` where what it says of those is not what it said before.
     """
-    network = _Network.of(flatbuffer)
+    network = TfliteFile.of(flatbuffer)
     network.unpack()
     chosen = network.convolutions()
     plain = network.packed()
@@ -209,11 +138,8 @@ def _moments(flatbuffer: bytes, tensors: Sequence[int], patches: Features) -> li
 def sounds(plan: Recipe, recordings: Corpus) -> tuple[Features, Features]:
     """Return patches to round on and others to test on, float32[patches, frames, bands].
 
-    They are of episodes that are drawn: the latter of recordings that are kept back from training. Raises
-    ``ConfigError`` when the recipe has no episodes.
+    They are of episodes that are drawn: the latter of recordings that are kept back from training.
     """
-    if plan.episodes is None:
-        raise ConfigError("recipe", ["weights in int8 are rounded on what is heard of episodes, and it has none"])
     rng = np.random.default_rng((plan.seed, *b"rounding"))
 
     def known(clip: Clip) -> bool:

@@ -1,142 +1,125 @@
-"""``sirend train`` for a network over eight seconds: episodes become a head, and head and backbone a bundle."""
+"""``sirend train``: drawn episodes become a head over eight seconds, and head and backbone a bundle."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import shutil
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from scipy import optimize
 
-import sirend
-from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
-from sirend.detect import bundle as bundles
-from sirend.detect import golden, recollection
-from sirend.detect.bundle import MANIFEST_FILE, MODEL_FILE
-from sirend.detect.manifest import SCHEMA
-from sirend.errors import ConfigError, InputError
-from sirend.simulate import sirens, synthesis
-from sirend.training import backbone, corpus, listening, patches, pupil, rounding, temporal
-from sirend.training.episodes import LABEL_S
-from sirend.training.export import BACKBONE_FILE, GOLDEN_FILE, to_tflite
-from sirend.training.specs import PATCH_FRAMES
-from sirend.training.teacher import calibrate
+from sirend.detect import recollection
+from sirend.detect.bundle import MODEL_FILE
+from sirend.errors import InputError
+from sirend.training import corpus, export, listening, patches, temporal
+from sirend.training.backbone import VEHICLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import keras
 
-    from sirend.training.corpus import Clip, Corpus
-    from sirend.training.episodes import EpisodeSpec
+    from sirend.training.corpus import Corpus
     from sirend.training.recipe import Recipe
     from sirend.training.specs import TemporalSpec
 
 log = logging.getLogger(__name__)
 
-_GOLDEN_S = 30.0
+
+class Backbone(Protocol):
+    """What says numbers of patches: as it speaks in training, and as it ships."""
+
+    @property
+    def speaking(self) -> listening.Speaking:
+        """What says the numbers from which the head learns."""
+
+    @property
+    def vehicles(self) -> int:
+        """Place of the first of the vehicle classes' logits among them."""
+
+    @property
+    def begin(self) -> temporal.HeadWeights | None:
+        """Where the head begins to learn; None draws its weights."""
+
+    def shipped(self, model: keras.Model) -> bytes:
+        """Return the TFLite file that ships beside the head ``model``."""
 
 
 def train_streaming(
-    plan: Recipe, recordings: Corpus, out: Path, work: Path, published: Path, without: str = ""
+    plan: Recipe, recordings: Corpus, out: Path, work: Path, backbone: Backbone, without: str = ""
 ) -> None:
     """Draw episodes, fit the head, calibrate on recordings kept back, and write the bundle ``out``.
 
-    Raises ``ConfigError`` when the recipe lacks what such a bundle needs, ``InputError`` when the recordings do.
+    Raises ``InputError`` when the recordings lack what training needs.
     """
-    if plan.episodes is None or plan.temporal is None or plan.teacher is None or plan.strict is None:
-        raise ConfigError("recipe", ["a network over seconds needs episodes, temporal, teacher and strict"])
-    weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
-    network = write_backbone(plan, published, work)
-    heard = drawn(plan, recordings, network, work)
+    heard = drawn(plan, recordings, backbone.speaking, work)
     known = heard.without(without)
     if not (heard.label[known] == 1).any() or not (heard.label[known] == 0).any():
         raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
-    tested = drawn(plan, recordings, network, work, kept_back=True)
+    tested = drawn(plan, recordings, backbone.speaking, work, kept_back=True)
     held = tested.without(without)
     folder = work / ("head" + ("-without-" + without if without else ""))
-    model = temporal.fit_temporal(heard, known, plan.temporal, folder)
-    voice = backbone.backbone_network(plan.features.bands, weights)
-    if plan.pupil is not None:
-        voice, model, tested = taught_pupil(plan, heard, known, tested, model, folder)
-    logit = fused_logits(model, tested, held, plan.temporal)
+    model = temporal.fit_temporal(heard, known, plan.temporal, folder, backbone.begin)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0
-    calibration = plan.calibration or calibrate(logit[decided], siren)
-    right = float(np.mean((calibration[0] * logit[decided] + calibration[1] > 0) == siren))
-    metrics = {
+
+    def judged(head: keras.Model) -> tuple[tuple[float, float], float]:
+        """Return the calibration of a head, and its share of right half seconds of the recordings kept back."""
+        logit = fused_logits(head, tested, held, plan.temporal, backbone.vehicles)[decided]
+        scale, offset = plan.calibration or calibrate(logit, siren)
+        return (scale, offset), round(float(np.mean((scale * logit + offset > 0) == siren)), 4)
+
+    calibration, right = judged(model)
+    metrics: dict[str, object] = {
         "episodes": len(known),
         "episodes_kept_back": len(held),
-        "right_of_kept_back": round(right, 4),
+        "right_of_kept_back": right,
         "without": without,
         "sets": sorted({clip.set for clip in recordings.clips} - {without}),
         "recipe": asdict(plan),
     }
     log.info("right at %.2f %% of the half seconds of recordings kept back", 100 * right)
+    if backbone.begin is not None:
+        first = temporal.head_network(plan.temporal, backbone.speaking.outputs)
+        first.set_weights(backbone.begin)
+        _, before = judged(first)
+        metrics["right_of_kept_back_before"] = before
+        log.info("the head that it began with at %.2f %%", 100 * before)
     files = {
-        MODEL_FILE: to_tflite(temporal.shipped_head(model), plan.stored),
-        BACKBONE_FILE: packed_backbone(plan, temporal.listener(model, voice, plan.temporal), recordings),
+        MODEL_FILE: export.to_tflite(temporal.shipped_head(model), plan.stored),
+        export.BACKBONE_FILE: backbone.shipped(model),
     }
-    write_streaming_bundle(out, plan, files, calibration, metrics)
+    export.write_bundle(out, plan, files, calibration, metrics)
 
 
-def taught_pupil(
-    plan: Recipe, heard: listening.Heard, known: np.ndarray, tested: listening.Heard, teaching: keras.Model,
-    folder: Path,
-) -> tuple[keras.Model, keras.Model, listening.Heard]:  # fmt: skip
-    """Return the pupil of the head ``teaching``, its own head, and the episodes ``tested`` as the pupil hears them.
-
-    It learns from the episodes ``known`` of those that were ``heard``.
-    """
-    if plan.pupil is None or plan.temporal is None:
-        raise ConfigError("recipe", ["a pupil needs pupil and temporal"])
-    wanted = pupil.pupil_targets(teaching, heard)
-    small = pupil.fit_pupil(heard.mel[known], wanted[known], heard.until, plan.pupil, folder / "pupil")
-    again = replace(heard, said=pupil.says(small, heard.mel, heard.until))
-    head = temporal.fit_temporal(again, known, plan.temporal, folder / "pupil-head")
-    return small, head, replace(tested, said=pupil.says(small, tested.mel, tested.until))
-
-
-def write_backbone(plan: Recipe, published: Path, work: Path) -> Path:
-    """Return the backbone with all it has to say, a TFLite file in ``work``.
-
-    Raises ``ConfigError`` when the recipe has no teacher or its weights are not those that it names.
-    """
-    if plan.teacher is None:
-        raise ConfigError("recipe", ["a network over seconds needs a teacher"])
-    path = work / "speaking.tflite"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        weights = backbone.read_weights(published / plan.teacher.variables, plan.teacher.sha256)
-        path.write_bytes(to_tflite(backbone.backbone_network(plan.features.bands, weights)))
-    return path
-
-
-def drawn(plan: Recipe, recordings: Corpus, network: Path, work: Path, *, kept_back: bool = False) -> listening.Heard:
-    """Return the recipe's episodes as ``network`` hears them, of recordings that are kept back or of the others."""
-    spec, keep, purpose = _pool(plan, kept_back=kept_back)
+def drawn(
+    plan: Recipe, recordings: Corpus, speaking: listening.Speaking, work: Path, *, kept_back: bool = False
+) -> listening.Heard:
+    """Return the recipe's episodes as ``speaking`` hears them, of recordings that are kept back or of the others."""
+    spec, purpose = plan.episodes, "train"
+    if kept_back:
+        spec, purpose = replace(spec, count=max(1, int(spec.count * plan.held_out))), "calibrate"
     return listening.hear_episodes(
-        recordings, spec, plan.features, network, keep, work / "episodes", seed=plan.seed, purpose=purpose
+        recordings,
+        spec,
+        plan.features,
+        speaking,
+        lambda clip: corpus.kept_back(clip, plan.held_out) == kept_back,
+        work / "episodes",
+        seed=plan.seed,
+        purpose=purpose,
     )
 
 
-def _pool(plan: Recipe, *, kept_back: bool) -> tuple[EpisodeSpec, Callable[[Clip], bool], str]:
-    if plan.episodes is None:
-        raise ConfigError("recipe", ["a network over seconds needs episodes"])
-    if kept_back:
-        fewer = replace(plan.episodes, count=max(1, int(plan.episodes.count * plan.held_out)))
-        return fewer, lambda clip: corpus.kept_back(clip, plan.held_out), "calibrate"
-    return plan.episodes, lambda clip: not corpus.kept_back(clip, plan.held_out), "train"
+def fused_logits(
+    model: keras.Model, heard: listening.Heard, which: np.ndarray, spec: TemporalSpec, first: int
+) -> np.ndarray:
+    """Return float64[episodes, patches], the head's logit with the vehicle classes, of the episodes ``which``.
 
-
-def fused_logits(model: keras.Model, heard: listening.Heard, which: np.ndarray, spec: TemporalSpec) -> np.ndarray:
-    """Return float64[episodes, patches], the head's logit with the vehicle classes, of the episodes ``which``."""
-    first = heard.said.shape[2] - len(backbone.CLASSES)
-    vehicles = heard.said[which][:, :, first : first + backbone.VEHICLES].max(axis=-1).astype(np.float64)
+    ``first`` is the place of the first of these classes in what was said.
+    """
+    vehicles = heard.said[which][:, :, first : first + VEHICLES].max(axis=-1).astype(np.float64)
     places = max(1, round(spec.evidence_memory_s / patches.SPACING_S))
     remembered = np.stack(
         [
@@ -148,87 +131,12 @@ def fused_logits(model: keras.Model, heard: listening.Heard, which: np.ndarray, 
     return recollection.fuse_classes(temporal.asked(model, heard, which), remembered, spec.evidence)
 
 
-def packed_backbone(plan: Recipe, listener: keras.Model, recordings: Corpus) -> bytes:
-    """Return the shipped backbone as a TFLite file, its weights stored as the recipe says.
+def calibrate(logit: np.ndarray, siren: np.ndarray) -> tuple[float, float]:
+    """Return scale and offset that make log-odds of ``logit`` (Platt: logistic regression with one variable)."""
+    sign = np.where(siren, 1.0, -1.0)
 
-    Those in int8 are rounded on what episodes of ``recordings`` sound like; raises ``ConfigError`` where it then says
-    something else.
-    """
-    flatbuffer = to_tflite(listener, plan.stored)
-    if plan.stored != "int8":
-        return flatbuffer
-    return rounding.rounded(flatbuffer, *rounding.sounds(plan, recordings))
+    def loss(point: np.ndarray) -> float:
+        return float(np.mean(np.logaddexp(0.0, -sign * (point[0] * logit + point[1]))))
 
-
-def write_streaming_bundle(
-    out: Path, plan: Recipe, files: Mapping[str, bytes], calibration: tuple[float, float], metrics: dict[str, object]
-) -> None:
-    """Write the bundle ``out``, whose networks are ``files`` by their names.
-
-    An older one of the same name is replaced only when the new one is complete.
-    """
-    unfinished = out.with_name(out.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for name, content in files.items():
-        (unfinished / name).write_bytes(content)
-    (unfinished / GOLDEN_FILE).touch()  # the manifest names it; what it holds is what the bundle says
-    described = manifest(plan, calibration, {name: hashlib.sha256(each).hexdigest() for name, each in files.items()})
-    (unfinished / MANIFEST_FILE).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
-    pcm = golden_pcm()
-    features, score = golden.golden_outputs(bundles.load(unfinished), pcm)
-    with (unfinished / GOLDEN_FILE).open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, pcm=pcm, features=features, score=score)
-    (unfinished / "training.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
-    for kept in ("MODEL_CARD.md", "floors.json"):
-        if (out / kept).exists():
-            shutil.copy2(out / kept, unfinished / kept)
-    shutil.rmtree(out, ignore_errors=True)
-    unfinished.rename(out)
-
-
-def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, str]) -> dict[str, Any]:
-    """Return the manifest of a bundle whose files have the given SHA-256, JSON values."""
-    if plan.temporal is None or plan.strict is None:
-        raise ConfigError("recipe", ["a network over seconds needs temporal and strict"])
-    units = plan.temporal.units
-    return {
-        "schema": SCHEMA,
-        "name": plan.name,
-        **({} if plan.role is None else {"role": plan.role}),
-        "features": asdict(plan.features),
-        "features_digest": plan.features.digest,
-        "model_sha256": digests[MODEL_FILE],
-        "output": "logit",
-        "calibration": {"scale": round(calibration[0], 6), "offset": round(calibration[1], 6)},
-        "hop_s": plan.hop_s,
-        "recipe_sha256": plan.digest,
-        "min_sirend": sirend.__version__,
-        "golden": GOLDEN_FILE,
-        "backbone": {
-            "file": BACKBONE_FILE,
-            "sha256": digests[BACKBONE_FILE],
-            "patch_frames": PATCH_FRAMES,
-            "outputs": units + backbone.VEHICLES,
-            "step_s": LABEL_S,
-        },
-        "head": {"places": temporal.PLACES, "spacing_s": patches.SPACING_S, "inputs": units},
-        "evidence": {
-            "first": units,
-            "count": backbone.VEHICLES,
-            "weight": plan.temporal.evidence,
-            **({"memory_s": plan.temporal.evidence_memory_s} if plan.temporal.evidence_memory_s else {}),
-        },
-        **({} if plan.temporal.suspect is None else {"suspect": plan.temporal.suspect}),
-        "operating_points": {"balanced": asdict(plan.operating_point), "strict": asdict(plan.strict)},
-    }
-
-
-def golden_pcm() -> np.ndarray:
-    """Return half a minute that the project made itself, int16[n]: hiss like a street's, then a siren in it."""
-    rng = np.random.default_rng(0)
-    out = 0.02 * rng.standard_normal(to_samples(_GOLDEN_S))
-    tone = sirens.find_siren("us", "wail")
-    begin = len(out) // 2
-    out[begin:] += 0.1 * synthesis.synthesise(tone, len(out) - begin, SAMPLE_RATE_HZ, rng)
-    return np.round(np.clip(out, -1.0, 1.0) * 32767).astype(np.int16)
+    scale, offset = optimize.minimize(loss, [0.5, 0.0], method="Nelder-Mead").x
+    return float(scale), float(offset)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from sirend.training.backbone import CLASSES, VEHICLES
 from sirend.training.specs import PATCH_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sirend.training.listening import Heard
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HeadWeights: TypeAlias = "Sequence[np.ndarray]"
+"""Of a network, in the order of its layers."""
 DILATIONS = (1, 2, 4)
 PLACES = 15
 """Patches that the head looks back on: what three convolutions of three taps reach with these dilations."""
@@ -44,14 +46,24 @@ def temporal_network(spec: TemporalSpec, outputs: int, bands: int) -> keras.Mode
     classes, and the patches' log-mel frames float32[batch, patches, 96, bands].
     """
     said, mel = keras.Input((None, outputs)), keras.Input((None, PATCH_FRAMES, bands))
-    net = _projected(said, mel, spec)
+    return keras.Model([said, mel], _judged(_projected(said, mel, spec), spec))
+
+
+def head_network(spec: TemporalSpec, outputs: int) -> keras.Model:
+    """Return the same for a shipped backbone, whose ``outputs`` begin with the numbers that a head keeps of a patch."""
+    said = keras.Input((None, outputs))
+    return keras.Model(said, _judged(said[..., : spec.units], spec))
+
+
+def _judged(net: keras.KerasTensor, spec: TemporalSpec) -> keras.KerasTensor:
+    """Return float32[batch, patches], a logit at each patch, of what is kept of it, float32[batch, patches, units]."""
     for place, dilation in enumerate(DILATIONS):
         more = keras.layers.Dropout(spec.dropout / 2)(net)
         convolution = keras.layers.Conv1D(
             spec.units, 3, dilation_rate=dilation, padding="causal", activation="relu", name=f"reach{place}"
         )
         net = net + convolution(more)
-    return keras.Model([said, mel], keras.layers.Dense(1, name="judge")(net)[..., 0])
+    return keras.layers.Dense(1, name="judge")(net)[..., 0]
 
 
 def _projected(said: keras.KerasTensor, mel: keras.KerasTensor, spec: TemporalSpec) -> keras.KerasTensor:
@@ -92,7 +104,7 @@ def shipped_head(model: keras.Model) -> keras.Model:
 
     The last number of a patch is 1 where it exists; what lies before the stream counts as the zeros of causal padding.
     """
-    units = model.get_layer("project").units
+    units = model.get_layer("reach0").filters
     inputs = keras.Input((PLACES, units + 1), name="patches")
     exists = inputs[..., units:]
     net = inputs[..., :units] * exists
@@ -123,8 +135,8 @@ def asked(model: keras.Model, heard: Heard, which: np.ndarray) -> np.ndarray:
 
 
 def _inputs(heard: Heard, which: np.ndarray) -> list[np.ndarray]:
-    mel = patches.cut(heard.mel[which], heard.until)
-    return [heard.said[which].astype(np.float32), mel.astype(np.float32)]
+    said = heard.said[which].astype(np.float32)
+    return [said] if heard.mel is None else [said, patches.cut(heard.mel[which], heard.until).astype(np.float32)]
 
 
 def quarters(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -149,16 +161,22 @@ def quarters(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarra
     return logits
 
 
-def fit_temporal(heard: Heard, which: np.ndarray, spec: TemporalSpec, folder: Path) -> keras.Model:
-    """Train on the episodes ``which`` of ``heard``.
+def fit_temporal(
+    heard: Heard, which: np.ndarray, spec: TemporalSpec, folder: Path, begin: HeadWeights | None = None
+) -> keras.Model:
+    """Train on the episodes ``which`` of ``heard``: a head with its ear where there are frames, else a head alone.
 
-    Goes on from the last epoch that ``folder`` holds of the same recipe and episodes, and writes a line of
-    ``log.jsonl`` there after each.
+    It learns on from the weights ``begin`` where there are some. Goes on from the last epoch that ``folder`` holds of
+    the same recipe and episodes, and writes a line of ``log.jsonl`` there after each.
     """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(spec.seed)
-    model = temporal_network(spec, heard.said.shape[2], heard.mel.shape[2])
-    steps = max(1, len(which) // spec.batch)
+    outputs = heard.said.shape[2]
+    model = head_network(spec, outputs) if heard.mel is None else temporal_network(spec, outputs, heard.mel.shape[2])
+    if begin is not None:
+        model.set_weights(begin)
+    batch = min(spec.batch, len(which))
+    steps = len(which) // batch
     schedule = keras.optimizers.schedules.CosineDecay(
         spec.learning_rate / 10,
         max(1, steps * spec.epochs - steps),
@@ -166,13 +184,13 @@ def fit_temporal(heard: Heard, which: np.ndarray, spec: TemporalSpec, folder: Pa
         warmup_steps=steps,
     )
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss=_loss)
-    identity = _identity(heard, which, spec)
+    identity = _identity(heard, which, spec, begin or [])
     wanted = np.nan_to_num(heard.label, nan=_UNDECIDED).astype(np.float32)
     for epoch in range(checkpoint.resume(model, folder, identity), spec.epochs):
         order = which[np.random.default_rng((spec.seed, epoch)).permutation(len(which))]
         losses = []
         for step in tqdm(range(steps), desc=f"epoch {epoch + 1} of {spec.epochs}", unit="step"):
-            drawn = np.sort(order[step * spec.batch : (step + 1) * spec.batch])
+            drawn = np.sort(order[step * batch : (step + 1) * batch])
             losses.append(float(model.train_on_batch(_inputs(heard, drawn), wanted[drawn])))
             model.reset_metrics()
         checkpoint.keep(model, folder, epoch + 1, identity, losses)
@@ -187,7 +205,8 @@ def _loss(label: keras.KerasTensor, logit: keras.KerasTensor) -> keras.KerasTens
     return keras.ops.sum(each * known) / keras.ops.maximum(keras.ops.sum(known), 1.0)
 
 
-def _identity(heard: Heard, which: np.ndarray, spec: TemporalSpec) -> str:
+def _identity(heard: Heard, which: np.ndarray, spec: TemporalSpec, begin: HeadWeights) -> str:
     content = hashlib.sha256(np.ascontiguousarray(heard.said[which[::7]]).data)
-    content.update(np.ascontiguousarray(heard.label[which]).data)
+    for array in (heard.label[which], *begin):
+        content.update(np.ascontiguousarray(array).data)
     return json.dumps([asdict(spec), PATCH_FRAMES, len(which), heard.said.shape[1:], content.hexdigest()])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.stream import SAMPLE_RATE_HZ, to_samples
+from sirend.training.channel import add_while_sounding
 from sirend.training.corpus import Kind
-from sirend.training.scenes import add_while_sounding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,20 +21,20 @@ from sirend.audio.stream import SAMPLE_RATE_HZ
 from sirend.detect import recollection
 from sirend.detect.classifier import SURE, SUSPECTED_S
 from sirend.detect.features import log_mel, mel_frames
-from sirend.detect.network import Network
-from sirend.errors import ConfigError
 from sirend.training import corpus as corpora
-from sirend.training import listening, passages, patches, recipe, streaming, temporal, unheard_table, work
+from sirend.training import passages, patches, published, recipe, streaming, temporal, unheard_table, work
 from sirend.training.backbone import VEHICLES
 from sirend.training.episodes import LABEL_S
 from sirend.training.peer import Peer, ends_s
-from sirend.training.specs import EMBEDDING, PATCH_FRAMES
+from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sirend.training import listening
     from sirend.training.corpus import Corpus
     from sirend.training.decision import Series
+    from sirend.training.listening import Speaking
     from sirend.training.passages import Passage
     from sirend.training.recipe import Recipe
     from sirend.training.specs import TemporalSpec
@@ -61,24 +61,21 @@ class Heard:
 
 
 def hear_passages(
-    corpus: Corpus, planned: Sequence[Passage], plan: Recipe, speaking: Path, peer: Path | None, folder: Path
+    corpus: Corpus, planned: Sequence[Passage], plan: Recipe, speaking: Speaking, peer: Path | None, folder: Path
 ) -> Heard:
-    """Ask the backbone ``speaking``, a TFLite file, and the peer about all passages, on all cores, each once."""
+    """Ask the backbone and the peer about all passages, on all cores, each once."""
 
     def prepare() -> Callable[[int], dict[str, Any]]:
-        backbone = Network(
-            speaking, speaking.read_bytes(), rows=1, inputs=[(PATCH_FRAMES, plan.features.bands)],
-            outputs=listening.OUTPUTS,
-        )  # fmt: skip
+        backbone = speaking.load(plan.features)
         other = None if peer is None else Peer(peer)
 
         def one(shard: int) -> dict[str, Any]:
             out: dict[str, Any] = {}
             for number, passage in enumerate(planned[shard * _SHARD : (shard + 1) * _SHARD]):
                 pcm = passage.render(corpus)
-                mel = log_mel(plan.features, mel_frames(plan.features, pcm)).astype(np.float16)
-                heard = patches.cut(mel, patches.ends(plan.features, len(mel), 1)).astype(np.float32)
-                out[f"mel{number}"] = mel
+                mel = log_mel(plan.features, mel_frames(plan.features, pcm))
+                heard = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
+                out[f"mel{number}"] = mel.astype(np.float16)
                 out[f"said{number}"] = np.concatenate([backbone(patch[np.newaxis]) for patch in heard]).astype("f2")
                 out[f"peer{number}"] = np.zeros(0) if other is None else other.scores([pcm])[1].astype("f4")
                 out[f"seconds{number}"] = len(pcm) / SAMPLE_RATE_HZ
@@ -86,7 +83,15 @@ def hear_passages(
 
         return one
 
-    described = json.dumps([[asdict(each) for each in planned], plan.features.digest, str(peer), len(corpus), "mel"])
+    described = json.dumps(
+        [
+            [asdict(each) for each in planned],
+            plan.features.digest,
+            str(peer),
+            corpus.digest(lambda _: True),
+            speaking.digest,
+        ]
+    )
     shards = -(-len(planned) // _SHARD)
     heard = Heard([], [], [], [])
     for part in work.spread(prepare, shards, described, folder, title="listening to passages"):
@@ -149,8 +154,6 @@ def _asked(
     plan: Recipe, drawn: listening.Heard, known: np.ndarray, wanted: Sequence[int], heard: Heard, folder: Path
 ) -> Asked:
     """Train on the episodes ``known``, and ask about the passages ``wanted``."""
-    if plan.temporal is None:
-        raise ConfigError("recipe", ["a network over seconds needs temporal"])
     judged = temporal.quarters(temporal.fit_temporal(drawn, known, plan.temporal, folder))
     logits: Asked = {}
     for number in wanted:
@@ -178,8 +181,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     plan = recipe.load_recipe(args.recipe)
-    if plan.temporal is None or plan.pupil is not None:
-        raise SystemExit(f"{args.recipe}: a recipe with episodes and temporal is needed, and none with a pupil")
+    if plan.teacher is None:
+        raise SystemExit(f"{args.recipe}: it names no teacher, whose weights the backbone is made of")
     if args.whole and plan.licences is None:
         raise SystemExit(f"{args.recipe}: it may learn from all recordings, so --whole has none to ask about")
     table = corpora.table_of(args.data)
@@ -187,7 +190,7 @@ def main() -> None:
     recordings = corpora.load_clips(filter(plan.allows, clips), table.parent)
     every = corpora.load_clips(clips, table.parent) if args.whole else recordings
     planned = passages.plan_passages(every, passages.Folds())
-    speaking = streaming.write_backbone(plan, args.teacher, args.work)
+    speaking = published.published_backbone(plan, plan.teacher, recordings, args.teacher, args.work).speaking
     heard = hear_passages(every, planned, plan, speaking, args.peer, args.work / "passages")
     drawn = streaming.drawn(plan, recordings, speaking, args.work)
     if args.whole:

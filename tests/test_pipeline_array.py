@@ -65,7 +65,7 @@ class EverySoundIsSiren:
 
     def score(self, spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
         self.asked += 1
-        assert len(spectrogram.log) == 1
+        assert len(spectrogram.mel) == 1
         return np.full(1, 0.99, np.float32)
 
 

@@ -25,7 +25,6 @@ from sirend.detect.motion import MEMORY_S, Motion, motion_of
 from sirend.detect.pitch import Pitch, PitchTracker, tone_level_dbfs
 from sirend.detect.tone import tone_of
 from sirend.detect.tracker import Track, Tracker
-from sirend.detect.windowed_tracker import WindowedTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,14 +101,13 @@ class Stages:
             )
         array = config.array
         rules = Rules.of(config.detect, config.call, bundle.point(config.detect.profile))
-
-        def tracker(name: str) -> Tracker | WindowedTracker:
-            if bundle.streaming is None:
-                return WindowedTracker(name, hop, enter=rules.enter)
-            return Tracker(name, hop, enter=rules.enter, leave=rules.exit)
-
         watches = {
-            approach.name: ApproachWatch(tracker(approach.name), rules, is_inhibited, priority=approach.priority)
+            approach.name: ApproachWatch(
+                Tracker(approach.name, hop, enter=rules.enter, leave=rules.exit),
+                rules,
+                is_inhibited,
+                priority=approach.priority,
+            )
             for approach in config.approaches
         }
         return cls(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ from tests.e2e.conftest import PulseAudio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
     from typing import TypeAlias
 
     from tests.conftest import Broker, Subscriber
@@ -26,10 +26,8 @@ audio: {{device: west-mic, stall_s: 2}}
 approaches:
   - {{name: west}}
   - {{name: east, device: east-mic}}
-detect: {{model: {model}}}
 mqtt: {{port: {port}}}
 """
-MODEL = Path(__file__).parents[2] / "models" / "siren-0.1.0"  # the cheap one: two inputs share no inference
 
 
 @pytest.fixture
@@ -67,7 +65,7 @@ def test_each_is_heard_for_itself_and_one_that_is_lost_ends_only_its_own_calls(
     run: Run, pulse: PulseAudio, broker: Broker, drive_by: Path
 ) -> None:
     with broker.subscribe() as subscriber:
-        daemon = run(CONFIGURATION.format(port=broker.port, model=MODEL), pulse.environment)
+        daemon = run(CONFIGURATION.format(port=broker.port), pulse.environment)
         daemon.until_logged("the first window is scored")
         pulse.play(drive_by, "east-mic")
         assert event(subscriber, "east") == ("approaching", "siren")
@@ -90,7 +88,7 @@ def test_one_that_is_missing_at_the_start_is_waited_for_while_the_other_is_heard
 ) -> None:
     pulse.unplug("west-mic")
     with broker.subscribe() as subscriber:
-        daemon = run(CONFIGURATION.format(port=broker.port, model=MODEL), pulse.environment)
+        daemon = run(CONFIGURATION.format(port=broker.port), pulse.environment)
         report = health(subscriber, lambda report: "west-mic: input lost: device_lost" in report["reasons"])
         assert (report["state"], report["levels_dbfs"]["west"]) == ("degraded", None)
         daemon.until_logged("the first window is scored")

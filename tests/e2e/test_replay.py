@@ -184,7 +184,7 @@ def test_check_sums_up_a_sound_configuration(sirend: Command) -> None:
 
 def test_a_tampered_or_missing_model_is_refused(sirend: Command, tmp_path_factory: pytest.TempPathFactory) -> None:
     write(sirend.folder / "a.wav")
-    model = tmp_path_factory.mktemp("models") / "siren-0.1.0"
+    model = tmp_path_factory.mktemp("models") / "siren-9.9.9"
     shutil.copytree(bundle.find(None), model)
     with (model / "model.tflite").open("r+b") as file:
         file.seek(1_000)
@@ -201,6 +201,18 @@ def test_a_tampered_or_missing_model_is_refused(sirend: Command, tmp_path_factor
         78,
         ["sirend: error: nowhere: this is no model bundle: it has no file manifest.json"],
     )
+
+
+def test_a_model_of_windows_that_remember_nothing_is_refused_with_what_to_do(sirend: Command) -> None:
+    write(sirend.folder / "a.wav")
+    (sirend.folder / "siren-0.1.0").mkdir()
+    (sirend.folder / "siren-0.1.0" / "manifest.json").write_text('{"schema": "sirend/manifest/1"}')
+    (sirend.folder / "site.yaml").write_text("site: main-5th\ndetect: {model: siren-0.1.0}\n")
+    why = "is no longer run; take the one that ships (leave detect.model and --model out) or train yours anew"
+    for words in (("replay", "--model", "siren-0.1.0", "a.wav"), ("check", "--config", "site.yaml")):
+        code, (line,) = failed(sirend, *words)
+        assert code == 78
+        assert why in line
 
 
 def test_a_full_disk_gets_one_line(sirend: Command, drive_by: Path) -> None:

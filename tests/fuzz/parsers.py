@@ -19,7 +19,8 @@ import numpy as np
 import soundfile
 import yaml
 from hypothesis import strategies as st
-from tests.detect.manifests import MANIFEST as _STREAMING
+from tests.detect.manifests import BACKBONE, HEAD
+from tests.detect.manifests import MANIFEST as _KNOWN
 from tests.fuzz.attack import LONGEST_MESSAGE, Parser, is_readable
 from tests.fuzz.inputs import edited_json, nested_json, spliced, yaml_of_keys
 from tests.fuzz.messages import BROKER, MESSAGE, NOW, STATEMENT, STATEMENTS, event
@@ -39,7 +40,7 @@ from sirend.publish.journal import Journal
 from sirend.training.corpus import COLUMNS, read_clips
 
 ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "models" / "siren-0.1.0"
+MODEL = bundle.find(None)
 LONGEST_S = 600.0
 """What becomes of the few seconds in a recording, however its header was changed, is shorter than this."""
 
@@ -160,8 +161,6 @@ RECORDING = Parser(
 
 # Model bundle
 
-_MANIFEST = json.loads((MODEL / bundle.MANIFEST_FILE).read_text())
-
 
 def _digested(manifest: dict[str, Any]) -> None:
     """Give an edited manifest the digest that belongs to its features, where they can have one."""
@@ -170,64 +169,50 @@ def _digested(manifest: dict[str, Any]) -> None:
 
 
 def _manifest(data: bytes, folder: Path) -> None:
-    for name in (bundle.MODEL_FILE, "golden.npz"):
-        if not (folder / name).exists():
-            shutil.copy(MODEL / name, folder / name)
+    """Hold what a bundle says to what the code relies on that runs it; there need be no network."""
+    (folder / bundle.MODEL_FILE).write_bytes(HEAD)
+    (folder / "backbone.tflite").write_bytes(BACKBONE)
+    (folder / "golden.npz").touch()
     (folder / bundle.MANIFEST_FILE).write_bytes(data)
     try:
         loaded = bundle.load(folder)
     except ConfigError as error:
         for problem in error.problems:
             assert 0 < len(problem) < LONGEST_MESSAGE, problem[:200]
-    else:
-        numbers = [*dataclasses.astuple(loaded.operating), *dataclasses.astuple(loaded.calibration), loaded.hop_s]
-        assert all(math.isfinite(float(number)) for number in numbers)
-        assert 0.0 < loaded.operating.exit < loaded.operating.enter < 1.0
-        assert loaded.feature_spec.frames > 0
-        assert len(loaded.identity) == 64
+        return
+    numbers = [*dataclasses.astuple(loaded.calibration), loaded.hop_s]
+    for point in (loaded.operating, loaded.strict):
+        numbers += dataclasses.astuple(point)
+        assert 0.0 < point.exit < point.enter < 1.0
+    assert all(math.isfinite(float(number)) for number in numbers)
+    assert loaded.feature_spec.frames > 0
+    assert len(loaded.identity) == 64
+    patches, head = loaded.streaming.patches, loaded.streaming.head
+    assert round(patches.step_s * 16_000) % loaded.feature_spec.step_samples == 0
+    assert head.spacing_s / patches.step_s == round(head.spacing_s / patches.step_s) >= 1
+    assert 0 < head.inputs <= patches.outputs
+    assert 0 < head.places * head.spacing_s <= manifests.LONGEST_S
 
 
+_MANIFEST = _KNOWN | {"golden": "golden.npz"}
 MANIFEST = Parser(
     "manifest",
     st.one_of(
         edited_json(_MANIFEST),
         edited_json(_MANIFEST, _digested),
         nested_json(_MANIFEST),
-        spliced(st.just((MODEL / bundle.MANIFEST_FILE).read_bytes()), head=900),
+        spliced(st.just(json.dumps(_MANIFEST).encode()), head=900),
         st.binary(max_size=100),
     ),
     _manifest,
 )
 
 
-def _streaming(data: bytes, folder: Path) -> None:
-    """Hold what a manifest says of a stream to what the networks' code relies on; there need be no network."""
-    try:
-        manifest = manifests.parse_manifest(folder / bundle.MANIFEST_FILE, data)
-    except ConfigError as error:
-        for problem in error.problems:
-            assert 0 < len(problem) < LONGEST_MESSAGE, problem[:200]
-        return
-    if manifest["schema"] == manifests.SCHEMA:
-        patches, head = manifest["backbone"], manifest["head"]
-        assert round(patches["step_s"] * 16_000) % manifest["features"]["step_samples"] == 0
-        assert head["spacing_s"] / patches["step_s"] == round(head["spacing_s"] / patches["step_s"]) >= 1
-        assert 0 < head["inputs"] <= patches["outputs"]
-        assert 0 < head["places"] * head["spacing_s"] <= manifests.LONGEST_S
-        for point in manifest["operating_points"].values():
-            assert 0.0 < point["exit"] < point["enter"] < 1.0
-
-
-STREAMING = Parser(
-    "streaming manifest",
-    st.one_of(edited_json(_STREAMING), edited_json(_STREAMING, _digested), nested_json(_STREAMING)),
-    _streaming,
-)
-
-
 def _network(data: bytes, folder: Path) -> None:
     shutil.copy(MODEL / bundle.MANIFEST_FILE, folder)
-    shutil.copy(MODEL / "golden.npz", folder)
+    for name in ("golden.npz", "backbone.tflite"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(MODEL / name)
     (folder / bundle.MODEL_FILE).write_bytes(data)
     try:
         loaded = bundle.load(folder)
@@ -286,4 +271,4 @@ def _clips(data: bytes, folder: Path) -> None:
 
 CLIPS = Parser("clips", st.one_of(spliced(st.just(_TABLE.encode()), head=200), st.binary(max_size=100)), _clips)
 
-PARSERS = (CONFIGURATION, SECRETS, RECORDING, MANIFEST, STREAMING, NETWORK, STATEMENT, MESSAGE, BROKER, JOURNAL, CLIPS)
+PARSERS = (CONFIGURATION, SECRETS, RECORDING, MANIFEST, NETWORK, STATEMENT, MESSAGE, BROKER, JOURNAL, CLIPS)

@@ -14,6 +14,7 @@ import soundfile
 from tests.bundles import MODEL
 
 from sirend.config.settings import Approach, ArbitrationConfig, AudioConfig, Config, Inhibit
+from sirend.detect.features import log_mel
 from sirend.errors import InputError, UsageError
 from sirend.replay.replay import Replay, Wishes
 
@@ -34,7 +35,8 @@ class LoudIsSiren:
     """A classifier that takes every loud sound for a siren: the features of digital silence are all the same."""
 
     def score(self, spectrogram: Spectrogram) -> npt.NDArray[np.float32]:
-        loudness = spectrogram.log.max(axis=(1, 2)) + 0.01 * spectrogram.log.mean(axis=(1, 2))
+        heard = log_mel(spectrogram.spec, spectrogram.mel[:, -spectrogram.spec.frames :])
+        loudness = heard.max(axis=(1, 2)) + 0.01 * heard.mean(axis=(1, 2))
         return np.where(loudness > np.log(0.01), 0.9 + 0.01 * np.tanh(loudness), 0.01).astype(np.float32)
 
 

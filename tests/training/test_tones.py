@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.cli.arguments import parser
-from sirend.detect import bundle
 from sirend.detect.tone import Tone
 from sirend.simulate.sirens import TONES
 from sirend.training import evaluate, tones
@@ -77,8 +76,7 @@ def test_the_command_names_tones_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tones, "TONES", {key: TONES[key] for key in (("de", "hilo"), ("us", "phaser"))})
-    model = str(bundle.find(None).parent / "siren-0.1.0")
-    words = ["evaluate", "--tone", "--model", model, "--report", str(tmp_path / "report")]
+    words = ["evaluate", "--tone", "--report", str(tmp_path / "report")]
     args = parser(words).parse_args(words)
     assert evaluate.main(args) == 0
     page = (tmp_path / "report" / "report.md").read_text()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sirend.call.machine import Transition
     from sirend.call.rules import Rules
     from sirend.detect.tracker import Track, Tracker
-    from sirend.detect.windowed_tracker import WindowedTracker
 
 BRIDGE = to_samples(6.0)
 """By when after missing samples a run of evidence goes on: a window, and what the evidence takes."""
@@ -29,7 +28,7 @@ LATE = to_samples(1.0)
 class ApproachWatch:
     """Follows one approach: what is heard there, and whether a call stands."""
 
-    tracker: Tracker | WindowedTracker
+    tracker: Tracker
     rules: Rules
     is_inhibited: Callable[[Samples], bool]
     """Whether the schedule forbids calls at a sample."""

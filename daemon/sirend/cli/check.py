@@ -19,7 +19,6 @@ from sirend.config import load as config
 from sirend.config.secrets_in_use import Secret, secrets_of
 from sirend.detect import bundle
 from sirend.detect.classifier import Classifier
-from sirend.detect.features import Spectrogram
 from sirend.detect.golden import golden_outputs
 from sirend.errors import ConfigError
 from sirend.observe.snapshot import Setup, View
@@ -194,11 +193,7 @@ def _verified(model: Bundle) -> str:
             pcm, features, scores = saved["pcm"], saved["features"], saved["score"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(str(golden), [f"the golden windows cannot be read: {error}"]) from error
-    if model.streaming is not None:
-        log_mel, scored = golden_outputs(model, pcm)
-    else:
-        here = Spectrogram.of(model.feature_spec, pcm.astype(np.float32) / np.float32(32_768))
-        log_mel, scored = here.log, Classifier(model, len(pcm)).score(here)
+    log_mel, scored = golden_outputs(model, pcm)
     off = _off(log_mel, features)
     if off > FEATURES_TOLERANCE:
         raise ConfigError(

@@ -7,7 +7,6 @@ every field; the digests are checked here.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -46,20 +45,6 @@ class OperatingPoint:
     """How long the evidence must be there before a call, s."""
     release_s: float
     """How long it must be gone before a call ends, s."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backbone:
-    """A network that listens to patches of a window, for the bundle's own network to judge."""
-
-    model_bytes: bytes
-    """A TFLite flatbuffer whose digest was verified."""
-    patch_frames: int
-    """Length of a patch, frames."""
-    places: tuple[int, ...]
-    """Where the patches begin in a window, frames, rising."""
-    outputs: int
-    """Numbers that it says of a patch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,39 +110,33 @@ class Bundle:
     feature_spec: FeatureSpec
     model_bytes: bytes
     """The network, a TFLite flatbuffer whose digest was verified."""
+    streaming: Streaming
     operating: OperatingPoint
+    """Of the profile ``balanced``."""
+    strict: OperatingPoint
+    """Of the profile ``strict``."""
     calibration: Calibration
     hop_s: float
-    """Distance of windows, s, for which the operating point was chosen."""
+    """Distance of windows, s, for which the operating points were chosen."""
     digest: str
     """SHA-256 of ``model_bytes`` in hex."""
-    backbone: Backbone | None = None
-    """None where the network takes the window alone."""
-    streaming: Streaming | None = None
-    """None where it takes windows."""
-    strict: OperatingPoint | None = None
-    """The operating point of the profile ``strict``; None where the bundle has only one."""
 
     def point(self, profile: str) -> OperatingPoint:
         """Return the operating point of a profile: ``strict``, or ``balanced``, which is for most sites."""
-        return self.strict if profile == "strict" and self.strict is not None else self.operating
+        return self.strict if profile == "strict" else self.operating
 
     @property
     def identity(self) -> str:
         """SHA-256 in hex of all that decides a score or a call: networks, calibrations, thresholds."""
-        said = [self.digest, self.calibration, self.operating]
-        if self.backbone is not None:
-            listening = hashlib.sha256(self.backbone.model_bytes).hexdigest()
-            said += [(listening, replace(self.backbone, model_bytes=b""))]
-        if self.streaming is not None:
-            patches = self.streaming.patches
-            listening = hashlib.sha256(patches.model_bytes).hexdigest()
-            said += [(listening, replace(self.streaming, patches=replace(patches, model_bytes=b""))), self.strict]
+        patches = self.streaming.patches
+        listening = hashlib.sha256(patches.model_bytes).hexdigest()
+        streaming = replace(self.streaming, patches=replace(patches, model_bytes=b""))
+        said = [self.digest, self.calibration, self.operating, (listening, streaming), self.strict]
         return hashlib.sha256(repr(tuple(said)).encode()).hexdigest()
 
 
 def find(path: Path | None) -> Path:
-    """Return ``path`` if it is a bundle's folder, or the newest that ships with sirend and has no role when it is None.
+    """Return ``path`` if it is a bundle's folder, or the newest that ships with sirend when it is None.
 
     Raises ``ConfigError`` when there is none.
     """
@@ -167,19 +146,11 @@ def find(path: Path | None) -> Path:
         return path
     folders = shipped()
     for folder in folders:
-        bundles = [each.parent for each in folder.glob(f"siren-*/{MANIFEST_FILE}") if not _has_role(each)]
+        bundles = [each.parent for each in folder.glob(f"siren-*/{MANIFEST_FILE}")]
         if bundles:
             return max(bundles, key=lambda bundle: [int(part) for part in re.findall(r"\d+", bundle.name)])
     looked = " and ".join(map(str, folders))
     raise ConfigError("model", [f"no model bundle in {looked}; install sirend again or give one with --model"])
-
-
-def _has_role(manifest: Path) -> bool:
-    """Whether a bundle is only taken by name; one that cannot be read is not, so that it is refused in words."""
-    try:
-        return "role" in json.loads(manifest.read_bytes())
-    except (OSError, ValueError, TypeError):
-        return False
 
 
 def shipped() -> list[Path]:
@@ -202,36 +173,29 @@ def load(path: Path) -> Bundle:
         )
     if spec.digest != manifest["features_digest"]:
         problems.append("features_digest does not belong to the features: the manifest was changed; install it again")
-    listening = b""
-    if (described := manifest.get("backbone")) is not None:
-        listening = _read(path / described["file"])
-        if hashlib.sha256(listening).hexdigest() != described["sha256"]:
-            problems.append(
-                f"{described['file']} does not have the SHA-256 of the manifest: it was changed; install it again"
-            )
+    described = manifest["backbone"]
+    listening = _read(path / described["file"])
+    if hashlib.sha256(listening).hexdigest() != described["sha256"]:
+        problems.append(
+            f"{described['file']} does not have the SHA-256 of the manifest: it was changed; install it again"
+        )
     if manifest.get("golden") is not None and not is_there(path / manifest["golden"]):
         problems.append(f"the file {manifest['golden']} is missing; install the model again")
     if problems:
         raise ConfigError(str(path), problems)
-    is_streaming = manifest["schema"] == manifests.SCHEMA
-    points = manifest["operating_points"] if is_streaming else {"balanced": manifest["operating_point"]}
+    points = manifest["operating_points"]
     return Bundle(
         path=path,
         name=f"{manifest['name']}@{digest[:12]}",
         feature_spec=spec,
         model_bytes=model_bytes,
+        streaming=_streaming(manifest, listening),
         operating=OperatingPoint(**points["balanced"]),
-        strict=OperatingPoint(**points["strict"]) if "strict" in points else None,
+        strict=OperatingPoint(**points["strict"]),
         calibration=Calibration(**manifest["calibration"]),
         hop_s=float(manifest["hop_s"]),
         digest=digest,
-        backbone=None if described is None or is_streaming else _windowed(described, listening),
-        streaming=_streaming(manifest, listening) if is_streaming else None,
     )
-
-
-def _windowed(described: dict[str, Any], model_bytes: bytes) -> Backbone:
-    return Backbone(model_bytes, described["patch_frames"], tuple(described["places"]), described["outputs"])
 
 
 def _streaming(manifest: dict[str, Any], model_bytes: bytes) -> Streaming:

@@ -16,10 +16,9 @@ from sirend.audio.stream import Samples, to_samples
 from sirend.detect import recollection, site_gain
 from sirend.detect.features import log_mel
 from sirend.detect.network import Network
-from sirend.detect.windowed import Windowed
 
 if TYPE_CHECKING:
-    from sirend.detect.bundle import Bundle, Streaming
+    from sirend.detect.bundle import Bundle
     from sirend.detect.features import Spectrogram
     from sirend.detect.memory import Memory
 
@@ -40,25 +39,8 @@ class Classifier:
 
         Raises ``ConfigError`` when no runtime is installed or a network is not of the shape that the manifest says.
         """
-        self._voice: Streamed | Windowed
-        if bundle.streaming is None:
-            self._voice = Windowed(bundle, approaches)
-        else:
-            self._voice = Streamed(bundle, bundle.streaming, approaches)
-
-    def score(self, spectrogram: Spectrogram) -> Floats:
-        """Return float32[approaches], probability of a siren 0..1; that of the newest patch at the window's end."""
-        log_odds = np.clip(self._voice.log_odds(spectrogram), -SURE, SURE)
-        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float32)
-
-
-class Streamed:
-    """What the networks say that listen to patches."""
-
-    def __init__(self, bundle: Bundle, streaming: Streaming, approaches: int) -> None:
-        """Load the networks of ``bundle``; raises ``ConfigError`` as ``Classifier``."""
-        self._streaming, self._calibration = streaming, bundle.calibration
-        self._patches, self._head = streaming.patches, streaming.head
+        self._streaming, self._calibration = bundle.streaming, bundle.calibration
+        self._patches, self._head = bundle.streaming.patches, bundle.streaming.head
         self._approaches = approaches
         self._step = to_samples(self._patches.step_s)
         self._each = round(self._head.spacing_s / self._patches.step_s)
@@ -74,6 +56,11 @@ class Streamed:
         self._judge = Network(bundle.path, bundle.model_bytes, rows=approaches, inputs=[shape], outputs=1)
         self.judged = 0
         """Patches listened to so far, those of all approaches at one time as one."""
+
+    def score(self, spectrogram: Spectrogram) -> Floats:
+        """Return float32[approaches], probability of a siren 0..1; that of the newest patch at the window's end."""
+        log_odds = np.clip(self.log_odds(spectrogram), -SURE, SURE)
+        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float32)
 
     def log_odds(self, spectrogram: Spectrogram) -> npt.NDArray[np.float64]:
         """Return float64[approaches], calibrated, of the newest patch at the window's end; -80 while there is none."""

@@ -1,28 +1,26 @@
 """The only feature extractor there is: pcm -> log-mel spectrogram. The daemon and the training share it.
 
 A window's features are made of frames on a fixed grid, so that a hop needs only the frames of its new samples
-(``Extractor``). The level is normalised in the mel domain, per window: microphones and distances differ by tens of dB,
-and what lies below ``low_hz`` (wind, rumble, DC) must not set the gain.
+(``Extractor``). Levels are left as they are: see ``site_gain``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from sirend.audio.stream import Samples
 from sirend.detect.frames import framed
 from sirend.detect.memory import Memory
 
 if TYPE_CHECKING:
-    from sirend.audio.stream import Pcm, Window
+    from sirend.audio.stream import Pcm, Samples, Window
 
 Features = npt.NDArray[np.float32]
 
@@ -42,11 +40,7 @@ class FeatureSpec:
     low_hz: float = 125.0
     high_hz: float = 7500.0
     log_offset: float = 0.001
-    """Added to a normalised mel magnitude before the logarithm."""
-    target_rms: float = 2.0
-    """RMS of the mel magnitudes of a window after normalisation: that of a street recording at about -22 dBFS."""
-    max_gain: float = 1000.0
-    """Largest gain (60 dB) of the normalisation: silence stays silence."""
+    """Added to a mel magnitude before the logarithm."""
 
     @property
     def frames(self) -> int:
@@ -97,18 +91,6 @@ def log_mel(spec: FeatureSpec, mel: Features, gain: npt.NDArray[np.floating[Any]
     return np.asarray(np.log(heard + np.float32(spec.log_offset)), dtype=np.float32)
 
 
-def normalise(spec: FeatureSpec, mel: Features) -> Features:
-    """Return the log of linear mel magnitudes float32[..., frames, bands] brought to the same level."""
-    rms = np.sqrt(np.mean(np.square(mel), axis=(-2, -1), keepdims=True))
-    gain = np.minimum(spec.max_gain, spec.target_rms / np.maximum(rms, np.float32(1e-12)))
-    return np.asarray(np.log(mel * gain + np.float32(spec.log_offset)), dtype=np.float32)
-
-
-def log_spectrogram(spec: FeatureSpec, pcm: Pcm) -> Features:
-    """Return the features of whole windows: float32[..., window_samples] -> float32[..., frames, bands]."""
-    return normalise(spec, mel_frames(spec, pcm))
-
-
 @dataclass(frozen=True, slots=True)
 class Spectrogram:
     """A window in the mel domain, for a network to take what it needs of it."""
@@ -117,33 +99,10 @@ class Spectrogram:
     mel: Features
     """Linear magnitudes float32[approaches, frames, bands]; the last frames are the window's, with those before it
     that patches of the new samples reach back to."""
-    end: Samples = Samples(0)  # noqa: RUF009  a NewType of int
+    end: Samples
     """The window's end."""
-    memory: Memory = field(default_factory=Memory)
+    memory: Memory
     """What was made of the stream so far; whoever listens leaves there what the next window needs."""
-    said: dict[int, Features] = field(default_factory=dict)
-    """What a backbone said of patches, by the frame at which they begin: float32[approaches, outputs] each.
-
-    Whoever listens to a patch leaves it here, and finds what was left while the window had not yet slid off it.
-    """
-
-    @classmethod
-    def of(cls, spec: FeatureSpec, pcm: Pcm) -> Self:
-        """Return the spectrogram of windows float32[approaches, window_samples] that follow no other."""
-        return cls(spec, mel_frames(spec, pcm), Samples(spec.window_samples), Memory())
-
-    @property
-    def log(self) -> Features:
-        """The features float32[approaches, frames, bands] of the window, the level normalised over it."""
-        return normalise(self.spec, self.mel[:, -self.spec.frames :])
-
-    def patch(self, start: int, frames: int) -> Features:
-        """Return float32[approaches, frames, bands] from frame ``start`` on, the level normalised over the patch.
-
-        A patch knows nothing of the window around it, so what is made of it holds for the next window too.
-        """
-        start += self.mel.shape[1] - self.spec.frames
-        return normalise(self.spec, self.mel[:, start : start + frames])
 
     def until(self, end: int, frames: int) -> Features | None:
         """Return the last ``frames`` frames before sample ``end``, linear float32[approaches, frames, bands].
@@ -171,24 +130,21 @@ class Extractor:
         self._mel: Features | None = None
         self._tail: Pcm | None = None
         self._end = 0
-        self._said: dict[int, Features] = {}
         self._memory = Memory() if is_fault else Memory(gain=self._memory.gain)
 
     def spectrogram(self, window: Window) -> Spectrogram:
-        """Return the spectrogram of ``window``, that of ``Spectrogram.of`` but for what was heard before."""
+        """Return the spectrogram of ``window``; one that does not follow on the last begins anew."""
         spec, pcm = self.spec, window.pcm
         is_next = self._tail is not None and window.end - self._end == window.fresh
         if self._tail is not None and not is_next:
             self.forget(is_fault=False)
         if self._mel is None or self._tail is None or window.fresh % spec.step_samples:
-            self._mel, fresh = mel_frames(spec, pcm), spec.frames
+            self._mel = mel_frames(spec, pcm)
         else:
             new = mel_frames(spec, np.concatenate((self._tail, pcm[:, pcm.shape[1] - window.fresh :]), axis=1))
-            fresh = new.shape[1]
             # A hop may be as long as a window: then a patch of its first samples begins in the window before.
             self._mel = np.concatenate((self._mel[:, -spec.frames :], new), axis=1)
-        self._said = {start - fresh: said for start, said in self._said.items() if start >= fresh}
         # The next frame begins a step after the last one.
         self._tail = pcm[:, (spec.frames * spec.step_samples) :]
         self._end = window.end
-        return Spectrogram(spec, self._mel, window.end, self._memory, self._said)
+        return Spectrogram(spec, self._mel, window.end, self._memory)

@@ -22,12 +22,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 SCHEMA = "sirend/manifest/2"
-WINDOW_SCHEMA = "sirend/manifest/1"
-"""That of bundles whose networks take windows of 2 s and remember nothing."""
+_WINDOW_SCHEMA = "sirend/manifest/1"
 MANIFEST_FILE = "manifest.json"
-ROLES = ("small", "clean")
-"""Why a bundle is chosen by name: it costs less, or learned from recordings of free licences alone. Without a role the
-newest is taken."""
 LONGEST_S = 60.0
 """Nothing reaches back further."""
 _SHA256 = "[0-9a-f]{64}"
@@ -48,40 +44,25 @@ def _of(kind: type[DataclassInstance]) -> _Section:
     return _Section({each.name: int if each.type == "int" else float for each in fields(kind)})
 
 
-def _top(schema: str, required: Mapping[str, type], optional: Mapping[str, type]) -> _Section:
-    return _Section(
+_SECTIONS: dict[str, _Section] = {
+    "": _Section(
         {
             "schema": str, "name": str, "features": dict, "features_digest": str, "model_sha256": str, "output": str,
-            "calibration": dict, "hop_s": float, "recipe_sha256": str, "min_sirend": str, **required,
+            "backbone": dict, "head": dict, "calibration": dict, "operating_points": dict, "hop_s": float,
+            "recipe_sha256": str, "min_sirend": str,
         },
-        {"golden": str, "role": str, **optional},
+        {"evidence": dict, "suspect": float, "site_gain": dict, "golden": str},
         {
-            "schema": re.escape(schema), "name": r"siren-\d+\.\d+\.\d+", "output": "logit",
+            "schema": re.escape(SCHEMA), "name": r"siren-\d+\.\d+\.\d+", "output": "logit",
             "features_digest": _SHA256, "model_sha256": _SHA256, "recipe_sha256": _SHA256,
-            "min_sirend": r"\d+\.\d+\.\d+", "golden": r"[\w-]+\.npz", "role": "|".join(ROLES),
+            "min_sirend": r"\d+\.\d+\.\d+", "golden": r"[\w-]+\.npz",
         },
-    )  # fmt: skip
-
-
-_NETWORK = {"file": r"[\w-]+\.tflite", "sha256": _SHA256}
-_ALWAYS = {"features": _of(FeatureSpec), "calibration": _Section({"scale": float, "offset": float})}
-_WINDOWED: dict[str, _Section] = {
-    "": _top(WINDOW_SCHEMA, {"operating_point": dict}, {"backbone": dict}),
-    **_ALWAYS,
-    "operating_point": _Section(_POINT),
-    "backbone": _Section(
-        {"file": str, "sha256": str, "patch_frames": int, "places": list, "outputs": int}, patterns=_NETWORK
     ),
-}
-_STREAMING: dict[str, _Section] = {
-    "": _top(
-        SCHEMA,
-        {"backbone": dict, "head": dict, "operating_points": dict},
-        {"evidence": dict, "suspect": float, "site_gain": dict},
-    ),
-    **_ALWAYS,
+    "features": _of(FeatureSpec),
+    "calibration": _Section({"scale": float, "offset": float}),
     "backbone": _Section(
-        {"file": str, "sha256": str, "patch_frames": int, "outputs": int, "step_s": float}, patterns=_NETWORK
+        {"file": str, "sha256": str, "patch_frames": int, "outputs": int, "step_s": float},
+        patterns={"file": r"[\w-]+\.tflite", "sha256": _SHA256},
     ),
     "head": _Section({"places": int, "spacing_s": float, "inputs": int}),
     "evidence": _Section({"first": int, "count": int, "weight": float}, {"memory_s": float}),
@@ -89,7 +70,7 @@ _STREAMING: dict[str, _Section] = {
     "operating_points": _Section({"balanced": dict, "strict": dict}),
     "operating_points.balanced": _Section(_POINT),
     "operating_points.strict": _Section(_POINT),
-}
+}  # fmt: skip
 
 
 def parse_manifest(file: Path, content: bytes) -> dict[str, Any]:
@@ -100,22 +81,30 @@ def parse_manifest(file: Path, content: bytes) -> dict[str, Any]:
         raise ConfigError(str(file), [f"this is not JSON: {error}"]) from error
     if not isinstance(manifest, dict):
         raise ConfigError(str(file), ["this must be a JSON object"])
-    sections = _WINDOWED if manifest.get("schema") == WINDOW_SCHEMA else _STREAMING
-    if isinstance(schema := manifest.get("schema"), str) and schema not in (SCHEMA, WINDOW_SCHEMA):
-        raise ConfigError(str(file), [f"schema is {reprlib.repr(schema)}: sirend {sirend.__version__} reads {SCHEMA}"])
-    problems = [problem for path, section in sections.items() for problem in _shape(path, section, manifest)]
+    if isinstance(schema := manifest.get("schema"), str) and schema != SCHEMA:
+        raise ConfigError(str(file), [_of_another_schema(schema)])
+    problems = [problem for path, section in _SECTIONS.items() for problem in _shape(path, section, manifest)]
     if not problems:
-        problems = [problem for path, section in sections.items() for problem in _form(path, section, manifest)]
+        problems = [problem for path, section in _SECTIONS.items() for problem in _form(path, section, manifest)]
         problems += [problem for holds, problem in _facts(manifest) if not holds]
     if not problems:  # what follows multiplies and compares what must first make sense alone
-        spec = FeatureSpec(**manifest["features"])
-        together = _windowed(manifest, spec) if sections is _WINDOWED else _streaming(manifest, spec)
+        together = _together(manifest, FeatureSpec(**manifest["features"]))
         problems = [problem for holds, problem in together if not holds]
     if not problems and _version(manifest["min_sirend"]) > _version(sirend.__version__):
         problems = [f"the model needs sirend {manifest['min_sirend']}; this is {sirend.__version__}: update it"]
     if problems:
         raise ConfigError(str(file), problems)
     return manifest
+
+
+def _of_another_schema(schema: str) -> str:
+    """Return what to do about a bundle that is older or newer than this sirend reads."""
+    if schema == _WINDOW_SCHEMA:
+        return (
+            f"schema is {schema}: such a model judges windows of 2 s alone and is no longer run; take the one that "
+            "ships (leave detect.model and --model out) or train yours anew (sirend train)"
+        )
+    return f"schema is {reprlib.repr(schema)}: sirend {sirend.__version__} reads {SCHEMA}"
 
 
 def _at(path: str, manifest: dict[str, Any]) -> dict[str, Any] | None:
@@ -145,7 +134,7 @@ def _shape(path: str, section: _Section, manifest: dict[str, Any]) -> Iterator[s
             yield f"{prefix}{name} is {reprlib.repr(value)}: it must be a {_JSON_NAMES[kind]}"
 
 
-_JSON_NAMES = {str: "text", int: "whole number", dict: "JSON object", list: "list"}
+_JSON_NAMES = {str: "text", int: "whole number", dict: "JSON object"}
 
 
 def _form(path: str, section: _Section, manifest: dict[str, Any]) -> Iterator[str]:
@@ -158,12 +147,9 @@ def _form(path: str, section: _Section, manifest: dict[str, Any]) -> Iterator[st
 
 def _facts(manifest: dict[str, Any]) -> Iterator[tuple[bool, str]]:
     """Yield what must hold of single fields and whether it does."""
-    points = {"operating_point": manifest.get("operating_point")}
-    points |= {f"operating_points.{name}": point for name, point in manifest.get("operating_points", {}).items()}
-    for name, point in points.items():
-        if point is not None:
-            yield 0.0 < point["exit"] < point["enter"] < 1.0, f"{name} needs 0 < exit < enter < 1"
-            yield min(point["confirm_s"], point["release_s"]) >= 0.0, f"{name} has a negative time"
+    for name, point in manifest["operating_points"].items():
+        yield 0.0 < point["exit"] < point["enter"] < 1.0, f"operating_points.{name} needs 0 < exit < enter < 1"
+        yield min(point["confirm_s"], point["release_s"]) >= 0.0, f"operating_points.{name} has a negative time"
     features = manifest["features"]
     yield manifest["calibration"]["scale"] > 0.0, "calibration.scale must be over 0"
     yield manifest["hop_s"] > 0.0, "hop_s must be over 0"
@@ -184,27 +170,12 @@ def _can_be_computed(features: dict[str, float]) -> bool:
         and features["window_samples"] <= 10 * SAMPLE_RATE_HZ
         and 0 < features["bands"] <= features["fft_samples"] // 2
         and 0.0 <= features["low_hz"] < features["high_hz"] <= SAMPLE_RATE_HZ / 2
-        and min(features["log_offset"], features["target_rms"], features["max_gain"]) > 0.0
+        and features["log_offset"] > 0.0
     )
 
 
-def _windowed(manifest: dict[str, Any], spec: FeatureSpec) -> Iterator[tuple[bool, str]]:
-    """Yield what must hold between the fields of a bundle that takes windows."""
-    if (backbone := manifest.get("backbone")) is not None:
-        places, frames = backbone["places"], backbone["patch_frames"]
-        yield (
-            bool(places)
-            and all(type(place) is int for place in places)
-            and places == sorted(set(places))
-            and min(frames, backbone["outputs"]) > 0
-            and places[0] >= 0
-            and places[-1] + frames <= spec.frames,
-            "backbone.places must rise, and every patch of patch_frames lie within a window",
-        )
-
-
-def _streaming(manifest: dict[str, Any], spec: FeatureSpec) -> Iterator[tuple[bool, str]]:
-    """Yield what must hold between the fields of a bundle that takes patches."""
+def _together(manifest: dict[str, Any], spec: FeatureSpec) -> Iterator[tuple[bool, str]]:
+    """Yield what must hold between fields and whether it does."""
     backbone, head = manifest["backbone"], manifest["head"]
     step_s, outputs = backbone["step_s"], backbone["outputs"]
     frames = step_s * SAMPLE_RATE_HZ / spec.step_samples

@@ -2,8 +2,8 @@
 
 A network that remembers seconds has weighed them itself: its score is the evidence, two in a row are a siren, and a run
 of them outlasts a second below. Measured on a fold kept back, at one false call an hour on street, this calls .43 .66
-.86 .90 .92 .96 of the sirens at -15 to +10 dB, with a median of 1.38 s; adding scores up (Page's cumulative sum, as for
-windows that remember nothing) and then confirming for .75 s, .32 .55 .72 .84 .91 .92 with 2.75 s.
+.86 .90 .92 .96 of the sirens at -15 to +10 dB, with a median of 1.38 s; adding scores up (Page's cumulative sum) and
+then confirming for .75 s, .32 .55 .72 .84 .91 .92 with 2.75 s.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from sirend.call.rules import Rules
 from sirend.call.state import CallState
 from sirend.config.settings import CallConfig, DetectConfig
 from sirend.detect.tracker import Tracker
-from sirend.detect.windowed_tracker import WindowedTracker
 from sirend.evidence.drive import Span
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from sirend.call.rules import Recommended
 
 _LOG_ODDS = np.arange(-4.5, 4.51, 0.1)
-"""Thresholds that are tried, as log-odds: .011 to .989; the tracker limits scores to .9933."""
+"""Thresholds that are tried, as log-odds: .011 to .989."""
 
 Series = tuple[np.ndarray, np.ndarray]
 """Ends in s and scores 0..1 of the windows of one stream, float64[windows] each."""
@@ -43,18 +42,13 @@ def calls(series: Series, by: Rules) -> np.ndarray:
     return np.array([span.begin_s for span in spans(series, by)], dtype=np.float64)
 
 
-def spans(series: Series, by: Rules, *, is_windowed: bool = False) -> list[Span]:
-    """Return from when until when calls stand in a stream whose windows are evenly spaced.
-
-    ``is_windowed``: the scores are of a network that knows one window only, and add up as the daemon has it then.
-    """
+def spans(series: Series, by: Rules) -> list[Span]:
+    """Return from when until when calls stand in a stream whose windows are evenly spaced."""
     end_s, score = series
     if not len(end_s):
         return []
     hop = to_samples(float(end_s[1] - end_s[0]) if len(end_s) > 1 else 1.0)
-    tracker: Tracker | WindowedTracker = Tracker("peer", hop, enter=by.enter, leave=by.exit)
-    if is_windowed:
-        tracker = WindowedTracker("peer", hop, enter=by.enter)
+    tracker = Tracker("peer", hop, enter=by.enter, leave=by.exit)
     state = State()
     out: list[Span] = []
     for at_s, siren in zip(end_s, score, strict=True):

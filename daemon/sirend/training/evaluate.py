@@ -173,11 +173,10 @@ def _leads(args: argparse.Namespace, bundle: Bundle) -> int:
     """Measure how early sirens are called in made-up streets; with recordings, also in theirs, and their sirens."""
     if args.lead < 1:
         raise UsageError(f"--lead {args.lead}: it must be 1 round or more")
-    is_windowed = bundle.streaming is None
 
     def measured(tasks: list[lead.LeadJob], recordings: Corpus | None, folder: Path | None) -> dict[str, Any]:
         heard = lead.hear_leads(tasks, bundle, args.report / "leads", recordings, folder, args.peer)
-        return lead_table.lead_figures(tasks, heard, bundle.operating, is_windowed=is_windowed)
+        return lead_table.lead_figures(tasks, heard, bundle.operating)
 
     card = measured(lead.plan_leads(args.lead, args.seed), None, None)
     if args.data is not None:

@@ -25,17 +25,15 @@ GOOD_S = 10.0
 """Yellow, red and the pedestrians' clearance take about so long."""
 
 
-def lead_figures(
-    tasks: Sequence[LeadJob], heard: Sequence[HeardLead], point: Recommended, *, is_windowed: bool = False
-) -> dict[str, Any]:
+def lead_figures(tasks: Sequence[LeadJob], heard: Sequence[HeardLead], point: Recommended) -> dict[str, Any]:
     """Return the figures of all detectors, JSON values; the peer's at the threshold with as many false calls as ours.
 
-    A drive that is not called before the stop line leads by 0 s. ``is_windowed``: see ``decision.spans``.
+    A drive that is not called before the stop line leads by 0 s.
     """
     by = decision.rules(point, point.enter)
 
     def ours(each: HeardLead) -> list[drives.Span]:
-        return decision.spans(each.ours, by, is_windowed=is_windowed)
+        return decision.spans(each.ours, by)
 
     other = [each for each in heard if each.drive is None]
     hours = sum(each.seconds for each in other) / 3600.0

@@ -6,6 +6,7 @@ import gc
 import os
 import queue
 import random
+import re
 import shutil
 import signal
 import socket
@@ -305,6 +306,11 @@ class SignalController:
         """Let it be another SNMP engine when it is started again, as another controller would be."""
         for kept in self._folder.glob("snmpd.conf*"):
             kept.unlink()
+
+    def set_boots(self, count: int) -> None:
+        """Let it, stopped, believe that it was started so often, as after a factory reset or a restored memory."""
+        for kept in self._folder.glob("snmpd.conf*"):
+            kept.write_text(re.sub(r"(?m)^engineBoots .*$", f"engineBoots {count}", kept.read_text()))
 
     def freeze(self, *, yes: bool) -> None:
         """Let it fall silent without a word, like a cable that is cut, or let it go on."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,6 +36,34 @@ ROOT = "sirend/main-5th"
 STATE = f"{ROOT}/main/emergency"
 CONNECTED = "sirend: info: MQTT broker 127.0.0.1:{}: connected with MQTT 5, following sirend/main-5th/+/emergency\n"
 PATIENCE_S = 60.0
+DYING = """
+import ctypes, sys, threading
+from sirend.cli.main import command
+def kill():
+    sys.stdin.readline()
+    (number,) = (each.ident for each in threading.enumerate() if each.name == name)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(number), ctypes.py_object(SystemError))
+name = sys.argv.pop(1)
+threading.Thread(target=kill, daemon=True).start()
+command()
+"""
+"""Runs ``sirend``; when it is told to, an error that nobody expects comes up in one of its threads."""
+RELAYED = """
+import os, sys
+from pathlib import Path
+import gpiozero
+from sirend.cli.main import command
+file = Path(sys.argv.pop(1))
+class Line(gpiozero.OutputDevice):
+    def _write(self, value):
+        super()._write(value)
+        with file.open("a") as out:
+            print(int(bool(value)), file=out)
+gpiozero.OutputDevice = Line
+file.with_suffix(".pid").write_text(str(os.getpid()))
+command()
+"""
+"""Runs ``sirend`` and notes what becomes of its relay."""
 
 
 class Site:
@@ -388,3 +418,96 @@ listen: {{ntcip: {{port: {controller.port}, community_file: community, preempts:
         process.kill()
     wait(lambda: len(controller.preempts) > 1)
     assert controller.preempts == [(1, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("thread", ["sirend-command for main", "sirend-ntcip"])
+def test_a_thread_that_ends_by_a_bug_ends_the_listener_with_everything_clear(
+    sirend: Command, broker: Broker, make_controller: Callable[..., SignalController], thread: str
+) -> None:
+    """It went on without: what the thread had served stood, or came no more, and its watchdog was fed."""
+    controller = make_controller()
+    (sirend.folder / "c.yaml").write_text(f"""
+site: main-5th
+mqtt: {{port: {broker.port}}}
+listen:
+  command: echo "$SIREND_STATE" >> told
+  ntcip: {{port: {controller.port}, community_file: community, preempts: [{{number: 2}}]}}
+""")
+    told = sirend.folder / "told"
+    words = [sys.executable, "-c", DYING, thread, "listen", "--config", "c.yaml"]
+    with (
+        broker.subscribe("nothing") as publisher,
+        subprocess.Popen(
+            words, cwd=sirend.folder, env=sirend.variables, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        subscribed(broker)
+        wait(told.exists)
+        call(publisher, Site())
+        wait(lambda: controller.preempts == [(2, 1)] and told.read_text().split()[-1] == "approaching")
+        try:
+            _, log = process.communicate("die\n", timeout=PATIENCE_S)
+        finally:
+            process.kill()
+        assert process.returncode == 69, log
+    assert f"{thread} ended by a bug, SystemError" in log
+    wait(lambda: controller.preempts[-1] == (2, 0))
+    assert thread == "sirend-command for main" or told.read_text().split()[-1] == "clear"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, "parent"])
+def test_leaving_in_a_call_releases_every_kind_of_output(
+    sirend: Command, broker: Broker, make_controller: Callable[..., SignalController], number: signal.Signals | str
+) -> None:
+    controller = make_controller()
+    lines_file = sirend.folder / "line"
+    (sirend.folder / "c.yaml").write_text(f"""
+site: main-5th
+mqtt: {{port: {broker.port}}}
+listen:
+  command: echo "$SIREND_STATE" >> told
+  relays: [{{pin: 17}}]
+  ntcip: {{port: {controller.port}, community_file: community, preempts: [{{number: 2}}]}}
+""")
+    told = sirend.folder / "told"
+    parent = "import subprocess, sys; sys.exit(subprocess.Popen(sys.argv[1:]).wait())"
+    words = [sys.executable, "-c", RELAYED, str(lines_file), "listen", "--config", "c.yaml"]
+    if number == "parent":
+        words = [sys.executable, "-c", parent, *words]
+    variables = {**sirend.variables, "GPIOZERO_PIN_FACTORY": "mock"}
+    with (
+        broker.subscribe(f"{ROOT}/+/ack") as publisher,
+        subprocess.Popen(
+            ["env", "--default-signal", *words],
+            cwd=sirend.folder,
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        subscribed(broker)
+        wait(told.exists)
+        listener = int((sirend.folder / "line.pid").read_text())
+        site = Site(valid_for_s=60.0)
+        call(publisher, site)
+        acknowledged(publisher, state="approaching", confirmed=True)
+        assert lines_file.read_text().split()[-1] == "1"
+        if isinstance(number, signal.Signals):
+            process.send_signal(number)
+        else:  # its standard streams are gone with the terminal or ssh; a controller is served all the same
+            process.kill()
+            process.wait(PATIENCE_S)
+            for stream in (process.stdin, process.stdout, process.stderr):
+                assert stream is not None
+                stream.close()
+            publisher.publish(STATE, site.says("clear"), retain=True)
+            acknowledged(publisher, state="clear", confirmed=True)
+            publisher.publish(STATE, site.says(), retain=True)
+            acknowledged(publisher, state="approaching", confirmed=True)
+            os.kill(listener, signal.SIGTERM)
+        wait(lambda: not Path(f"/proc/{listener}").exists() or "Z" in Path(f"/proc/{listener}/stat").read_text())
+    assert told.read_text().split()[-1] == "clear"
+    assert lines_file.read_text().split()[-1] == "0"
+    assert controller.preempts[-1] == (2, 0)

@@ -54,6 +54,24 @@ def test_an_event_that_lacks_what_is_shown_of_it_is_torn(tmp_path: Path, damage:
     assert torn == [f"{journal}, line 1"]
 
 
+def test_a_journal_of_an_older_and_of_a_newer_version_is_read(tmp_path: Path) -> None:
+    """What came with later versions may lack, and what is still to come may be there: an upgrade and its way back."""
+    event = json.loads(to_json(events(1)[0]))
+    later = {"tone", "advisory", "bearing_deg", "bearing_sd_deg", "eta_s", "eta_low_s", "eta_high_s", "kid", "sig"}
+    old = {key: value for key, value in event.items() if key not in later}
+    new = {**event, "speed_kmh": 50, "tone": "a kind of its own"}
+    journal = tmp_path / "events.jsonl"
+    journal.write_text("".join(json.dumps(each) + "\n" for each in (old, new)))
+    torn: list[str] = []
+    assert list(read_events(journal, torn)) == [old, new]
+    assert tail(journal, 100_000) == [old, new]
+    assert torn == []
+    out = io.StringIO()
+    write_csv([old, new], out)
+    assert [row["at"] for row in csv.DictReader(io.StringIO(out.getvalue()))] == [old["at"], new["at"]]
+    assert all(event_line(each).startswith(event["at"]) for each in (old, new))
+
+
 def test_lines_that_are_no_text_or_too_deep_are_torn(tmp_path: Path) -> None:
     journal = tmp_path / "events.jsonl"
     journal.write_bytes(b"\xff\xfe\n" + b"[" * 100_000 + b"\n" + b"1" * 5_000 + b"\n")

@@ -32,6 +32,7 @@ from sirend.config.settings import (
 )
 from sirend.errors import ConfigError, DeviceError
 from sirend.publish.mqtt.home_assistant import discovery
+from sirend.publish.mqtt.session import Session
 from sirend.service import daemon as service
 from sirend.service import inputs
 from sirend.service.daemon import Service
@@ -149,6 +150,22 @@ def test_a_bug_clears_the_call_before_it_ends_the_daemon(broker: Broker, monkeyp
     received = run(broker, ZeroDivisionError)
     assert states(received) == [("approaching", "siren"), ("clear", "input_lost")]
     assert (last_health(received)["state"], last_health(received)["reasons"]) == ("failed", ["a bug"])
+
+
+def test_the_daemon_does_not_outlive_the_thread_that_speaks_to_the_broker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It listened and was well for ever, and nobody heard of a call."""
+
+    def run_into_a_bug(_session: Session, wakened: socket.socket) -> None:
+        wakened.close()
+        raise SystemError("a bug")
+
+    monkeypatch.setattr(Session, "_run", run_into_a_bug)
+    install(monkeypatch, FakeMicrophone([]))
+    with pytest.raises(DeviceError, match="the thread that speaks to the broker has ended by a bug"):
+        Service(Config(), MODEL, threading.Event()).run()
+    assert "sirend-mqtt ended by a bug" in caplog.text
 
 
 @pytest.mark.system

@@ -12,8 +12,9 @@ from sirend.call.clock import utc_text
 from sirend.call.eta import KEYS, eta_of
 from sirend.call.event import ACK_SCHEMA
 from sirend.client import Consumer, Keyring, Subscription, Topics
-from sirend.errors import ConfigError
+from sirend.errors import ConfigError, DeviceError
 from sirend.host.systemd import Notifier
+from sirend.host.threads import ThreadWatcher
 from sirend.signing import canonical
 
 if TYPE_CHECKING:
@@ -137,11 +138,13 @@ def outputs_of(config: Config) -> dict[str, Output]:
 def follow_calls(config: Config, consumer: Consumer, say: Callable[[str], None], stop: threading.Event) -> None:
     """Say, act on and acknowledge every change of the effective calls until ``stop`` is set; ``say`` gets JSON lines.
 
-    Raises ``DeviceError`` when an output cannot be opened. A missing broker or controller is waited for.
+    Raises ``DeviceError`` when an output cannot be opened, and when a thread ends by a bug: what it served would stay
+    as it is, and nobody would notice. A missing broker or controller is waited for.
     """
     outputs = outputs_of(config)
     acks, times = Acknowledgements(outputs), TimesToGo()
     with ExitStack() as opened:
+        watcher = opened.enter_context(ThreadWatcher())
         subscription = opened.enter_context(Subscription(config.mqtt, consumer))
         for output in outputs.values():
             opened.enter_context(output)
@@ -149,6 +152,8 @@ def follow_calls(config: Config, consumer: Consumer, say: Callable[[str], None],
         notifier.send("READY=1", "STATUS=listening")
         opened.callback(_leave, outputs, notifier)
         while not stop.is_set():
+            if watcher.problems:
+                raise DeviceError(f"{watcher.problems[0]}; everything is left clear, start it anew")
             notifier.send("WATCHDOG=1")
             changed = subscription.changes(POLL_S)
             for call in changed:
@@ -160,10 +165,15 @@ def follow_calls(config: Config, consumer: Consumer, say: Callable[[str], None],
             for output in outputs.values():
                 output.beat()
             if config.listen.ack and subscription.is_open:
-                for call in subscription.effective():
-                    ack = acks.due(call, subscription.problem)
-                    if ack is not None:
-                        subscription.publish(consumer.topics.ack(call.approach), ack, ACK_S)
+                _acknowledge(subscription, acks, consumer.topics)
+
+
+def _acknowledge(subscription: Subscription, acks: Acknowledgements, topics: Topics) -> None:
+    """Publish the acknowledgements that are due."""
+    for call in subscription.effective():
+        ack = acks.due(call, subscription.problem)
+        if ack is not None:
+            subscription.publish(topics.ack(call.approach), ack, ACK_S)
 
 
 def _leave(outputs: Mapping[str, Output], notifier: Notifier) -> None:

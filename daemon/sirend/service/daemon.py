@@ -20,7 +20,7 @@ from sirend.call.schedule import schedule
 from sirend.call.scribe import Scribe
 from sirend.config.reload import merge
 from sirend.config.secrets import sign_key
-from sirend.errors import ConfigError
+from sirend.errors import ConfigError, DeviceError
 from sirend.host import verdict
 from sirend.host.systemd import Notifier
 from sirend.host.threads import ThreadWatcher
@@ -157,6 +157,8 @@ class Service:
             self._number = number
             self._health.observe_input(item, self._inputs.names[number])
             yield number, item
+            if self._mqtt.has_died:  # detection would go on, and nobody would hear of it
+                raise DeviceError("the thread that speaks to the broker has ended by a bug; the log has it")
             self._limits.keep()
             self._feed_watchdog()
             if self._rereading is not None and (new := self._rereading.take()) is not None:

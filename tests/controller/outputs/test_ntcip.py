@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -220,6 +221,27 @@ def test_a_v3_controller_that_was_swapped_or_restarted_is_found_again(
         controller.start()
         until("north", lambda report: report == SERVED)
         assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors + 1
+
+
+def test_a_v3_controller_whose_count_of_starts_was_reset_is_found_again_in_a_call(
+    make_controller: Callable[..., SignalController], passwords: dict[str, Path]
+) -> None:
+    """What was said after the latest start of a controller may not be said after an earlier one, RFC 3414 has it."""
+    controller = make_controller()
+    controller.stop(signal.SIGTERM)
+    controller.set_boots(41)
+    controller.start()
+    output = Ntcip(config(controller, timeout_s=0.4, preempts=PREEMPTS[:1], **V3, **passwords))
+    with beating(output) as until:
+        output.act(call("north"))
+        until("north", lambda report: report == SERVED)
+        controller.stop(signal.SIGTERM)
+        controller.set_boots(0)
+        controller.start()
+        began_s = time.monotonic()
+        until("north", lambda report: len(controller.preempts) > 1 and report == SERVED)
+        assert time.monotonic() - began_s < 20.0  # about a second where nothing else runs
+        assert controller.preempts[-1] == (1, 1)
 
 
 def lossy(controller: SignalController, **changes: object) -> tuple[Cable, Ntcip]:

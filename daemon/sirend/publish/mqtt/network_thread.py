@@ -28,6 +28,11 @@ class NetworkThread:
         self._thread = threading.Thread(target=self._run, args=(wakened,), name=self._name, daemon=True)
         self._thread.start()
 
+    @property
+    def has_died(self) -> bool:
+        """Whether it was started and is not there any more."""
+        return self._thread is not None and not self._thread.is_alive()
+
     def wake(self) -> None:
         """Wake the thread; it is awake anyway where the pipe is full, and gone where the pipe is closed."""
         if self._waker is not None:

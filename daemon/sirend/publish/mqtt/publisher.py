@@ -128,6 +128,11 @@ class Mqtt:
         """Why there is no connection now, or what is wrong with the one that there is; None when all is well."""
         return self._session.problem or self._refusals.problem or self._unheard or self._session.unrest
 
+    @property
+    def has_died(self) -> bool:
+        """Whether its thread has ended: nothing is delivered any more."""
+        return self._session.has_died
+
     def __enter__(self) -> Self:
         """Start the network thread, which keeps trying until the end; a missing broker is no error."""
         self._session.start()

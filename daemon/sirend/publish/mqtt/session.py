@@ -83,6 +83,11 @@ class Session:
         return f"MQTT broker {self._config.host}:{self._config.port}"
 
     @property
+    def has_died(self) -> bool:
+        """Whether its thread has ended, in order or by a bug."""
+        return self._thread.has_died
+
+    @property
     def is_open(self) -> bool:
         """Whether a connection stands."""
         return self._is_open

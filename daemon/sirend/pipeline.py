@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from sirend.audio.level import levels_dbfs
-from sirend.audio.stream import Gap, GapReason, Samples, Score, to_samples
+from sirend.audio.stream import Block, Gap, GapReason, Samples, Score, to_samples
 from sirend.audio.windows import Windows
 from sirend.call.arbitration import ArbitrationRules
 from sirend.call.machine import Stop
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from numpy import float32
 
-    from sirend.audio.stream import Block, Window
+    from sirend.audio.stream import Window
     from sirend.call.event import Event
     from sirend.call.machine import Transition
     from sirend.call.scribe import Scribe
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import Spectrogram
     from sirend.detect.tone import Tone
+
+_NOTHING = Block(Samples(0), np.zeros((0, 1), np.float32))
 
 
 class Scorer(Protocol):
@@ -263,7 +265,7 @@ def detect(
     on_window: Callable[[Window], None] = ignore_window,
 ) -> Iterator[Event]:
     """Yield the events of the one device ``source``; the rest is as with ``detect_all``."""
-    return detect_all(((0, item) for item in source), [stages], on_score, lambda _, window: on_window(window))
+    return detect_all(zip(repeat(0), source), [stages], on_score, lambda _, window: on_window(window))
 
 
 def detect_all(
@@ -279,7 +281,7 @@ def detect_all(
     When the source ends, standing calls are cleared with ``shutdown``. When it or a stage fails they are cleared with
     ``input_lost``, and the error goes on.
     """
-    arrived = [Samples(0)] * len(devices)
+    latest = [_NOTHING] * len(devices)
     try:
         for number, item in source:
             stages = devices[number]
@@ -292,10 +294,10 @@ def detect_all(
             if isinstance(item, Gap):
                 yield from stages.interrupt(item)
             else:
-                arrived[number] = item.end
+                latest[number] = item
     except Exception:
-        for stages, end in zip(devices, arrived, strict=True):
-            yield from stages.interrupt(Gap(end, GapReason.DEVICE_LOST))
+        for stages, block in zip(devices, latest, strict=True):
+            yield from stages.interrupt(Gap(block.end, GapReason.DEVICE_LOST))
         raise
-    for stages, end in zip(devices, arrived, strict=True):
-        yield from stages.interrupt(Stop(end))
+    for stages, block in zip(devices, latest, strict=True):
+        yield from stages.interrupt(Stop(block.end))

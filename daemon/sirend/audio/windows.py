@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirend.audio.stream import Block, Samples, Window
+from sirend.audio.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ class Windows:
         self._window = window
         self._hop = hop
         self._channels = list(channels)
+        self._recent = Tape(window)
         self._restart()
 
     def of(self, channels: Sequence[int]) -> Windows:
@@ -34,30 +36,36 @@ class Windows:
         return Windows(window=self._window, hop=self._hop, channels=channels)
 
     def _restart(self) -> None:
-        self._recent = np.zeros((len(self._channels), 0), np.float32)
+        self._recent.clear()
         self._parts: list[Pcm] = []
         self._next: int | None = None
         self._previous_end = 0
 
     def push(self, item: Block | Gap) -> Iterator[Window]:
-        """Take the next block, or forget everything at a gap; yield each window that is now complete, oldest first."""
+        """Take the next block, or forget everything at a gap; return each window that is now complete, oldest first.
+
+        To be iterated over before the next item is pushed.
+        """
         if not isinstance(item, Block):
             self._restart()
-            return
+            return iter(())
         if not len(item.pcm):
-            return  # the sign of life of an input that is sought; hours of them must not add up
+            return iter(())  # the sign of life of an input that is sought; hours of them must not add up
         if self._next is None:
             self._next = -(-(item.start + self._window) // self._hop) * self._hop
         self._parts.append(item.pcm)
-        if self._next > item.end:
-            return  # a microphone's block is a twelfth of a hop: joining them at each would cost more than all the rest
-        arrived = np.concatenate(self._parts)[:, self._channels].T
-        recent = np.concatenate((self._recent, arrived), axis=1)
-        start = item.end - recent.shape[1]
-        while self._next <= item.end:
-            end = self._next
+        # A microphone's block is a twelfth of a hop: joining them at each would cost more than all the rest.
+        end = item.end
+        return iter(()) if self._next > end else self._cut(self._next, end)
+
+    def _cut(self, end: int, until: Samples) -> Iterator[Window]:
+        """Yield the windows that end from ``end`` to ``until``, which are views: nothing of them is copied again."""
+        recent = self._recent.append(np.concatenate(self._parts)[:, self._channels].T)
+        self._parts = []
+        start = until - recent.shape[1]
+        while end <= until:
             fresh = min(self._window, end - self._previous_end) if self._previous_end else self._window
             offset = end - self._window - start
-            self._previous_end, self._next = end, end + self._hop
-            yield Window(Samples(end), np.ascontiguousarray(recent[:, offset : offset + self._window]), fresh)
-        self._recent, self._parts = recent[:, max(0, self._next - self._window - start) :], []
+            yield Window(Samples(end), recent[:, offset : offset + self._window], fresh)
+            self._previous_end, end = end, end + self._hop
+        self._next = end

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from sirend.audio.tape import Tape
 from sirend.detect.frames import framed
 from sirend.detect.memory import Memory
 
@@ -78,7 +79,10 @@ def _mel(hz: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def mel_frames(spec: FeatureSpec, pcm: Pcm) -> Features:
     """Return the linear mel magnitudes of float32[..., n] samples: float32[..., frames, bands]."""
-    spectrum = fft.rfft(framed(pcm, spec.frame_samples, spec.step_samples) * spec.hann, spec.fft_samples, axis=-1)
+    frames = framed(pcm, spec.frame_samples, spec.step_samples)
+    padded = np.zeros((*frames.shape[:-1], spec.fft_samples), np.float32)
+    np.multiply(frames, spec.hann, out=padded[..., : spec.frame_samples])
+    spectrum = fft.rfft(padded, axis=-1)
     # abs() of complex numbers guards against overflow that samples in [-1, 1] cannot cause, at five times the cost.
     magnitude = np.square(spectrum.real)
     magnitude += np.square(spectrum.imag)
@@ -123,11 +127,12 @@ class Extractor:
         """Start with nothing remembered."""
         self.spec = spec
         self._memory = Memory()
+        self._mel = Tape(spec.frames)
         self.forget()
 
     def forget(self, *, is_fault: bool = True) -> None:
         """Forget the stream so far, at a gap. One that is no fault leaves what is known of the site's level."""
-        self._mel: Features | None = None
+        self._mel.clear()
         self._tail: Pcm | None = None
         self._end = 0
         self._memory = Memory() if is_fault else Memory(gain=self._memory.gain)
@@ -138,13 +143,14 @@ class Extractor:
         is_next = self._tail is not None and window.end - self._end == window.fresh
         if self._tail is not None and not is_next:
             self.forget(is_fault=False)
-        if self._mel is None or self._tail is None or window.fresh % spec.step_samples:
-            self._mel = mel_frames(spec, pcm)
+        if self._tail is None or window.fresh % spec.step_samples:
+            self._mel.clear()
+            new = mel_frames(spec, pcm)
         else:
             new = mel_frames(spec, np.concatenate((self._tail, pcm[:, pcm.shape[1] - window.fresh :]), axis=1))
-            # A hop may be as long as a window: then a patch of its first samples begins in the window before.
-            self._mel = np.concatenate((self._mel[:, -spec.frames :], new), axis=1)
+        # A hop may be as long as a window: then a patch of its first samples begins in the window before.
+        mel = self._mel.append(new)
         # The next frame begins a step after the last one.
         self._tail = pcm[:, (spec.frames * spec.step_samples) :]
         self._end = window.end
-        return Spectrogram(spec, self._mel, window.end, self._memory)
+        return Spectrogram(spec, mel, window.end, self._memory)

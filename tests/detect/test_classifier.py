@@ -190,7 +190,7 @@ def test_an_overflow_leaves_what_is_known_of_the_site_s_level() -> None:
     (window,) = windows.push(Block(Samples(30 * 16_000), quiet[:4_000]))
     after = extractor.spectrogram(window).memory
     assert after.gain is known
-    assert not after.patches
+    assert after.history is None
     extractor.forget()
     assert extractor.spectrogram(window).memory.gain.mean_db.tolist() == [0.0]
 

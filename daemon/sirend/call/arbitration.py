@@ -110,6 +110,11 @@ class ArbitrationState:
     leaving: tuple[Leaving, ...] = ()
     """Approaches by which a siren leaves that was louder on another."""
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether a window in which nothing is heard leaves the state as it is."""
+        return not (self.waiting or self.echoes or self.peaks or self.nearing)
+
 
 def arbitrate(
     rules: ArbitrationRules, state: ArbitrationState, now: Samples, bids: Sequence[Bid]
@@ -117,10 +122,11 @@ def arbitrate(
     """Return the state after the window that ends at ``now``, and the approaches that may start a call in it."""
     if rules.is_parallel:
         return state, frozenset(bid.approach for bid in bids)
-    state = replace(state, peaks=_peaks(rules, state, now, bids), nearing=_nearing(state, now, bids))
     if not any(bid.hears or bid.calls for bid in bids):
-        heard_before = state.waiting or state.echoes
-        return replace(state, waiting=(), echoes=()) if heard_before else state, frozenset()
+        if not state.is_at_rest:
+            state = replace(state, waiting=(), echoes=(), peaks=_peaks(rules, state, now, bids), nearing=())
+        return state, frozenset()
+    state = replace(state, peaks=_peaks(rules, state, now, bids), nearing=_nearing(state, now, bids))
     if any(bid.calls for bid in bids):
         echoes = tuple((bid.approach, bid.onset) for bid in bids if bid.hears and not bid.calls)
         caller = next((bid.approach, bid.onset) for bid in bids if bid.calls)

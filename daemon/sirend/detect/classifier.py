@@ -77,40 +77,43 @@ class Classifier:
         if mel is None:
             return
         memory.heard = end
-        gain: npt.NDArray[np.float64] = np.ones(1)
-        if self._streaming.site_gain is not None:
-            rms = np.sqrt(np.mean(np.square(mel[:, -self._fresh :]), axis=(1, 2), dtype=np.float64))
-            memory.gain = site_gain.step(self._streaming.site_gain, memory.gain, rms, self._patches.step_s)
-            gain = site_gain.gain(self._streaming.site_gain, memory.gain)
+        site = self._streaming.site_gain
+        if site is not None:
+            rms = np.sqrt(np.square(mel[:, -self._fresh :]).mean(axis=(1, 2), dtype=np.float64))
+            memory.gain = site_gain.step(site, memory.gain, rms, self._patches.step_s)
         is_of_head = number % self._each == 0
-        wanted = np.full(self._approaches, True) if is_of_head else self._suspected(memory, end)
+        is_due = is_of_head or self._streaming.suspect is None
+        wanted = np.full(self._approaches, is_due) | (memory.suspected_until > end)
         if not wanted.any():
             return
+        gain = 1.0 if site is None else site_gain.gain(site, memory.gain)[:, np.newaxis, np.newaxis]
+        heard = log_mel(spectrogram.spec, mel, gain)
         said = np.zeros((self._approaches, self._patches.outputs), np.float32)
-        heard = log_mel(spectrogram.spec, mel, gain[:, np.newaxis, np.newaxis])
         for row in np.flatnonzero(wanted):  # all at once is no faster, and few are suspected at one time
             said[row] = self._listen(heard[row])[0]
         self.judged += 1
         # One between those of the head takes the newest place for once: measured, that is worth as much as a history
         # of its own, for which all patches between would have to be heard (recall at -10 dB .56 and .57, without .51).
-        patches = [*memory.patches, said[:, : self._head.inputs]][-self._head.places :]
+        history = self._history(memory, said)
         if is_of_head:
-            memory.patches = patches
-        head = self._judge(self._history(patches))[:, 0].astype(np.float64)
+            memory.history = history
+        head = self._judge(history)[:, 0].astype(np.float64)
         log_odds = self._calibration.scale * self._fused(head, said, wanted, memory, end) + self._calibration.offset
         # An approach hears what it would hear alone: patches that others made worth their cost are none of its.
         memory.log_odds = log_odds if memory.log_odds is None else np.where(wanted, log_odds, memory.log_odds)
-        memory.recent.append((end, memory.log_odds))
-        while memory.recent[0][0] <= end - _SUSPECTED:
-            memory.recent.popleft()
+        if self._streaming.suspect is not None:
+            is_suspected = memory.log_odds > self._streaming.suspect
+            memory.suspected_until = np.where(is_suspected, end + _SUSPECTED, memory.suspected_until)
 
-    def _history(self, patches: list[Floats]) -> Floats:
-        """Return what the head takes of ``patches``, float32[approaches, places, inputs + 1]: the newest last."""
-        history = np.zeros((self._approaches, self._head.places, self._head.inputs + 1), np.float32)
-        first = self._head.places - len(patches)
-        history[:, first:, :-1] = np.concatenate(patches, axis=1).reshape(self._approaches, len(patches), -1)
-        history[:, first:, -1] = 1.0
-        return history
+    def _history(self, memory: Memory, said: Floats) -> Floats:
+        """Return what the head takes once the backbone has ``said`` what it did, its newest place."""
+        newest = np.ones((self._approaches, 1, self._head.inputs + 1), np.float32)
+        newest[:, 0, :-1] = said[:, : self._head.inputs]
+        if memory.history is None:
+            before = np.zeros((self._approaches, self._head.places - 1, self._head.inputs + 1), np.float32)
+        else:
+            before = memory.history[:, 1:]
+        return np.concatenate((before, newest), axis=1)
 
     def _fused(
         self, head: npt.NDArray[np.float64], said: Floats, wanted: npt.NDArray[np.bool_], memory: Memory, end: Samples
@@ -123,18 +126,5 @@ class Classifier:
         memory.classes.append((end, np.where(wanted, classes, np.nan)))
         while len(memory.classes) > 1 and memory.classes[0][0] <= end - to_samples(evidence.memory_s):
             memory.classes.popleft()
-        remembered = recollection.mean_log_odds(np.stack([each for _, each in memory.classes]))
+        remembered = recollection.mean_log_odds(np.array([each for _, each in memory.classes]))
         return recollection.fuse_classes(head, remembered, evidence.weight)
-
-    def _suspected(self, memory: Memory, end: Samples) -> npt.NDArray[np.bool_]:
-        """Return for which approaches a patch between those of the head is worth its cost at ``end``, bool[approaches].
-
-        The scores so far decide alone.
-        """
-        if self._streaming.suspect is None:
-            return np.full(self._approaches, True)
-        highest = np.full(self._approaches, -np.inf)
-        for at, log_odds in memory.recent:
-            if at > end - _SUSPECTED:
-                highest = np.maximum(highest, log_odds)
-        return np.asarray(highest > self._streaming.suspect)

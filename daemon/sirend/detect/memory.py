@@ -22,12 +22,13 @@ class Memory:
     """What is known of the site's level; the only thing that outlives a gap that is no fault."""
     heard: Samples = Samples(0)  # noqa: RUF009  a NewType of int
     """End of the newest patch that was looked at, whether or not a network listened to it."""
-    patches: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    """What the backbone said of the patches that the head takes, float32[approaches, inputs] each, newest last."""
+    history: npt.NDArray[np.float32] | None = None
+    """What the backbone said of the patches that the head takes, float32[approaches, places, inputs + 1], newest last;
+    the last of each is 1, or 0 where there was no patch yet."""
     log_odds: Floats | None = None
     """Calibrated log-odds of a siren at ``heard``, float64[approaches]."""
     classes: deque[tuple[Samples, Floats]] = field(default_factory=deque)
     """Ends and log-odds of the bundle's own classes of the patches that they are remembered of, float64[approaches];
     nan where an approach was not listened to."""
-    recent: deque[tuple[Samples, Floats]] = field(default_factory=deque)
-    """Ends and log-odds of the patches that were listened to over the last second."""
+    suspected_until: npt.NDArray[np.int64] | Samples = Samples(0)  # noqa: RUF009
+    """Before which sample every patch of an approach is worth its cost, int64[approaches]."""

@@ -18,10 +18,9 @@ def mean_log_odds(log_odds: Floats) -> Floats:
     Patches that were not listened to are nan and do not count; nan where none was.
     """
     listened = ~np.isnan(log_odds)
-    known = np.where(listened, log_odds, -np.inf)
     count = listened.sum(axis=0)
-    mean = np.logaddexp.reduce(known, axis=0) - np.log(np.maximum(count, 1))
-    return np.asarray(np.where(count > 0, mean, np.nan))
+    known = np.logaddexp.reduce(log_odds, axis=0, where=listened, initial=-np.inf)
+    return np.where(count, known - np.log(np.maximum(count, 1)), np.nan)
 
 
 def fuse_classes(head: Floats, log_odds: Floats, weight: float) -> Floats:

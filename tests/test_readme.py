@@ -90,6 +90,7 @@ ELSEWHERE = {
     "sirend evaluate --data street": ("tests/training/test_smoke.py", '"evaluate"'),
     "sirend listen --config controller.yaml --verify": ("tests/e2e/test_listen.py", '"--verify"'),
     "sirend train --data recordings --out siren-9.0.0": ("tests/training/test_smoke.py", '"train"'),
+    "sirend train --data street --out siren-9.0.0": ("tests/training/test_smoke.py", '"train"'),
     "sirend evaluate --data recordings --model siren-9.0.0 --report build/report/detection": (
         "tests/training/test_smoke.py",
         '"evaluate"',

@@ -234,6 +234,20 @@ def test_without_a_key_the_connections_of_a_run_that_was_set_back_count_anew() -
     assert acted_on(listening, 12.0) == ("approaching", "siren")
 
 
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_site_that_names_its_approaches_otherwise_is_told_of(key: bytes | None) -> None:
+    """Each call was refused in a line of the log, and nothing said so before the first."""
+    listening, by = consumer(key), scribe(key)
+    assert listening.mapping_problem is None
+    assert refusal(listening, b"rubbish", topic=TOPICS.state("west")) is Fault.UNKNOWN_APPROACH
+    assert (listening.mapping_problem is None) is (key is not None)  # with a key only what the site says counts
+    other = payload(replace(CLEAR, approach="north"), by)
+    assert refusal(listening, other, topic=TOPICS.state("north")) is Fault.UNKNOWN_APPROACH
+    assert "north and not of main; see approaches" in (listening.mapping_problem or "")
+    assert refusal(listening, payload(CLEAR, by)) is None
+    assert listening.mapping_problem is None
+
+
 def test_the_approaches_of_a_run_are_numbered_together_and_read_apart() -> None:
     listening, by = Consumer(TOPICS, ["main", "north"]), scribe()
     listening.take(TOPICS.availability, b"online", moment())

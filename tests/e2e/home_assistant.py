@@ -28,6 +28,7 @@ from tests.transitions import CALL, CLEAR
 from sirend.call.clock import LiveClock
 from sirend.call.scribe import Scribe
 from sirend.config.settings import Approach, CallConfig, Config, HomeAssistantConfig, MqttConfig
+from sirend.detect.arrival import Arrival
 from sirend.publish.mqtt.backoff import Backoff
 from sirend.publish.mqtt.home_assistant import discovery
 from sirend.publish.mqtt.publisher import Mqtt
@@ -204,6 +205,8 @@ NORTH = "binary_sensor.siren_detector_elm_st_emergency_north"
 EAST = "binary_sensor.siren_detector_elm_st_emergency_east"
 LEVEL = "sensor.siren_detector_elm_st_level_north"
 SILENT = "sensor.siren_detector_elm_st_level_east"
+TO_GO = "sensor.siren_detector_elm_st_time_to_go_north"
+TO_GO_EAST = "sensor.siren_detector_elm_st_time_to_go_east"
 WELL = "sensor.siren_detector_elm_st_health"
 
 
@@ -212,7 +215,7 @@ def test_a_site_appears_calls_clears_and_goes_without_a_warning(house: tuple[Hom
     with site(broker) as sink:
         sink.health(HEALTH)
         wait(lambda: home.state(WELL) == "ok")
-        assert set(home.states()) == {NORTH, EAST, LEVEL, SILENT, WELL}
+        assert set(home.states()) == {NORTH, EAST, LEVEL, SILENT, WELL, TO_GO, TO_GO_EAST}
         wait(lambda: home.state(LEVEL) == "-41.5")
         assert home.state(SILENT) == "unknown"  # no window of it was heard yet
 
@@ -233,6 +236,28 @@ def test_a_site_appears_calls_clears_and_goes_without_a_warning(house: tuple[Hom
         wait(lambda: home.state(WELL) == "degraded")
         assert home.state(SILENT) == "-50.0"
     wait(lambda: home.state(NORTH) == home.state(WELL) == "unavailable")
+    assert home.complaints == []
+
+
+def test_a_time_to_go_that_nobody_repeats_does_not_stand(house: tuple[HomeAssistant, Broker]) -> None:
+    """It stood among the attributes of a call for as long as the daemon was dead."""
+    home, broker = house
+    with site(broker) as sink:
+        sink.publish(told(replace(CALL, arrival=Arrival(6.04, 3.21, 8.96))))
+        wait(lambda: home.state(TO_GO) == "6.0")
+        shown = home.states()
+        assert shown[TO_GO]["attributes"]["eta_low_s"] == 3.2
+        assert shown[TO_GO]["attributes"]["eta_high_s"] == 9.0
+        assert shown[NORTH]["state"] == "on"
+        assert shown[NORTH]["attributes"]["reason"] == "siren"
+        wait(lambda: home.state(TO_GO) == "unavailable", 10.0)  # the daemon says it no more, and is not gone either
+        wait(lambda: home.state(NORTH) == "off", 10.0)
+        shown = home.states()
+        assert not any("eta" in key for name in (NORTH, TO_GO) for key in shown[name]["attributes"])
+        sink.publish(told(CALL))
+        wait(lambda: home.state(TO_GO) == "unknown")
+        sink.publish(told(CLEAR))
+        wait(lambda: home.state(NORTH) == "off")
     assert home.complaints == []
 
 
@@ -260,11 +285,15 @@ def test_the_registry_keeps_one_device_with_its_entities(house: tuple[HomeAssist
         wait((home.folder / ".storage" / "core.entity_registry").exists, 90.0)
         entities = {each["entity_id"]: each for each in home.kept("core.entity_registry")["entities"]}
     ours = {name: each for name, each in entities.items() if each["platform"] == "mqtt"}
-    assert set(ours) == {NORTH, EAST, LEVEL, SILENT, WELL}
+    assert set(ours) == {NORTH, EAST, LEVEL, SILENT, WELL, TO_GO, TO_GO_EAST}
     assert {each["unique_id"] for each in ours.values()} == {
-        f"sirend-elm-st-{name}" for name in ("north-emergency", "east-emergency", "north-level", "east-level", "health")
+        f"sirend-elm-st-{name}"
+        for name in (
+            *(f"{leg}-{what}" for leg in ("north", "east") for what in ("emergency", "level", "eta")),
+            "health",
+        )
     }
-    assert {each["entity_category"] for name, each in ours.items() if "emergency" not in name} == {"diagnostic"}
+    assert {ours[name]["entity_category"] for name in (LEVEL, SILENT, WELL)} == {"diagnostic"}
     (device,) = home.kept("core.device_registry")["devices"][-1:]
     assert device["name"] == "Siren detector elm-st"
     assert {each["device_id"] for each in ours.values()} == {device["id"]}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sirend.client.runs import Held
     from sirend.client.statement import Statement
     from sirend.publish.mqtt.topics import Topics
+MOST_NAMED = 4
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -91,11 +92,13 @@ class Consumer:
     rehearsal: bool = False
     """Whether advisory and replayed calls count, to try a controller out."""
     heard_s: float = -math.inf
-    """Monotonic time, s, of the last word of the site that counted."""
+    """Monotonic time, s, of the last word of the site that counted, and was not only kept by the broker."""
     _offset: ClockOffset = field(default_factory=ClockOffset)
     _presence: Presence = field(init=False)
     _runs: Runs = field(init=False)
     _refused: Counter[Fault] = field(default_factory=Counter)
+    _others: dict[str, None] = field(default_factory=dict)
+    """Approaches that the site spoke of and nothing is mapped to, some of them."""
     _told: dict[str, tuple[CallState, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,6 +110,14 @@ class Consumer:
     def refused(self) -> Mapping[Fault, int]:
         """Messages refused since the beginning, by kind."""
         return self._refused
+
+    @property
+    def mapping_problem(self) -> str | None:
+        """Why calls come that nobody waits for: the site names its approaches otherwise; None where it does not."""
+        missing = [approach for approach in self.approaches if not any(self._runs.of(approach))]
+        if not missing or not self._others:
+            return None
+        return f"the site speaks of {', '.join(self._others)} and not of {', '.join(missing)}; see approaches"
 
     @property
     def clock_problem(self) -> str | None:
@@ -163,6 +174,8 @@ class Consumer:
             self._take_presence(topic, payload, now, properties, retained=retained)
             return
         if approach not in self.approaches:
+            if len(self._others) < MOST_NAMED and (self.keys is None or self.keys.vouches_for(payload)):
+                self._others.setdefault(approach)
             raise StatementError(Fault.UNKNOWN_APPROACH, "nothing here is mapped to this approach")
         if not payload:  # the daemon took its state from the broker: nothing is known; with a key nobody signed that
             if self.keys is None:
@@ -173,7 +186,8 @@ class Consumer:
             return
         self._judge(statement, approach, now)
         self._runs.accept(statement, approach, now.mono_s)
-        self.heard_s = now.mono_s
+        if not retained:
+            self.heard_s = now.mono_s
         # A state that is said now, and not repeated, is said by somebody who is there, unless a word says otherwise.
         if self.keys is not None or not (retained or self._presence.has_word):
             self._presence.is_online = True
@@ -181,7 +195,7 @@ class Consumer:
     def _take_presence(
         self, topic: str, payload: bytes, now: Moment, properties: Mapping[str, str], *, retained: bool
     ) -> None:
-        """Take ``availability``, and ``health`` as a sign of life: with a key, a signed one."""
+        """Take ``availability``, and ``health`` as a sign of life: with a key, a signed one, and said now."""
         if topic == self.topics.availability:
             ended = self._presence.take(payload, properties, now.mono_s)
             if ended is not None:
@@ -192,7 +206,8 @@ class Consumer:
             return
         elif not retained:
             self._offset.heard(payload, now.utc)
-        self.heard_s = now.mono_s
+        if not retained:
+            self.heard_s = now.mono_s
 
     def _judge(self, statement: Statement, approach: str, now: Moment) -> None:
         """Raise ``StatementError`` when ``statement`` must not count."""

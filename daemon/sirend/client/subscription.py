@@ -35,7 +35,9 @@ LOOK_S = 0.25
 QUIET_S = 10.0
 """Refusals of one kind are logged at most this often: whoever can publish must not be able to fill a disk."""
 SILENCE_S = 90.0
-"""A site says how it is every 30 s; one that is silent for three times as long is told of."""
+"""A site says how it is every 30 s; one that is silent for three times as long is told of, and sought elsewhere."""
+RARELY = 10
+"""It is sought after so long, twice, four times, at most so many times as long."""
 BACKOFF = Backoff(cap_s=3.0)
 """Who listens cannot know that a call waits at the broker, so it is never away for long."""
 _CLOSE_S = 1.2
@@ -64,7 +66,9 @@ class Subscription:
         self._is_5 = True
         self._alive_at = -math.inf
         self._silence: str | None = None
-        self._clocks: str | None = None
+        self._seek_at = -math.inf
+        self._sought = 0
+        self._differs: str | None = None
         self._session = Session(config, name, self, name="sirend-client", backoff=backoff or BACKOFF)
 
     @property
@@ -80,7 +84,7 @@ class Subscription:
     @property
     def problem(self) -> str | None:
         """Why nothing can be heard, or that nothing is, or not for long, or would not count; None when all is well."""
-        return self._session.problem or self._silence or self._clocks or self._session.unrest
+        return self._session.problem or self._silence or self._differs or self._session.unrest
 
     def __enter__(self) -> Self:
         """Start the network thread."""
@@ -139,7 +143,8 @@ class Subscription:
     def opened(self, number: int, *, is_5: bool) -> str:  # noqa: ARG002  the same on each connection
         """Return what is followed, for the log."""
         self._is_5 = is_5
-        self._subscribed_at = math.inf
+        if self._silence is None:
+            self._subscribed_at = math.inf
         return f", following {self._consumer.topics.states}"
 
     def take(self, now: float) -> Message | None:
@@ -167,7 +172,8 @@ class Subscription:
         needed = [(topic, code) for topic, code in refused if topic != self._consumer.topics.health]
         if needed:
             return "refused the subscription to " + ", ".join(f"{topic} ({code})" for topic, code in needed)
-        self._subscribed_at = time.monotonic()
+        if self._silence is None:  # else it stays told until something is heard
+            self._subscribed_at = time.monotonic()
         return None
 
     def received(self, message: Incoming) -> None:
@@ -178,8 +184,8 @@ class Subscription:
         flood of them the newest waits for a moment.
         """
         consumer, topic = self._consumer, message.topic
-        if not self._is_5 and topic == consumer.topics.health:  # an old broker carries no signature of it
-            self._alive_at = time.monotonic()
+        if not (self._is_5 or message.retained) and topic == consumer.topics.health:
+            self._alive_at = time.monotonic()  # an old broker carries no signature of it
         if consumer.keys is None:
             if len(self._doubtful) >= MOST_WAITING:  # nobody can tell which of them is true
                 self._deliver_doubtful()
@@ -228,17 +234,29 @@ class Subscription:
         if self._consumer.keys is None or now >= self._look_at:
             self._look_at, self._hurried = now + LOOK_S, 0
             self._deliver_doubtful()
+        self._listen_for_silence(now)
+        differs = self._consumer.mapping_problem or self._consumer.clock_problem
+        if differs is not None and self._differs is None:
+            _log.warning("%s: %s", self._session.place, differs)
+        self._differs = differs
+
+    def _listen_for_silence(self, now: float) -> None:
+        """Tell of a site that is silent, and seek it on another connection.
+
+        It may be dead. But a node of a cluster that is cut off from the others, or has forgotten a subscription, keeps
+        a connection up and shows nothing for ever.
+        """
         silent_s = now - max(self._consumer.heard_s, self._subscribed_at, self._alive_at)
-        silence = None
-        if silent_s > SILENCE_S:
-            silence = f"nothing was heard of the site for {SILENCE_S:g} s; it says how it is every 30 s"
-        if silence is not None and self._silence is None:
-            _log.warning("%s: %s", self._session.place, silence)
-        self._silence = silence
-        clocks = self._consumer.clock_problem
-        if clocks is not None and self._clocks is None:
-            _log.warning("%s: %s", self._session.place, clocks)
-        self._clocks = clocks
+        if silent_s <= SILENCE_S:
+            self._silence = None
+            return
+        if self._silence is None:
+            self._silence = f"nothing was heard of the site for {SILENCE_S:g} s; it says how it is every 30 s"
+            _log.warning("%s: %s", self._session.place, self._silence)
+            self._seek_at, self._sought = now, 0
+        if now >= self._seek_at:
+            self._seek_at, self._sought = now + SILENCE_S * min(RARELY, 2**self._sought), self._sought + 1
+            self._session.renew("shows nothing of the site")
 
     def closed(self, unacknowledged: list[Message]) -> None:  # noqa: ARG002  see below
         """Forget acknowledgements: the next say how things are then."""

@@ -47,8 +47,10 @@ def test_every_entity_has_its_topic() -> None:
     assert sorted(told()) == [
         "homeassistant/binary_sensor/sirend-elm-st/east-emergency/config",
         "homeassistant/binary_sensor/sirend-elm-st/north-emergency/config",
+        "homeassistant/sensor/sirend-elm-st/east-eta/config",
         "homeassistant/sensor/sirend-elm-st/east-level/config",
         "homeassistant/sensor/sirend-elm-st/health/config",
+        "homeassistant/sensor/sirend-elm-st/north-eta/config",
         "homeassistant/sensor/sirend-elm-st/north-level/config",
     ]
     assert all(
@@ -71,7 +73,7 @@ def test_the_messages_have_what_the_discovery_schema_asks_for_and_nothing_unknow
             assert not {"unit_of_measurement", "state_class"} & set(message)
         assert message.get("entity_category") in (None, "diagnostic")
         identifiers.add(message["unique_id"])
-    assert len(identifiers) == 5
+    assert len(identifiers) == 7
 
 
 def test_an_emergency_is_a_binary_sensor_that_goes_off_by_itself() -> None:
@@ -80,6 +82,14 @@ def test_an_emergency_is_a_binary_sensor_that_goes_off_by_itself() -> None:
     assert sensor["off_delay"] == 8
     assert (sensor["payload_on"], sensor["payload_off"], sensor["device_class"]) == ("ON", "OFF", "safety")
     assert "value_json.state == 'approaching'" in sensor["value_template"]
+
+
+def test_a_time_to_go_expires_and_is_no_attribute_that_stands() -> None:
+    messages = told()
+    sensor = messages["homeassistant/sensor/sirend-elm-st/north-eta/config"]
+    assert (sensor["state_topic"], sensor["expire_after"]) == ("city/sirens/elm-st/north/emergency", 8)
+    call = messages["homeassistant/binary_sensor/sirend-elm-st/north-emergency/config"]
+    assert "rejectattr(0, 'in', ['eta_s', 'eta_low_s', 'eta_high_s'])" in call["json_attributes_template"]
 
 
 def test_level_and_health_are_read_from_the_health_message() -> None:

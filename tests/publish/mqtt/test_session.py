@@ -446,9 +446,51 @@ def test_a_site_that_is_silent_for_too_long_is_told_of(
     caplog.set_level(logging.WARNING)
     with made("consumer", broker.port) as party, broker.subscribe("nothing") as publisher:
         wait(lambda: "nothing was heard of the site" in (party.problem or ""))
-        publisher.publish(TOPICS.state("main"), to_json(scribe().write(CLEAR)))
-        wait(lambda: party.problem is None)
+        by = scribe()
+
+        def is_heard() -> bool:  # it may be between two connections
+            publisher.publish(TOPICS.state("main"), to_json(by.write(CLEAR)))
+            return party.problem is None
+
+        wait(is_heard)
     assert "nothing was heard of the site for 0.5 s; it says how it is every 30 s" in caplog.text
+
+
+def test_a_broker_that_shows_nothing_of_the_site_is_left_for_another_address_of_its_name(
+    make_broker: Callable[..., Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node of a cluster that is cut off from the others kept its consumers for ever: they were told, and stayed."""
+    monkeypatch.setattr("sirend.client.subscription.SILENCE_S", 1.0)
+    known = socket.getaddrinfo
+
+    def lookup(host: str, *words: Any, **options: Any) -> Any:  # noqa: ANN401  as it is
+        if host != "broker.example":
+            return known(host, *words, **options)
+        return [*known("127.0.0.2", *words, **options), *known("127.0.0.1", *words, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    whole, cut_off = make_broker(), make_broker()
+    lines = cut_off.configuration.read_text().splitlines()[:-2]
+    cut_off.configuration.write_text("\n".join([*lines, f"listener {whole.port} 127.0.0.2", "allow_anonymous true"]))
+    cut_off.port, cut_off.host = whole.port, "127.0.0.2"
+    whole.start()
+    cut_off.start()
+    with (
+        made("daemon", whole.port) as site,
+        made("consumer", whole.port, host="broker.example", insecure=True) as party,
+    ):
+        assert isinstance(site, Mqtt)
+        assert isinstance(party, Subscription)
+        wait(lambda: "as sirend-listen" in cut_off.log)
+        by = scribe()
+
+        def is_called() -> bool:
+            site.publish(by.write(CALL))
+            time.sleep(0.1)
+            return party.effective()[0].is_active
+
+        wait(is_called, 15.0)
+        wait(lambda: party.problem is None)
 
 
 def test_a_site_whose_clock_is_wrong_is_told_of_before_it_calls(
@@ -513,6 +555,7 @@ def test_under_3_1_1_unsigned_health_is_a_sign_of_life_and_nothing_else(
 ) -> None:
     """Else a site with a key that has nobody to call was told to be silent for ever."""
     monkeypatch.setattr("sirend.client.subscription.SILENCE_S", 1.0)
+    monkeypatch.setattr("sirend.publish.mqtt.session.Session.renew", lambda *_: None)  # the next would speak MQTT 5
     with old(made("consumer", broker.port)) as party:
         assert isinstance(party, Subscription)
         wait(lambda: "nothing was heard of the site" in (party.problem or ""))

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import sirend
+from sirend.call import eta
 from sirend.publish.mqtt.topics import Topics
 from sirend.signing import canonical
 
@@ -21,6 +22,11 @@ HEALTH_LATE_S = 90
 _IS_JSON = "value_json is defined"
 """An empty message, by which retained ones are removed, is none; `None` is what Home Assistant takes for unknown."""
 _ATTRIBUTES = f"{{{{ value if {_IS_JSON} else '{{}}' }}}}"
+_SOME = "{{{{ dict(value_json.items() | {}attr(0, 'in', {})) | tojson if {} else '{{}}' }}}}"
+_LASTING = _SOME.format("reject", list(eta.KEYS), _IS_JSON)
+"""Attributes stand until the next message; a time to go that nobody repeats any more must not, so it is not among them
+but an entity of its own, which expires."""
+_TIMES = _SOME.format("select", list(eta.KEYS[1:]), _IS_JSON)
 
 
 def discovery(config: Config) -> dict[str, bytes]:
@@ -62,7 +68,17 @@ def discovery(config: Config) -> dict[str, bytes]:
             "off_delay": math.ceil(config.call.valid_for_s),
             "device_class": "safety",
             "json_attributes_topic": topics.state(name),
-            "json_attributes_template": _ATTRIBUTES,
+            "json_attributes_template": _LASTING,
+        }
+        entities[f"sensor/{name}-eta"] = {
+            "name": f"Time to go {name}",
+            "state_topic": topics.state(name),
+            "value_template": f"{{{{ value_json.eta_s if {_IS_JSON} and value_json.eta_s is defined else 'None' }}}}",
+            "device_class": "duration",
+            "unit_of_measurement": "s",
+            "expire_after": math.ceil(config.call.valid_for_s),
+            "json_attributes_topic": topics.state(name),
+            "json_attributes_template": _TIMES,
         }
         entities[f"sensor/{name}-level"] = {
             "name": f"Level {name}",

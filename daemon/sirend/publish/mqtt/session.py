@@ -69,6 +69,7 @@ class Session:
         self._connects = 0
         self._attempted_at = -math.inf
         self._is_open = False
+        self._renewal: str | None = None
         self._problem: str | None = "not connected yet"
         self._unrest = Unrest()
         self._logged = ""
@@ -120,6 +121,10 @@ class Session:
         """Tell the network thread that there is something to send, or a call that waits."""
         self._thread.wake()
 
+    def renew(self, why: str) -> None:
+        """Leave the connection that stands, for ``why``, a predicate of the broker, and try its next address."""
+        self._renewal = why
+
     def close(self, patience_s: float) -> None:
         """Deliver what waits, at most for ``patience_s``, say the will and disconnect."""
         self._close_by = time.monotonic() + patience_s
@@ -141,7 +146,8 @@ class Session:
                 began_at = time.monotonic()
                 held_s = self._attempt(wakened)
                 failures = 0 if held_s > STABLE_S else failures + 1
-                if failures:  # a frozen broker's kernel still accepts connections: it must not hide the one beside it
+                # A frozen broker's kernel still accepts connections: it must not hide the one beside it.
+                if failures or self._renewal is not None:
                     self._addresses.doubt()
                 self._pause(wakened, began_at, self._backoff.delay_s(failures))
 
@@ -159,6 +165,7 @@ class Session:
     def _attempt(self, wakened: socket.socket) -> float:
         """Connect and serve the connection to its end; return how long it held, s."""
         self._number += 1
+        self._renewal = None
         opened_at = math.inf
         try:
             connection = self._connect(wakened)
@@ -224,7 +231,7 @@ class Session:
             self._greeting = None
             self._party.closed(connection.unacknowledged)
         if connection.end is not None:
-            self._fail(self._unrest.ended(connection.end, time.monotonic()))
+            self._fail(self._renewal or self._unrest.ended(connection.end, time.monotonic()))
         if not connection.is_5:  # it may be a newer one when it comes back
             self._protocol = MQTTProtocolVersion.MQTTv5
 
@@ -273,6 +280,8 @@ class Session:
             self._party.acknowledged(message, code)
         connection.acknowledgements.clear()
         self._party.tick(now)
+        if self._renewal is not None:
+            connection.drop(self._renewal)
 
     def _subscribe(self, connection: Connection) -> None:
         """Ask for what the party listens to, where that is due, and tell what became of it."""

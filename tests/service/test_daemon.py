@@ -17,6 +17,7 @@ import pytest
 from tests.bundles import MODEL
 
 from sirend.audio import devices
+from sirend.audio.microphone import POLL_S
 from sirend.audio.stream import Block, Gap, GapReason, Samples
 from sirend.call.clock import LiveClock
 from sirend.config.geometry import KNOWN
@@ -36,6 +37,7 @@ from sirend.publish.mqtt.session import Session
 from sirend.service import daemon as service
 from sirend.service import inputs
 from sirend.service.daemon import Service
+from sirend.service.limits_file import LimitsFile
 from sirend.service.rereading import Rereading
 from sirend.simulate import array_scene as simulated
 from sirend.simulate.scene import Scene
@@ -334,6 +336,26 @@ class Told:
         self.said += assignments
 
 
+def test_health_is_seen_to_every_tenth_of_a_second_and_not_at_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks come 50 times a second: it cost twice as much as to hear."""
+    seen: list[float] = []
+    keep = LimitsFile.keep
+
+    def counted(limits: LimitsFile) -> None:
+        seen.append(time.monotonic())
+        keep(limits)
+
+    monkeypatch.setattr(LimitsFile, "keep", counted)
+    pcm = 0.1 * np.random.default_rng(1).standard_normal((320, 1)).astype(np.float32)
+    microphone = FakeMicrophone([Block(Samples(start), pcm) for start in range(0, 80_000, 320)])
+    microphone.seconds = 0
+    install(monkeypatch, microphone)
+    began = time.monotonic()
+    Service(Config(mqtt=MqttConfig(port=1)), MODEL, threading.Event()).run()
+    at_open_and_close = 2
+    assert 1 <= len(seen) - at_open_and_close <= 1 + (time.monotonic() - began) / POLL_S
+
+
 @pytest.mark.parametrize("is_seeking", [True, False])
 def test_the_watchdog_is_fed_while_a_lost_input_is_sought_and_by_scores_but_not_by_mere_turns(
     monkeypatch: pytest.MonkeyPatch, *, is_seeking: bool
@@ -345,6 +367,7 @@ def test_the_watchdog_is_fed_while_a_lost_input_is_sought_and_by_scores_but_not_
     install(monkeypatch, microphone)
     manager = Told()
     monkeypatch.setattr(service, "Notifier", lambda: manager)
+    monkeypatch.setattr(service, "POLL_S", 0.0)  # here items come faster than time passes
     Service(Config(mqtt=MqttConfig(port=1)), MODEL, threading.Event()).run()
     assert manager.said.count("WATCHDOG=1") == (7 if is_seeking else 0)
     microphone.seconds = 3
@@ -364,6 +387,7 @@ def test_of_several_devices_each_must_make_progress_before_the_watchdog_is_fed(
     monkeypatch.setattr(inputs, "Classifier", Siren)
     manager = Told()
     monkeypatch.setattr(service, "Notifier", lambda: manager)
+    monkeypatch.setattr(service, "POLL_S", 0.0)  # here items come faster than time passes
     pcm = 0.1 * np.random.default_rng(1).standard_normal((64_000, 1)).astype(np.float32)
     second = [Block(Samples(start), pcm[start : start + 16_000]) for start in range(0, 64_000, 16_000)]
     fed = []

@@ -49,5 +49,5 @@ def test_the_benchmark_measures_every_model_beside_the_peer() -> None:
     models = len(list((BENCH.parents[1] / "models").glob("siren-*")))
     assert done.stdout.count("times the CPU") == models
     assert done.stdout.count("of its CPU") == models
-    assert "without a network\n  CPU per second of audio" in done.stdout
+    assert "without a network\n  CPU per second of street" in done.stdout
     assert "peak memory of YAMNet: " in done.stdout

@@ -23,7 +23,7 @@ from sirend.training import passages
 from tests.bench import figures, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 ROOT = Path(__file__).parents[1]
 PAGES = tuple(ROOT / folder / "README.md" for folder in (".", "daemon", "models", "conf", "systemd", "tests"))
@@ -125,6 +125,7 @@ def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
         "",
         f"false calls in {written[name]['street_hours']:.2f} h",
         "recall at -15 -10 -5 0 +5 +10 dB",
+        "over such streets drawn again",
         "latency at 0 dB: p50, p95",
     ]
     head += ["civil-defence sirens called"] + ([] if in_brief else ["confusers called", "false calls in 3 h of us8k"])
@@ -132,14 +133,20 @@ def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
     for point in points:
         for label, of in ((f"{name} {point}, enter {loaded.point(point).enter:g}", name), ("YAMNet", "YAMNet")):
             known = written[of]["at_false_calls"][_FALSE_CALLS[point]]
-            shares = [np.divide(*known["called"][f"siren {snr_db:+.0f}"]) for snr_db in passages.SNRS_DB]
-            recall = " ".join(f"{share:.2f}".removeprefix("0") for share in shares)
-            row = [label, _FALSE_CALLS[point], recall, "{:.1f}, {:.1f} s".format(*known["latency_s"]["siren +0"])]
+            keys = [f"siren {snr_db:+.0f}" for snr_db in passages.SNRS_DB]
+            row = [label, _FALSE_CALLS[point], _in_row(float(np.divide(*known["called"][key])) for key in keys)]
+            row += [_in_row(known["expected"]["recall"][key] for key in keys)]
+            row += ["{:.1f}, {:.1f} s".format(*known["latency_s"]["siren +0"])]
             row += ["{} of {}".format(*known["called"]["civil"])]
             false = str(known["false_calls"]["other us8k"][0])
             row += [] if in_brief else ["{} of {}".format(*known["called"]["confuser"]), false]
             rows.append(row)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _in_row(shares: Iterable[float]) -> str:
+    """Return shares in two places without their zero."""
+    return " ".join(f"{share:.2f}".removeprefix("0") for share in shares)
 
 
 def _known() -> dict[str, figures.Figures]:

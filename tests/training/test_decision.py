@@ -44,3 +44,19 @@ def test_the_threshold_allows_no_more_calls_than_asked() -> None:
         assert sum(len(decision.calls(series, by)) for series in streams) <= most
     assert all(np.diff(thresholds) < 0.0), "each siren more is bought with a lower threshold"
     assert thresholds[4] < 0.3
+
+
+def test_the_highest_threshold_is_that_at_which_a_siren_is_just_called() -> None:
+    for level in (0.3, 0.6, 0.9):
+        series = _series((20.0, 0.01), (6.0, level), (20.0, 0.01))
+        highest = decision.highest(series, POINT)
+        assert len(decision.calls(series, decision.rules(POINT, highest))) == 1
+        assert level - 0.03 < highest <= level
+        assert decision.highest(series, POINT, since_s=30.0) == 0.0
+    assert decision.highest(_series((20.0, 0.001)), POINT) == 0.0
+
+
+def test_a_call_before_counts_neither_for_a_siren_nor_against_it() -> None:
+    street = _series((20.0, 0.4), (6.0, 0.9), (10.0, 0.01))
+    assert not (decision.calls(street, decision.rules(POINT, 0.3)) > 20.0).any()
+    assert decision.highest(street, POINT, since_s=20.0) == pytest.approx(0.89, abs=0.015)

@@ -73,4 +73,5 @@ def test_the_table_has_a_line_for_each_detector_and_number_and_dashes_for_what_w
     assert "| - - - 0.50 - - |" in text[2]
     assert "| - 1.00 - |" in text[2]
     assert "| 1 of 1 | 0 of 1 | 1 of 1 | 2 in 0.003 h | 0 in 0 h |" in text[2]
+    assert text[2].endswith("| - - - 0.50 - - (+-0.00) |")
     assert len({line.count("|") for line in text}) == 1

@@ -79,6 +79,20 @@ def matched(streams: Sequence[Series], point: Recommended, most: int) -> float:
     return _threshold(low)
 
 
+def highest(series: Series, point: Recommended, since_s: float = 0.0) -> float:
+    """Return the highest threshold tried at which a call begins after ``since_s`` in a stream, 0..1; 0 when none does.
+
+    A lower one may call before ``since_s`` already and then not again, so it is looked for from above.
+    """
+    end_s, score = series
+    surest = float(np.max(score[end_s > since_s], initial=0.0))
+    for index in reversed(range(len(_LOG_ODDS))):
+        threshold = _threshold(index)
+        if threshold <= surest and (calls(series, rules(point, threshold)) > since_s).any():
+            return threshold
+    return 0.0
+
+
 def _threshold(index: int) -> float:
     return float(1.0 / (1.0 + np.exp(-_LOG_ODDS[index])))
 

@@ -1,15 +1,18 @@
 """Figures of what networks and their peer call in passages that they have not heard, and the table of them.
 
-Detectors are compared at thresholds at which each calls as often in the streets left out.
+Detectors are compared at thresholds at which each calls as often in the streets left out, and over such streets drawn
+again.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sirend.training import decision, passages
+from sirend.training.redrawn import expected_recall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +36,12 @@ def lines(
     streets = [one for one, passage in zip(series, planned, strict=True) if passage.kind == "street"]
     hours = sum(each for each, passage in zip(seconds, planned, strict=True) if passage.kind == "street") / 3600
     out: dict[str, Any] = {}
+    redrawn = expected_recall(planned, series, point, FALSE_CALLS)
     for most in FALSE_CALLS:
         enter = decision.matched(streets, point, most)
         out[str(most)] = {"enter": round(enter, 4), **row(planned, seconds, series, decision.rules(point, enter))}
+        if most in redrawn:
+            out[str(most)]["expected"] = asdict(redrawn[most])
     return {"street_hours": round(hours, 2), "at_false_calls": out}
 
 
@@ -83,6 +89,7 @@ def unheard_page(report: Mapping[str, Any]) -> str:
     head = [
         "", "false calls", "enter", f"recall at {at_db[0]} dB", "as recorded", f"latency p50, p95 at {_LATE_DB:g} dB",
         f"tones at {at_db[1]} dB", "drives", "civil", "confusers", "us8k false", "esc50 false",
+        "recall over streets drawn again",
     ]  # fmt: skip
     rows = [head, ["---"] * len(head)]
     for name, figures in report.items():
@@ -98,8 +105,17 @@ def unheard_page(report: Mapping[str, Any]) -> str:
             cells += [
                 "{} in {} h".format(*line["false_calls"].get(f"other {key}", (0, 0))) for key in ("us8k", "esc50")
             ]
-            rows.append(cells)
+            rows.append([*cells, _expected(line, sirens)])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def _expected(line: Mapping[str, Any], sirens: Sequence[str]) -> str:
+    """Return what to expect of sirens at each ratio, and how far it varies."""
+    known = line.get("expected")
+    if known is None:
+        return "-"
+    means = (known["recall"].get(key) for key in sirens)
+    return f"{' '.join('-' if mean is None else f'{mean:.2f}' for mean in means)} (+-{known['deviation']:.2f})"
 
 
 def _share(line: Mapping[str, Any], key: str) -> str:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import re
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +95,37 @@ def test_what_was_left_unfinished_is_removed_by_its_name(tmp_path: Path) -> None
         (tmp_path / name).touch()
     remove_unfinished(tmp_path, re.compile(r"[a-z]\.flac"))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.part", "b.flac"]
+
+
+REPLACING = """
+import sys
+from pathlib import Path
+from sirend.host.outfile import replace_file
+for _ in range(300):
+    replace_file(Path(sys.argv[1]), sys.argv[2].encode() * int(sys.argv[3]), is_synced=True)
+"""
+
+
+def test_several_processes_may_replace_the_same_file(tmp_path: Path) -> None:
+    """Two listeners of one configuration, or a daemon beside the service: one took the other's half for its own."""
+    path = tmp_path / "limits.json"
+    words = [(letter, count) for letter, count in (("a", 200_000), ("b", 100))]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", REPLACING, str(path), letter, str(count)], stderr=subprocess.PIPE)
+        for letter, count in words
+    ]
+    whole = {letter.encode() * count for letter, count in words}
+    while any(process.poll() is None for process in processes):
+        if path.exists():
+            assert path.read_bytes() in whole
+    assert [process.communicate()[1] for process in processes] == [b"", b""]
+    assert [each.name for each in tmp_path.iterdir()] == ["limits.json"]
+
+
+def test_what_a_process_left_that_is_gone_is_removed_and_not_what_one_is_writing(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    for process in (gone.pid, os.getpid()):
+        (tmp_path / f".a.json.{process}.part").touch()
+    remove_unfinished(tmp_path, re.compile(r"a\.json"))
+    assert [each.name for each in tmp_path.iterdir()] == [f".a.json.{os.getpid()}.part"]

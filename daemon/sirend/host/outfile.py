@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from sirend.errors import DeviceError
@@ -12,7 +13,6 @@ from sirend.host.files import is_other
 
 if TYPE_CHECKING:
     import re
-    from pathlib import Path
     from types import TracebackType
 
 
@@ -116,9 +116,9 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, is_synced: bo
     """Give ``path`` a new content, whole or not at all; raise ``OSError`` where that is impossible.
 
     What was half written is removed, for on a full disk it would take the room of the next. With ``is_synced`` the
-    content and its name are on the disk when this returns.
+    content and its name are on the disk when this returns. Several processes may replace the same file.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -137,7 +137,10 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, is_synced: bo
 def remove_unfinished(folder: Path, name: re.Pattern[str]) -> None:
     """Remove what ``replace_file`` left where it was killed, of files whose whole name ``name`` matches."""
     for part in folder.glob(".*.part"):
-        if name.fullmatch(part.name[1:-5]):
+        named = part.name[1:-5]
+        whole, _, process = named.rpartition(".")
+        is_left = bool(name.fullmatch(whole)) and process.isdecimal() and not Path(f"/proc/{process}").exists()
+        if is_left or name.fullmatch(named):  # an earlier version named no process
             part.unlink(missing_ok=True)
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sirend.call.limits import CallLimits
 from sirend.host.background_thread import Background
-from sirend.host.outfile import replace_file
+from sirend.host.outfile import remove_unfinished, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +72,8 @@ class LimitsFile:
     def __enter__(self) -> Self:
         """Take up what the run before left, and find out whether the file can be written."""
         self._background.__enter__()
+        with suppress(OSError):
+            remove_unfinished(self._path.parent, re.compile(re.escape(self._path.name)))
         for name, limits in self._read().items():
             if name in self._watches:
                 watch = self._watches[name]

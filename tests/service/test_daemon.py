@@ -415,7 +415,7 @@ def test_home_assistant_is_told_where_it_is_enabled(broker: Broker, monkeypatch:
     config = Config(mqtt=MqttConfig(port=broker.port), home_assistant=HomeAssistantConfig(enabled=True))
     with broker.subscribe("homeassistant/#") as reader:
         Service(config, MODEL, threading.Event()).run()
-        topics = [message.topic for message in reader.take(3)]
+        topics = [message.topic for message in reader.take(len(discovery(config)))]
     assert topics == list(discovery(config))
 
 

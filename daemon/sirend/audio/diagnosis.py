@@ -148,17 +148,15 @@ class Channel:
         self._streaks = dict.fromkeys(InputFault, Streak())
         self._floor = Floor()
         self._before: Pcm = np.zeros(0, dtype=np.float32)
-
-    @property
-    def faults(self) -> list[InputFault]:
-        """What is wrong."""
-        return [fault for fault, streak in self._streaks.items() if streak.is_on]
+        self.faults: tuple[InputFault, ...] = ()
+        """What is wrong; asked after each block, and other once a second at most."""
 
     def observe(self, second: Pcm) -> None:
         """Take the next second, float32[n]."""
         found = faults_of(second, self._before, self._floor)
         self._streaks = {fault: streak.step(holds=fault in found) for fault, streak in self._streaks.items()}
         self._before = second
+        self.faults = tuple(fault for fault, streak in self._streaks.items() if streak.is_on)
 
 
 class Pace:

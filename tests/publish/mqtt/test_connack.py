@@ -35,6 +35,17 @@ def test_a_dead_line_is_noticed_whatever_the_broker_says_of_keeping_alive(server
         assert broker.pings >= 1
 
 
+def test_a_dead_line_is_noticed_five_seconds_after_the_broker_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer was deaf for twice `keepalive_s`: it waited for the answer as long as it had waited to ask."""
+    monkeypatch.setattr("sirend.publish.mqtt.session.ANSWER_S", 0.5)
+    with Hostile(answers_pings=False) as broker, made("consumer", broker.port, keepalive_s=8) as party:
+        wait(lambda: is_up(party))
+        wait(lambda: broker.pings == 1)
+        asked_at = time.monotonic()
+        wait(lambda: len(broker.connects) == 2)
+        assert time.monotonic() - asked_at < 5.0
+
+
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_broker_that_wants_a_sign_of_life_more_often_gets_it(kind: str) -> None:
     with Hostile(limits={"ServerKeepAlive": 1}) as broker, made(kind, broker.port, keepalive_s=60) as party:

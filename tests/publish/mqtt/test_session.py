@@ -487,10 +487,9 @@ def test_a_broker_that_shows_nothing_of_the_site_is_left_for_another_address_of_
         def is_called() -> bool:
             site.publish(by.write(CALL))
             time.sleep(0.1)
-            return party.effective()[0].is_active
+            return party.effective()[0].is_active and party.problem is None
 
-        wait(is_called, 15.0)
-        wait(lambda: party.problem is None)
+        wait(is_called)
 
 
 def test_a_site_whose_clock_is_wrong_is_told_of_before_it_calls(

@@ -7,6 +7,7 @@ payload is not read before somebody asks.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,11 +114,17 @@ class BoundedClient(Client):
     """Where the broker is."""
     _ahead = b""
     _position = 0
+    _received_at = -math.inf
 
     @property
     def has_read_ahead(self) -> bool:
         """Whether bytes are here that no packet was made of yet."""
         return self._position < len(self._ahead)
+
+    @property
+    def asked_at(self) -> float:
+        """When it was asked whether it lives, monotonic, s; infinite where it has said anything since."""
+        return self._ping_t if self._ping_t > max(0.0, self._received_at) else math.inf
 
     def keep_alive(self, most_s: int) -> None:
         """Ask the broker whether it lives at least every ``most_s``, whatever it said in CONNACK.
@@ -174,6 +181,7 @@ class BoundedClient(Client):
             raise ConnectionAbortedError(self.excess)
         if not self.has_read_ahead:
             self._ahead, self._position = super()._sock_recv(LARGEST_PACKET), 0
+            self._received_at = time.monotonic()
         taken = self._ahead[self._position : self._position + bufsize]
         self._position += len(taken)
         return taken

@@ -181,6 +181,11 @@ class Connection:
         return min((at for _, at in self._sent.values()), default=math.inf)
 
     @property
+    def asked_since(self) -> float:
+        """Monotonic time, s, at which the broker was asked whether it lives; infinite where it said anything since."""
+        return self._client.asked_at
+
+    @property
     def has_room(self) -> bool:
         """Whether another message may be sent before the broker acknowledges one."""
         return len(self._sent) < self.limits.window

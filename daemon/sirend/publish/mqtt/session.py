@@ -276,6 +276,8 @@ class Session:
         now = time.monotonic()
         if connection.waits_since < now - ANSWER_S:
             connection.drop("does not acknowledge messages")
+        if connection.asked_since < now - ANSWER_S:  # paho would wait as long as it waited before it asked
+            connection.drop("does not answer")
         for message, code in connection.acknowledgements:
             self._party.acknowledged(message, code)
         connection.acknowledgements.clear()

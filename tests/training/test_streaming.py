@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.training.recipes import TEMPORAL
 
+from sirend.errors import InputError
 from sirend.training import patches, streaming, temporal
 from sirend.training.backbone import CLASSES, VEHICLES
 from sirend.training.listening import Heard
@@ -40,3 +41,5 @@ def test_calibration_finds_the_log_odds_behind_a_logit() -> None:
     logit = rng.normal(0.0, 2.0, 40_000)
     siren = rng.random(40_000) < 1.0 / (1.0 + np.exp(-(1.7 * logit - 0.6)))
     assert streaming.calibrate(logit, siren) == pytest.approx((1.7, -0.6), abs=0.05)
+    with pytest.raises(InputError, match="the network tells no siren from other sounds"):
+        streaming.calibrate(-logit, siren)

@@ -132,11 +132,19 @@ def fused_logits(
 
 
 def calibrate(logit: np.ndarray, siren: np.ndarray) -> tuple[float, float]:
-    """Return scale and offset that make log-odds of ``logit`` (Platt: logistic regression with one variable)."""
+    """Return scale and offset that make log-odds of ``logit`` (Platt: logistic regression with one variable).
+
+    Raises ``InputError`` where a higher logit is no sign of a siren.
+    """
     sign = np.where(siren, 1.0, -1.0)
 
     def loss(point: np.ndarray) -> float:
         return float(np.mean(np.logaddexp(0.0, -sign * (point[0] * logit + point[1]))))
 
     scale, offset = optimize.minimize(loss, [0.5, 0.0], method="Nelder-Mead").x
+    if not scale > 0.0:
+        raise InputError(
+            "clips.csv: in the recordings kept back the network tells no siren from other sounds: train with more "
+            "recordings or episodes, or give the recipe a calibration"
+        )
     return float(scale), float(offset)

@@ -164,6 +164,7 @@ def test_the_daemon_does_not_outlive_the_thread_that_speaks_to_the_broker(
         raise SystemError("a bug")
 
     monkeypatch.setattr(Session, "_run", run_into_a_bug)
+    monkeypatch.setattr(service, "POLL_S", 0.0)  # the fake microphone is done before the daemon would look again
     install(monkeypatch, FakeMicrophone([]))
     with pytest.raises(DeviceError, match="the thread that speaks to the broker has ended by a bug"):
         Service(Config(), MODEL, threading.Event()).run()
@@ -211,6 +212,7 @@ def test_a_clock_set_by_hours_neither_ends_nor_prolongs_a_call_and_is_counted(
 ) -> None:
     wall = Wall()
     install(monkeypatch, Stepping(wall))
+    monkeypatch.setattr(service, "POLL_S", 0.0)  # its steps are between two items
     monkeypatch.setattr(
         "sirend.service.health.time",
         SimpleNamespace(time=wall.time, monotonic=time.monotonic, process_time=time.process_time),

@@ -84,7 +84,7 @@ class Runs:
         """Return why a genuine statement cannot count, as far as a glance tells: a part of ``judge``."""
         run = self._runs.get(glance.boot_id)
         is_lower = run is not None and glance.seq <= run.seqs.get(approach, 0)
-        if run is not None and is_lower and self.is_keyed and glance.valid_until <= run.ends[approach]:
+        if run is not None and is_lower and self.is_keyed and glance.valid_until <= run.ends.get(approach, _LONG_AGO):
             return Fault.REPLAYED
         is_foreign = bool(self._boot_id) and glance.boot_id != self._boot_id
         return Fault.STALE if glance.valid_until < utc and (glance.is_call or is_foreign) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     Cell = Callable[[Figures, str], str]
     """From an evaluation's figures and a detector's name to what the table says."""
 
+_COLUMNS = 120
+"""Of a line of text."""
 Rows: TypeAlias = tuple[str, list[tuple[str, str]]]
 """What a table is of, and its rows."""
 
@@ -220,7 +223,8 @@ def _leads(known: Figures, title: str, rows: Sequence[tuple[str, Figures]]) -> s
             false["hours"], ", ".join(f"{_NAMES[name]} {each['count']}" for name, each in known["false"].items())
         )
     )
-    said += f"\nCalled less than 8 s before the stop line at {known['card_drive']} of sight: {late}."
+    late = f"Called less than 8 s before the stop line at {known['card_drive']} of sight: {late}."
+    said += "\n" + textwrap.fill(late, _COLUMNS, break_on_hyphens=False)
     return f"{markdown([head, ['---'] * len(head), *cells])}\n{said}\n"
 
 

@@ -36,16 +36,18 @@ from sirend.simulate.scene import Scene, render_scene
 ROOT = Path(__file__).parents[2]
 ROUNDS = 5
 CHANNELS = 4
+BUSY_DB, QUIET_DB = 10.0, -60.0
+"""One siren after the other, which has no street, and a street without one."""
 BARE = {0.0: "street", 1.0: "siren"}
 """What a network is taken to hear where all but the network is measured."""
 
 
-def street(minutes: float) -> Pcm:
-    """Return drive-bys one after the other, float32[n]: a busy street, the same in every run."""
+def street(minutes: float, snr_db: float) -> Pcm:
+    """Return drive-bys one after the other, float32[n], with so much siren in them; the same in every run."""
     parts: list[Pcm] = []
     samples = round(minutes * 60 * SAMPLE_RATE_HZ)
     while sum(map(len, parts)) < samples:
-        parts.append(render_scene(Scene(siren="hilo", profile="de", start_m=300.0, snr_db=10.0, seed=len(parts))).pcm)
+        parts.append(render_scene(Scene(siren="hilo", profile="de", start_m=300.0, snr_db=snr_db, seed=len(parts))).pcm)
     return np.concatenate(parts)[:samples]
 
 
@@ -160,18 +162,20 @@ def main() -> None:
     args = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     peer = Path(os.environ.get("SIREND_PEER", ROOT.parent / "shared" / "peers" / "yamnet.tflite"))
-    pcm = street(args.minutes)
+    pcm, quiet = street(args.minutes, BUSY_DB), street(args.minutes, QUIET_DB)
     seconds = len(pcm) / SAMPLE_RATE_HZ
     models = [bundles.load(path) for path in args.model or sorted((ROOT / "models").glob("siren-*"))]
     print(f"{seconds:.0f} s of audio, one core, median of {ROUNDS} rounds, hop 0.25 s")
     ours: dict[str, list[float]] = {model.name: [] for model in models}
     wide: dict[str, list[float]] = {model.name: [] for model in models}
+    calm: dict[str, list[float]] = {model.name: [] for model in models}
     bare: dict[tuple[float, int], list[float]] = {(score, channels): [] for score in BARE for channels in (1, CHANNELS)}
     theirs: list[float] = []
     for _ in range(ROUNDS):
         for model in models:
             ours[model.name].append(pipeline_s(pcm, model) / seconds)
             wide[model.name].append(pipeline_s(pcm, model, CHANNELS) / seconds)
+            calm[model.name].append(pipeline_s(quiet, model) / seconds)
         for (score, channels), costs in bare.items():
             costs.append(pipeline_s(pcm, models[0], channels, Constant(score, channels)) / seconds)
         if peer.is_file():
@@ -179,7 +183,7 @@ def main() -> None:
     peer_ms = 1e3 * statistics.median(theirs) if theirs else None
     speeds = {}
     for model in models:
-        cost = statistics.median(ours[model.name])
+        cost, calm_cost = statistics.median(ours[model.name]), statistics.median(calm[model.name])
         features_ms, inference_ms = stages_ms(pcm[: 60 * SAMPLE_RATE_HZ], model)
         against_one = statistics.median(wide[model.name]) / cost
         speeds[model.name.partition("@")[0]] = {
@@ -188,14 +192,17 @@ def main() -> None:
             "inference_ms": round(inference_ms, 2),
             "four_channels": round(against_one, 2),
             "of_peer": None if peer_ms is None else round(1e3 * cost / peer_ms, 2),
+            "quiet_cpu_ms": round(1e3 * calm_cost, 2),
+            "quiet_of_peer": None if peer_ms is None else round(1e3 * calm_cost / peer_ms, 2),
         }
         print(f"{model.name}")
         print(f"  throughput               {1 / cost:8.0f} times real time")
-        print(f"  CPU per second of audio  {1e3 * cost:8.2f} ms")
+        print(f"  CPU per second of audio  {1e3 * cost:8.2f} ms, one siren after the other")
+        print(f"  the same                 {1e3 * calm_cost:8.2f} ms, a street without a siren")
         print(f"  a window                 {features_ms:8.2f} ms features, {inference_ms:.2f} ms inference")
         print(f"  {CHANNELS} channels against one  {against_one:8.2f} times the CPU")
         if peer_ms is not None:
-            print(f"  against YAMNet           {1e3 * cost / peer_ms:8.2f} of its CPU")
+            print(f"  against YAMNet           {1e3 * cost / peer_ms:8.2f} of its CPU; {1e3 * calm_cost / peer_ms:.2f}")
     rest_ms = {key: 1e3 * statistics.median(costs) for key, costs in bare.items()}
     print("without a network")
     for score, heard in BARE.items():

@@ -24,9 +24,9 @@ def speed(known: Figures) -> Rows:
     """Return what a second of audio costs, by model, beside YAMNet."""
     rows = []
     for name, model in known["models"].items():
-        beside = "" if model["of_peer"] is None else f" ({model['of_peer']} times YAMNet's)"
         said = [
-            f"{model['cpu_ms']} ms of CPU a second of audio{beside}",
+            f"{model['quiet_cpu_ms']} ms of CPU a second of a street without a siren{_beside(model['quiet_of_peer'])}",
+            f"{model['cpu_ms']} ms with one siren after the other{_beside(model['of_peer'])}",
             f"{model['times_real_time']} times real time",
             f"four channels {model['four_channels']} times one",
             f"a replay peaks at {known['peaks_mb'][f'replay with {name}']} MB",
@@ -35,6 +35,10 @@ def speed(known: Figures) -> Rows:
     if known["peer_cpu_ms"] is not None:
         rows.append(("YAMNet, 0.48 s hop", f"{known['peer_cpu_ms']} ms; peaks at {known['peaks_mb']['YAMNet']} MB"))
     return f"`make bench`, {known['audio_s']} s of audio, one core", rows
+
+
+def _beside(of_peer: float | None) -> str:
+    return "" if of_peer is None else f" ({of_peer} times YAMNet's)"
 
 
 def motion(known: Figures) -> Rows:

@@ -8,19 +8,22 @@ SPREAD = {"p50": 1.0, "p95": 2.5, "p99": 3.0, "worst": 4.0}
 
 
 def test_speed_names_every_model_and_the_peer() -> None:
+    costs = {"times_real_time": 50.0, "four_channels": 2.5}
+    first = {"cpu_ms": 20.0, "of_peer": 4.0, "quiet_cpu_ms": 10.0, "quiet_of_peer": 2.0}
     known = {
         "audio_s": 300,
         "models": {
-            "siren-8.0.0": {"cpu_ms": 20.0, "of_peer": 4.0, "times_real_time": 50.0, "four_channels": 2.5},
-            "siren-9.0.0": {"cpu_ms": 5.0, "of_peer": None, "times_real_time": 200.0, "four_channels": 3.0},
+            "siren-8.0.0": {**costs, **first},
+            "siren-9.0.0": {**costs, **first, "of_peer": None, "quiet_of_peer": None},
         },
         "peer_cpu_ms": 5.1,
         "peaks_mb": {"replay with siren-8.0.0": 150, "replay with siren-9.0.0": 90, "YAMNet": 80},
     }
     head, rows = tables.speed(known)
     assert head == "`make bench`, 300 s of audio, one core"
-    beside = "20.0 ms of CPU a second of audio (4.0 times YAMNet's); 50.0 times real time; four channels 2.5 times one"
-    alone = "5.0 ms of CPU a second of audio; 200.0 times real time; four channels 3.0 times one"
+    street, rest = "ms of CPU a second of a street without a siren", "50.0 times real time; four channels 2.5 times one"
+    beside = f"10.0 {street} (2.0 times YAMNet's); 20.0 ms with one siren after the other (4.0 times YAMNet's); {rest}"
+    alone = f"10.0 {street}; 20.0 ms with one siren after the other; {rest}"
     assert rows == [
         ("siren-8.0.0", f"{beside}; a replay peaks at 150 MB"),
         ("siren-9.0.0", f"{alone}; a replay peaks at 90 MB"),

@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", type=Path, metavar="FILE", help="recipe (default: that of the model that ships, for its head alone)"
     )
     parser.add_argument(
-        "--teacher", type=Path, metavar="DIR", help="folder with the published weights that the recipe names"
+        "--teacher",
+        type=Path,
+        metavar="DIR",
+        help="folder with the published weights that --recipe names (default: none)",
     )
     parser.add_argument(
         "--without", metavar="SET", default="", help="leave this data set out, to test on it (default: none)"

@@ -147,8 +147,7 @@ def test_a_siren_that_passed_while_the_process_was_frozen_is_not_called(
         time.sleep(FROZEN_S)
         pulse.hush()
         daemon.send(signal.SIGCONT)
-        daemon.until_logged("s, and what came meanwhile is old; opening it again")
-        daemon.until_logged("microphone: opened again")
+        daemon.until_logged("microphone: opened again")  # for the age of what came, or because nothing had come yet
         time.sleep(2.0)
         assert not subscriber.waiting
         pulse.play(loud_drive_by)

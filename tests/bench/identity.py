@@ -34,6 +34,9 @@ def main() -> int:
     parser.add_argument("new", type=Path, help="checkout whose results are compared")
     parser.add_argument("--model", type=Path, help="bundle that both use; by default each its own")
     args = parser.parse_args()
+    for checkout in (args.old, args.new):
+        if not (checkout / "daemon" / "sirend").is_dir():  # else Python would take the sirend that is installed
+            parser.error(f"{checkout} is no checkout of sirend")
     model = [] if args.model is None else ["--model", str(args.model.absolute())]
     differing = 0
     with tempfile.TemporaryDirectory() as name:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from tests.bench import cluster as clusters
 from tests.bench.cluster import ADDRESSES, CONF, Cluster
 from tests.conf.test_broker import KEY, QUICK, event, sink, wait
 from tests.conftest import free_port
+from tests.resolver import resolve
 from tests.transitions import CALL
 
 from sirend.call.clock import LiveClock
@@ -175,14 +175,7 @@ def test_nobody_comes_in_without_being_admitted(city: City) -> None:
 def test_a_node_that_dies_in_a_call_costs_no_longer_than_a_statement_is_valid(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = socket.getaddrinfo
-
-    def three(host: str, port: int, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
-        """Resolve our name to the addresses of the nodes, that of the doomed one first."""
-        hosts = (ADDRESSES[2], ADDRESSES[0], ADDRESSES[1]) if host == NAME else (host,)
-        return [each for one in hosts for each in known(one, port, *rest, **more)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", three)
+    resolve(monkeypatch, NAME, ADDRESSES[2], ADDRESSES[0], ADDRESSES[1])  # that of the doomed one first
     consumer = Consumer(Topics("sirend", "s1"), ["main"], Keyring.of(KEY))
     clock = LiveClock(arrived=lambda: 0)
     by = Scribe(site="s1", boot_id="run", mode="live", model="m", clock=clock, valid_for_s=VALID_S, sign_key=KEY)

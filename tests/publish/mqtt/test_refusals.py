@@ -7,13 +7,14 @@ import signal
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.publish.mqtt.hostile import Hostile
 from tests.publish.mqtt.test_session import BOTH, is_up, made, old, scribe, wait
+from tests.resolver import resolve
 from tests.transitions import CALL, CLEAR
 
 from sirend.publish.mqtt.outbox import Message
@@ -162,14 +163,7 @@ def test_a_broker_that_is_frozen_does_not_hide_the_one_beside_it(
     broker: Broker, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its kernel accepts every connection: of two addresses the frozen one was tried again and again."""
-    known = socket.getaddrinfo
-
-    def lookup(host: str, *words: Any, **options: Any) -> Any:  # noqa: ANN401  as it is
-        if host != "broker.example":
-            return known(host, *words, **options)
-        return [*known("127.0.0.2", *words, **options), *known("127.0.0.1", *words, **options)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    resolve(monkeypatch, "broker.example", "127.0.0.2", "127.0.0.1")
     with (
         socket.create_server(("127.0.0.2", broker.port)),
         made(kind, broker.port, host="broker.example", insecure=True) as party,
@@ -183,17 +177,14 @@ def test_a_name_server_that_falls_silent_keeps_nobody_from_a_broker_that_is_wher
 ) -> None:
     """The resolver waited for half a minute, and a call with it, though the broker was back."""
     asked: list[str] = []
-    known, silence = socket.getaddrinfo, threading.Event()
+    silence = threading.Event()
 
-    def lookup(host: str, *words: Any, **options: Any) -> Any:  # noqa: ANN401  as it is
-        if host != "broker.example":
-            return known(host, *words, **options)
+    def ask() -> None:
         if asked:
             silence.wait(60.0)
-        asked.append(host)
-        return known("127.0.0.1", *words, **options)
+        asked.append("broker.example")
 
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    resolve(monkeypatch, "broker.example", "127.0.0.1", before=ask)
     with made(kind, broker.port, host="broker.example", insecure=True) as party:
         wait(lambda: is_up(party))
         broker.kill()

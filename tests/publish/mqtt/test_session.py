@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from tests.publish.mqtt.hostile import Hostile, publish
+from tests.resolver import resolve
 from tests.transitions import CALL, CLEAR
 
 from sirend.call.clock import LiveClock
@@ -461,14 +462,7 @@ def test_a_broker_that_shows_nothing_of_the_site_is_left_for_another_address_of_
 ) -> None:
     """A node of a cluster that is cut off from the others kept its consumers for ever: they were told, and stayed."""
     monkeypatch.setattr("sirend.client.subscription.SILENCE_S", 1.0)
-    known = socket.getaddrinfo
-
-    def lookup(host: str, *words: Any, **options: Any) -> Any:  # noqa: ANN401  as it is
-        if host != "broker.example":
-            return known(host, *words, **options)
-        return [*known("127.0.0.2", *words, **options), *known("127.0.0.1", *words, **options)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    resolve(monkeypatch, "broker.example", "127.0.0.2", "127.0.0.1")
     whole, cut_off = make_broker(), make_broker()
     lines = cut_off.configuration.read_text().splitlines()[:-2]
     cut_off.configuration.write_text("\n".join([*lines, f"listener {whole.port} 127.0.0.2", "allow_anonymous true"]))

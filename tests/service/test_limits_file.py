@@ -15,6 +15,7 @@ from sirend.call.machine import State, step
 from sirend.call.watch import ApproachWatch
 from sirend.config.settings import Config, JournalConfig
 from sirend.detect.tracker import Tracker
+from sirend.host.boottime import boottime_s
 from sirend.service import limits_file
 from sirend.service.limits_file import SCHEMA, LimitsFile, limits_path
 
@@ -59,15 +60,15 @@ def test_time_passes_by_the_hosts_own_clock_whatever_the_wall_says(
     with LimitsFile(path, first):
         hear(first["main"], 31.0)
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    uptime_s = limits_file._uptime_s()  # noqa: SLF001
+    uptime_s = boottime_s()
     for later_s, calls in ((3_500.0, 1), (3_700.0, 0), (-1e6, 1)):
-        monkeypatch.setattr(limits_file, "_uptime_s", lambda later_s=later_s: uptime_s + later_s)
+        monkeypatch.setattr(limits_file, "boottime_s", lambda later_s=later_s: uptime_s + later_s)
         content = path.read_bytes()
         assert len(remembered(path).calls) == calls
         path.write_bytes(content)
     monkeypatch.setattr(limits_file, "_boot", lambda: "another")
     for since_boot_s, calls in ((60.0, 1), (3_700.0, 0)):
-        monkeypatch.setattr(limits_file, "_uptime_s", lambda since_boot_s=since_boot_s: since_boot_s)
+        monkeypatch.setattr(limits_file, "boottime_s", lambda since_boot_s=since_boot_s: since_boot_s)
         path.write_bytes(content)
         assert len(remembered(path).calls) == calls
 

@@ -23,6 +23,7 @@ from sirend.audio.recovery import Arrived, Delivers, Failed, Nothing, Order, Pha
 from sirend.audio.rtsp import NetworkCapture
 from sirend.audio.stream import Gap, GapReason
 from sirend.errors import ConfigError, DeviceError
+from sirend.host.boottime import boottime_s
 
 if TYPE_CHECKING:
     import threading
@@ -81,7 +82,7 @@ class Microphone:
         self._rules = replace(
             RULES, stall_s=audio.stall_s, trial_s=NETWORK_TRIAL_S if audio.is_network else RULES.trial_s
         )
-        self._state = recovery.begin(self._rules, _awake_or_not_s())
+        self._state = recovery.begin(self._rules, boottime_s())
         self._intake = Intake(audio.channels)
 
     def __enter__(self) -> Self:
@@ -94,7 +95,7 @@ class Microphone:
             self._open()
         else:
             self._device.seek()
-        self._state = recovery.begin(self._rules, _awake_or_not_s(), is_on_trial=not self._device.uses_portaudio)
+        self._state = recovery.begin(self._rules, boottime_s(), is_on_trial=not self._device.uses_portaudio)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,7 +150,7 @@ class Microphone:
         """Open it again after ``pause``; where that fails it counts as lost."""
         try:
             self._open(is_after_loss=True)
-            self._state = replace(self._state, heard_s=_awake_or_not_s())  # nobody held it up
+            self._state = replace(self._state, heard_s=boottime_s())  # nobody held it up
         except (DeviceError, ConfigError) as error:
             self._log.warning("%s: %s", self._name, error)
 
@@ -203,7 +204,7 @@ class Microphone:
 
     def _seek(self) -> Iterator[Block | Gap]:
         """Wait a moment while the device is lost, and open it when it is time."""
-        left_s = max(0.0, self._state.until_s - _awake_or_not_s())
+        left_s = max(0.0, self._state.until_s - boottime_s())
         if self._stop.wait(min(left_s, self._poll_s)):
             return
         yield self.nothing()
@@ -225,7 +226,7 @@ class Microphone:
 
     def _follow(self, event: recovery.Input) -> Generator[Gap, None, Step]:
         """Do what ``recovery`` says after ``event``; yield the gap that it makes, before anything that takes time."""
-        self._state, step = recovery.step(self._rules, self._state, event, _awake_or_not_s(), random.random())  # noqa: S311  jitter is no secret
+        self._state, step = recovery.step(self._rules, self._state, event, boottime_s(), random.random())  # noqa: S311  jitter is no secret
         if step.report is not None:
             self._log.warning("%s: %s", self._name, step.report)
         if step.gap is not None:
@@ -264,8 +265,3 @@ class Microphone:
         self._intake.deliver(frames, is_after_loss)
         if self._company is not None:
             self._company.arrived.set()
-
-
-def _awake_or_not_s() -> float:
-    """Return a time, s, that nobody sets and that goes on while the host is suspended, as Python's own does not."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

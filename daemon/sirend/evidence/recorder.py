@@ -18,6 +18,7 @@ from sirend.audio.stream import to_samples
 from sirend.errors import ConfigError
 from sirend.evidence.clip import CallClip, ClipRecorder
 from sirend.evidence.follower import Follower, new_hops
+from sirend.host.boottime import boottime_s
 from sirend.host.outfile import remove_unfinished, replace_file
 from sirend.observe.moment import event_values
 
@@ -54,7 +55,7 @@ class Calendar:
     def __init__(
         self,
         wall: Callable[[], float] = time.time,
-        host: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        host: Callable[[], float] = boottime_s,
     ) -> None:
         """Read Unix time by ``wall``, and by ``host`` a time that nobody sets, both in s."""
         self._wall = wall

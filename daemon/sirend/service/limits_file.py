@@ -10,13 +10,13 @@ import json
 import logging
 import os
 import re
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sirend.call.limits import CallLimits
 from sirend.host.background_thread import Background
+from sirend.host.boottime import boottime_s
 from sirend.host.outfile import remove_unfinished, replace_file
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class LimitsFile:
         content = {
             "schema": SCHEMA,
             "boot": _boot(),
-            "uptime_s": round(_uptime_s(), 3),
+            "uptime_s": round(boottime_s(), 3),
             "approaches": {name: limits.as_json() for name, limits in self._latest.items()},
         }
         try:
@@ -141,12 +141,8 @@ def _decoded(content: Any) -> dict[str, CallLimits]:  # noqa: ANN401  decoded JS
     if not isinstance(approaches, dict) or isinstance(uptime_s, bool) or not isinstance(uptime_s, int | float):
         raise ValueError("approaches or uptime_s are missing")  # noqa: TRY004  whatever is wrong with it
     # The wall clock may be set meanwhile. After a reboot at least the time since then has passed.
-    passed_s = _uptime_s() - (uptime_s if content.get("boot") == _boot() else 0.0)
+    passed_s = boottime_s() - (uptime_s if content.get("boot") == _boot() else 0.0)
     return {name: CallLimits.read(limits, max(0.0, passed_s)) for name, limits in approaches.items()}
-
-
-def _uptime_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _boot() -> str:

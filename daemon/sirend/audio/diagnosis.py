@@ -149,7 +149,7 @@ class Channel:
         self._floor = Floor()
         self._before: Pcm = np.zeros(0, dtype=np.float32)
         self.faults: tuple[InputFault, ...] = ()
-        """What is wrong; asked after each block, and other once a second at most."""
+        """What is wrong, as of the last second taken."""
 
     def observe(self, second: Pcm) -> None:
         """Take the next second, float32[n]."""

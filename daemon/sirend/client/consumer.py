@@ -196,18 +196,19 @@ class Consumer:
         self, topic: str, payload: bytes, now: Moment, properties: Mapping[str, str], *, retained: bool
     ) -> None:
         """Take ``availability``, and ``health`` as a sign of life: with a key, a signed one, and said now."""
+        is_health = topic == self.topics.health
         if topic == self.topics.availability:
             ended = self._presence.take(payload, properties, now.mono_s)
             if ended is not None:
                 self._runs.end(ended)
-        elif topic != self.topics.health or (
-            self.keys is not None and not is_signed(self.topics.site, "health", payload, properties, self.keys)
+        elif not is_health or not (
+            self.keys is None or is_signed(self.topics.site, "health", payload, properties, self.keys)
         ):
             return
-        elif not retained:
-            self._offset.heard(payload, now.utc)
         if not retained:
             self.heard_s = now.mono_s
+            if is_health:
+                self._offset.heard(payload, now.utc)
 
     def _judge(self, statement: Statement, approach: str, now: Moment) -> None:
         """Raise ``StatementError`` when ``statement`` must not count."""

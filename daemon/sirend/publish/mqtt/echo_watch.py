@@ -26,12 +26,12 @@ FLOOD = 200
 """More foreign messages within a second than this are a flood: nobody listens to it, the truth is said regularly."""
 DEAF_S = 10.0
 """How long nobody listens then."""
+BLIND_S = 0.5
+"""How often the truth is said meanwhile."""
 UNHEARD_S = 10.0
 """What does not come back for so long, while the broker shows the topic, was not passed on."""
 RETRY_S = 30.0
 """How often it is said again then."""
-BLIND_S = 0.5
-"""How often the truth is said meanwhile."""
 
 
 @dataclass(slots=True)

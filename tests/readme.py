@@ -108,7 +108,8 @@ def _lead() -> str:
     known = _known().get("lead")
     if known is None:
         return ""
-    return f"{tables.lead(known)}\n{known['model']}; `sirend evaluate --lead`, {known['when'].partition(' ')[0]}.\n"
+    typed = tables.lead_command(known["rounds"], with_data=known["data"])
+    return f"{tables.lead(known)}\n{known['model']}; `{typed}`, {known['when'].partition(' ')[0]}.\n"
 
 
 _FALSE_CALLS = {"balanced": "3", "strict": "1"}

@@ -77,6 +77,8 @@ class Wanted:
 def parts(wanted: Wanted) -> list[Part]:
     """Return what is measured, in order."""
     python, quick = [sys.executable, "-m"], wanted.is_quick
+    of = None if quick else wanted.data
+    rounds = 1 if of is None else 3
     names = ("detect/test_motion.py", "detect/test_arrival.py", "simulate/test_junction.py")
     tests = [str(ROOT / "tests" / name) for name in names]
     measured = [
@@ -95,13 +97,13 @@ def parts(wanted: Wanted) -> list[Part]:
                 "sirend",
                 "evaluate",
                 "--lead",
-                *(["1"] if quick or wanted.data is None else ["3"]),
-                *([] if wanted.data is None or quick else ["--data", str(wanted.data)]),
+                str(rounds),
+                *([] if of is None else ["--data", str(of)]),
                 *([] if wanted.peer is None else ["--peer", str(wanted.peer)]),
                 "--report",
                 str(wanted.out / "lead"),
             ],
-            "sirend evaluate --lead --peer yamnet.tflite --report ...",
+            tables.lead_command(rounds, with_data=of is not None),
             folder="lead",
         ),
         Part(

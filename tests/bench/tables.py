@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Cell = Callable[[Figures, str], str]
     """From an evaluation's figures and a detector's name to what the table says."""
 
-_COLUMNS = 120
+COLUMNS = 120
 """Of a line of text."""
 Rows: TypeAlias = tuple[str, list[tuple[str, str]]]
 """What a table is of, and its rows."""
@@ -193,6 +193,12 @@ def scenes(known: Figures) -> str:
     return markdown([head, ["---"] * len(head), *cells])
 
 
+def lead_command(rounds: int, *, with_data: bool) -> str:
+    """Return what is typed for the table of leads."""
+    data = " --data recordings" if with_data else ""
+    return f"sirend evaluate --lead {rounds}{data} --peer yamnet.tflite --report ..."
+
+
 def lead(known: Figures) -> str:
     """Return in six rows how early sirens are called, beside the ideal and YAMNet, and who is called late.
 
@@ -228,7 +234,7 @@ def _leads(known: Figures, title: str, rows: Sequence[tuple[str, Figures]]) -> s
         )
     )
     late = f"Called less than 8 s before the stop line at {known['card_drive']} of sight: {late}."
-    said += "\n" + textwrap.fill(late, _COLUMNS, break_on_hyphens=False)
+    said += "\n" + textwrap.fill(late, COLUMNS, break_on_hyphens=False)
     return f"{markdown([head, ['---'] * len(head), *cells])}\n{said}\n"
 
 

@@ -3,7 +3,8 @@
 As many heads as there are folds learn from the recipe's episodes, each from those in which nothing is that its fold
 leaves out; each is asked about just that. Calls are the daemon's (tracker and call machine), at thresholds at which
 both call as often in the streets left out. With ``--whole`` it is one head of all that the recipe's licences allow,
-asked about all other recordings. Episodes drawn for ``sirend train`` are used, and a stopped run goes on.
+asked about all other recordings; with ``--bundle`` it is a bundle that was made of them, in the daemon's own pipeline.
+Episodes drawn for ``sirend train`` are used, and a stopped run goes on.
 """
 
 from __future__ import annotations
@@ -11,37 +12,41 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from sirend.audio.stream import SAMPLE_RATE_HZ
+from sirend.detect import bundle as bundles
 from sirend.detect import recollection
-from sirend.detect.classifier import SURE, SUSPECTED_S
+from sirend.detect.classifier import SURE, SUSPECTED_S, Classifier
 from sirend.detect.features import log_mel, mel_frames
 from sirend.training import corpus as corpora
-from sirend.training import passages, patches, published, recipe, streaming, temporal, unheard_table, work
+from sirend.training import passages, patches, published, recipe, streaming, temporal, unheard_table
 from sirend.training.backbone import VEHICLES
 from sirend.training.episodes import LABEL_S
-from sirend.training.peer import Peer, ends_s
+from sirend.training.hearing import score_stream
+from sirend.training.passage_answers import passage_answers
+from sirend.training.peer import ends_s
 from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from sirend.audio.stream import Pcm
+    from sirend.detect.bundle import Bundle
     from sirend.training import listening
-    from sirend.training.corpus import Corpus
+    from sirend.training.corpus import Clip, Corpus
     from sirend.training.decision import Series
     from sirend.training.listening import Speaking
+    from sirend.training.passage_answers import Detector
     from sirend.training.passages import Passage
     from sirend.training.recipe import Recipe
     from sirend.training.specs import TemporalSpec
 
 log = logging.getLogger(__name__)
 
-_SHARD = 40
 Asked: TypeAlias = dict[int, tuple[np.ndarray, np.ndarray]]
 """Logits of the head and of the largest vehicle class, float64[patches] each, a quarter of a second apart, of passages
 by their number."""
@@ -65,42 +70,30 @@ def hear_passages(
 ) -> Heard:
     """Ask the backbone and the peer about all passages, on all cores, each once."""
 
-    def prepare() -> Callable[[int], dict[str, Any]]:
+    def load() -> Detector:
         backbone = speaking.load(plan.features)
-        other = None if peer is None else Peer(peer)
 
-        def one(shard: int) -> dict[str, Any]:
-            out: dict[str, Any] = {}
-            for number, passage in enumerate(planned[shard * _SHARD : (shard + 1) * _SHARD]):
-                pcm = passage.render(corpus)
-                mel = log_mel(plan.features, mel_frames(plan.features, pcm))
-                heard = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
-                out[f"mel{number}"] = mel.astype(np.float16)
-                out[f"said{number}"] = np.concatenate([backbone(patch[np.newaxis]) for patch in heard]).astype("f2")
-                out[f"peer{number}"] = np.zeros(0) if other is None else other.scores([pcm])[1].astype("f4")
-                out[f"seconds{number}"] = len(pcm) / SAMPLE_RATE_HZ
-            return out
+        def detector(pcm: Pcm) -> dict[str, np.ndarray]:
+            mel = log_mel(plan.features, mel_frames(plan.features, pcm))
+            heard = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
+            said = np.concatenate([backbone(patch[np.newaxis]) for patch in heard])
+            return {"mel": mel.astype(np.float16), "said": said.astype(np.float16)}
 
-        return one
+        return detector
 
-    described = json.dumps(
-        [
-            [asdict(each) for each in planned],
-            plan.features.digest,
-            str(peer),
-            corpus.digest(lambda _: True),
-            speaking.digest,
-        ]
-    )
-    shards = -(-len(planned) // _SHARD)
     heard = Heard([], [], [], [])
-    for part in work.spread(prepare, shards, described, folder, title="listening to passages"):
-        for number in range(len(part) // 4):
-            heard.said.append(part[f"said{number}"])
-            heard.mel.append(part[f"mel{number}"])
-            heard.peer.append(part[f"peer{number}"])
-            heard.seconds.append(float(part[f"seconds{number}"]))
+    identity = f"{plan.features.digest} {speaking.digest}"
+    for answers in passage_answers(corpus, planned, load, peer, identity, folder):
+        heard.said.append(answers["said"])
+        heard.mel.append(answers["mel"])
+        heard.peer.append(answers["peer"])
+        heard.seconds.append(float(answers["seconds"]))
     return heard
+
+
+def peer_series(score: np.ndarray) -> Series:
+    """Return the peer's scores, float32[frames], with their ends."""
+    return ends_s(len(score)), score.astype(np.float64)
 
 
 def listened(head: np.ndarray, vehicles: np.ndarray, spec: TemporalSpec, calibration: tuple[float, float]) -> Series:
@@ -136,18 +129,23 @@ def _folds(plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], hea
     return logits
 
 
-def _whole(
-    plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path, every: Corpus
-) -> Asked:
-    """Ask the head that ``sirend train`` makes about the passages that have nothing of what the recipe allows."""
+def strange(plan: Recipe, every: Corpus, planned: Sequence[Passage]) -> list[int]:
+    """Return the numbers of the passages that have nothing of what the recipe's licences allow."""
     known = {clip.group for clip in every.clips if plan.allows(clip)}
-    strange = [
+    found = [
         number
         for number, passage in enumerate(planned)
         if not any(every.clips[index].group in known for index in (*passage.clips, *passage.street))
     ]
-    log.info("%d of %d passages have nothing that it may learn from", len(strange), len(planned))
-    return _asked(plan, drawn, drawn.without(""), strange, heard, work / "head")
+    log.info("%d of %d passages have nothing that it may learn from", len(found), len(planned))
+    return found
+
+
+def _whole(
+    plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path, every: Corpus
+) -> Asked:
+    """Ask the head that ``sirend train`` makes about the passages that are strange to it."""
+    return _asked(plan, drawn, drawn.without(""), strange(plan, every, planned), heard, work / "head")
 
 
 def _asked(
@@ -165,11 +163,11 @@ def _asked(
 
 
 def main() -> None:
-    """Train the folds, ask them, and print the table."""
+    """Ask heads trained for it, or a bundle, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m sirend.training.unheard", description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="recipe of a network over seconds")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with clips.csv and the audio")
-    parser.add_argument("--teacher", type=Path, required=True, metavar="DIR", help="the teacher's published weights")
+    parser.add_argument("--teacher", type=Path, metavar="DIR", help="the teacher's published weights, to train with")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="where unfinished work is kept")
     parser.add_argument("--peer", type=Path, metavar="FILE", help="YAMNet's published TFLite file")
     parser.add_argument(
@@ -177,18 +175,59 @@ def main() -> None:
         action="store_true",
         help="ask one head of all that the recipe's licences allow about all the rest",
     )
+    parser.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="train nothing, and ask this bundle about all the rest"
+    )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     plan = recipe.load_recipe(args.recipe)
-    if plan.teacher is None:
-        raise SystemExit(f"{args.recipe}: it names no teacher, whose weights the backbone is made of")
-    if args.whole and plan.licences is None:
-        raise SystemExit(f"{args.recipe}: it may learn from all recordings, so --whole has none to ask about")
+    if (args.whole or args.bundle) and plan.licences is None:
+        raise SystemExit(
+            f"{args.recipe}: it may learn from all recordings, so there are none to ask about (--whole, --bundle)"
+        )
     table = corpora.table_of(args.data)
     clips = corpora.read_clips(table)
-    recordings = corpora.load_clips(filter(plan.allows, clips), table.parent)
-    every = corpora.load_clips(clips, table.parent) if args.whole else recordings
+    if args.bundle is None:
+        planned, seconds, series = _of_heads(args, plan, clips, table.parent)
+    else:
+        every = corpora.load_clips(clips, table.parent)
+        planned, seconds, series = score_strange(bundles.load(args.bundle), plan, every, args.peer, args.work)
+    report = {name: unheard_table.lines(planned, seconds, each, plan.operating_point) for name, each in series.items()}
+    (args.work / "unheard.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(unheard_table.unheard_page(report))  # noqa: T201  the command's result
+
+
+Found: TypeAlias = "tuple[list[Passage], list[float], dict[str, list[Series]]]"
+"""Passages, their lengths in s, and the scores in them by detector."""
+
+
+def score_strange(bundle: Bundle, plan: Recipe, every: Corpus, peer: Path | None, work: Path) -> Found:
+    """Send the passages that are strange to ``bundle``, made by ``plan``, through the daemon's own pipeline."""
+    everything = passages.plan_passages(every, passages.Folds())
+    planned = [everything[number] for number in strange(plan, every, everything)]
+
+    def load() -> Detector:
+        classifier = Classifier(bundle)
+
+        def detector(pcm: Pcm) -> dict[str, np.ndarray]:
+            end_s, score, _ = score_stream(bundle, classifier, [pcm])
+            return {"end_s": end_s, "score": score}
+
+        return detector
+
+    answers = list(passage_answers(every, planned, load, peer, bundle.identity, work / "scores"))
+    series = {bundle.name.partition("@")[0]: [(each["end_s"], each["score"]) for each in answers]}
+    if peer is not None:
+        series["YAMNet"] = [peer_series(each["peer"]) for each in answers]
+    return planned, [float(each["seconds"]) for each in answers], series
+
+
+def _of_heads(args: argparse.Namespace, plan: Recipe, clips: Sequence[Clip], folder: Path) -> Found:
+    if plan.teacher is None or args.teacher is None:
+        raise SystemExit(f"{args.recipe}: heads need the weights of its teacher (--teacher DIR); or give --bundle")
+    recordings = corpora.load_clips(filter(plan.allows, clips), folder)
+    every = corpora.load_clips(clips, folder) if args.whole else recordings
     planned = passages.plan_passages(every, passages.Folds())
     speaking = published.published_backbone(plan, plan.teacher, recordings, args.teacher, args.work).speaking
     heard = hear_passages(every, planned, plan, speaking, args.peer, args.work / "passages")
@@ -200,14 +239,8 @@ def main() -> None:
     calibration = plan.calibration or (1.0, 0.0)
     series = {plan.name: [listened(*each, plan.temporal, calibration) for each in logits.values()]}
     if args.peer:
-        series["YAMNet"] = [(ends_s(len(heard.peer[one])), heard.peer[one].astype(np.float64)) for one in logits]
-    seconds = [heard.seconds[number] for number in logits]
-    report = {
-        name: unheard_table.lines([planned[number] for number in logits], seconds, each, plan.operating_point)
-        for name, each in series.items()
-    }
-    (args.work / "unheard.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(unheard_table.unheard_page(report))  # noqa: T201  the command's result
+        series["YAMNet"] = [peer_series(heard.peer[number]) for number in logits]
+    return [planned[number] for number in logits], [heard.seconds[number] for number in logits], series
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -104,6 +105,18 @@ class Site:
         """Send it a signal."""
         if self._process is not None:
             self._process.send_signal(number)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def limit_memory(self, left_mb: float) -> None:
+        """Let it have so much more than it has now, and no more."""
+        assert self._process is not None
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + round(left_mb * 1e6)
+        resource.prlimit(self._process.pid, resource.RLIMIT_AS, (most, most))
 
     def stop(self, number: signal.Signals) -> None:
         """End it and wait for it."""

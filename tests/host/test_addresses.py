@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -121,3 +122,41 @@ def test_a_real_name_and_an_address_are_found(host: str) -> None:
 def test_what_is_no_name_is_an_error(host: str) -> None:
     with pytest.raises(OSError):  # noqa: PT011  in the words of the system
         Addresses(host, 1883).find()
+
+
+def test_no_thread_is_started_for_a_question_after_the_first_and_none_is_left_behind(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no memory is left for it, `Thread.start` waits for ever for a thread that never comes about."""
+    before = threading.enumerate()
+    addresses = Addresses("broker.example", 1883)
+    names.places = ["192.0.2.1"]
+    assert places(addresses) == ["192.0.2.1"]
+    [thread] = set(threading.enumerate()) - set(before)
+
+    def hang(_thread: threading.Thread) -> None:
+        pytest.fail("a thread is started")
+
+    monkeypatch.setattr(threading.Thread, "start", hang)
+    names.places = ["192.0.2.2"]
+    assert places(addresses) == ["192.0.2.2"]
+    del addresses
+    gc.collect()
+    thread.join(60.0)
+    assert not thread.is_alive()
+
+
+def test_a_question_without_memory_is_an_error_and_the_next_is_answered(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = Addresses("broker.example", 1883)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", fail)
+        with pytest.raises(OSError, match="no memory is left to look it up"):
+            addresses.find()
+    names.places = ["192.0.2.2"]
+    assert places(addresses) == ["192.0.2.2"]

@@ -179,6 +179,23 @@ def test_the_daemon_does_not_outlive_the_thread_that_speaks_to_the_broker(
     assert "sirend-mqtt ended by a bug" in caplog.text
 
 
+def test_the_daemon_does_not_outlive_it_where_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a library, in the system, or in a lock: it raises nothing, and nobody hears of a call."""
+    is_over = threading.Event()
+
+    def hang(_session: Session, wakened: socket.socket) -> None:
+        with wakened:
+            is_over.wait(60.0)
+
+    monkeypatch.setattr(Session, "_run", hang)
+    monkeypatch.setattr("sirend.publish.mqtt.session.HANGS_S", -1.0)  # the fake microphone is soon done
+    monkeypatch.setattr(service, "POLL_S", 0.0)
+    install(monkeypatch, FakeMicrophone([]))
+    with pytest.raises(DeviceError, match="the thread that speaks to the broker hangs"):
+        Service(Config(), MODEL, threading.Event()).run()
+    is_over.set()
+
+
 @pytest.mark.system
 def test_a_missing_input_is_left_behind_as_health(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeMicrophone([], DeviceError("there is no audio input")))

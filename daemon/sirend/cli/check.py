@@ -22,7 +22,7 @@ from sirend.detect.classifier import Classifier
 from sirend.detect.golden import golden_outputs
 from sirend.errors import ConfigError
 from sirend.observe.snapshot import Setup, View
-from sirend.publish.mqtt.connection import client_id_of, new_client
+from sirend.publish.mqtt.access import client_id_of, new_client
 from sirend.service.extras import onlookers
 
 if TYPE_CHECKING:

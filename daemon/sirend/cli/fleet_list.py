@@ -17,8 +17,9 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from sirend.client.consumer import Moment
 from sirend.client.fleet import TROUBLES, Fleet, Site
 from sirend.errors import DeviceError
-from sirend.host.addresses import Addresses
-from sirend.publish.mqtt.connection import Connection, client_id_of, new_client
+from sirend.publish.mqtt.access import Access, client_id_of, new_client
+from sirend.publish.mqtt.connection import Connection
+from sirend.publish.mqtt.dialect import UNSUPPORTED
 
 if TYPE_CHECKING:
     import threading
@@ -51,7 +52,7 @@ class FleetWatcher:
         """Prepare to connect as ``config`` says and to tell ``fleet`` what comes."""
         self._config = config
         self._fleet = fleet
-        self._addresses = Addresses(config.host, config.port)
+        self._access = Access.of(config)
         self._place = f"MQTT broker {config.host}:{config.port}"
         self._sockets = ExitStack()
         self._came_at = 0.0
@@ -74,7 +75,7 @@ class FleetWatcher:
     def _connect(self) -> None:
         for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
             name = f"{client_id_of(self._config, 'fleet')}-{time.monotonic_ns()}"
-            client = new_client(self._config, name, protocol, addresses=self._addresses)
+            client = new_client(self._config, name, protocol, access=self._access)
             self._connection = Connection(client, self._wake, self._hear)
             try:
                 self._connection.open(self._config.host, self._config.port, self._config.keepalive_s)
@@ -84,7 +85,7 @@ class FleetWatcher:
             until = time.monotonic() + ANSWER_S
             while self._connection.answer is None and self._connection.end is None and time.monotonic() < until:
                 self._connection.turn(0.2)
-            if str(self._connection.answer) != "Unsupported protocol version":
+            if str(self._connection.answer) != UNSUPPORTED:
                 break
         if not self._connection.is_accepted:
             said = self._connection.answer or self._connection.end or "does not answer"

@@ -84,7 +84,13 @@ class Subscription:
     @property
     def problem(self) -> str | None:
         """Why nothing can be heard, or that nothing is, or not for long, or would not count; None when all is well."""
-        return self._session.problem or self._silence or self._differs or self._session.unrest
+        session = self._session
+        return session.problem or self._silence or self._differs or session.unrest or session.ending
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing is heard any more until the process is started anew; None while something may be."""
+        return self._session.fault
 
     def __enter__(self) -> Self:
         """Start the network thread."""

@@ -138,8 +138,8 @@ def outputs_of(config: Config) -> dict[str, Output]:
 def follow_calls(config: Config, consumer: Consumer, say: Callable[[str], None], stop: threading.Event) -> None:
     """Say, act on and acknowledge every change of the effective calls until ``stop`` is set; ``say`` gets JSON lines.
 
-    Raises ``DeviceError`` when an output cannot be opened, and when a thread ends by a bug: what it served would stay
-    as it is, and nobody would notice. A missing broker or controller is waited for.
+    Raises ``DeviceError`` when an output cannot be opened, and when a thread ends by a bug or hangs: what it served
+    would stay as it is, and nobody would notice. A missing broker or controller is waited for.
     """
     outputs = outputs_of(config)
     acks, times = Acknowledgements(outputs), TimesToGo()
@@ -152,8 +152,9 @@ def follow_calls(config: Config, consumer: Consumer, say: Callable[[str], None],
         notifier.send("READY=1", "STATUS=listening")
         opened.callback(_leave, outputs, notifier)
         while not stop.is_set():
-            if watcher.problems:
-                raise DeviceError(f"{watcher.problems[0]}; everything is left clear, start it anew")
+            for fault in (*watcher.problems, subscription.fault):
+                if fault is not None:
+                    raise DeviceError(f"{fault}; everything is left clear, start it anew")
             notifier.send("WATCHDOG=1")
             changed = subscription.changes(POLL_S)
             for call in changed:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import queue
 import socket
 import threading
+import weakref
 from typing import TypeAlias
 
 LOOKUP_S = 2.0
@@ -22,12 +24,15 @@ class Addresses:
     """Where a host is: looked up anew each time, and what was last known where nobody can say now.
 
     The system's resolver waits up to half a minute for a name server, and cannot be interrupted. It runs on a thread of
-    its own, one at a time. A call must not wait for it while the host is known to be where it was.
+    its own, one at a time. A call must not wait for it while the host is known to be where it was. The thread is the
+    same each time: to start one in need waits for ever where there is no memory for it.
     """
 
     def __init__(self, host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
         """Prepare to look for ``host``, a name or an address of IPv4 or IPv6."""
         self._host, self._port, self._kind = host, port, kind
+        self._questions: queue.SimpleQueue[_Lookup | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._lookup: _Lookup | None = None
         self._known: list[Address] = []
         self._is_told = False
@@ -41,8 +46,7 @@ class Addresses:
         if lookup is None or lookup.is_done.is_set():
             if lookup is not None:  # it may have come to an end behind our back
                 self._take(lookup)
-            lookup, patience_s = _Lookup(self._host, self._port, self._kind), LOOKUP_S
-            self._lookup = lookup
+            lookup, patience_s = self._ask(), LOOKUP_S
         problem: OSError | None = TimeoutError("the name server does not answer")
         if lookup.is_done.wait(patience_s):
             self._take(lookup)
@@ -53,6 +57,15 @@ class Addresses:
             _log.warning("%s: %s; taking the address that it had before", self._host, problem.strerror or problem)
         self._is_told = problem is not None
         return self._known
+
+    def _ask(self) -> _Lookup:
+        self._lookup = _Lookup(self._host, self._port, self._kind)
+        self._questions.put(self._lookup)
+        if self._thread is None:
+            self._thread = threading.Thread(target=_answer, args=(self._questions,), name="sirend-lookup", daemon=True)
+            self._thread.start()
+            weakref.finalize(self, self._questions.put, None)
+        return self._lookup
 
     def _take(self, lookup: _Lookup) -> None:
         """Remember what was found: that which answered last first, those that were no good last."""
@@ -90,16 +103,16 @@ class Addresses:
 
 
 class _Lookup:
-    """One question to the resolver, on a thread that ends by itself."""
+    """One question to the resolver."""
 
     def __init__(self, host: str, port: int, kind: socket.SocketKind) -> None:
         self.found: list[Address] = []
         self.problem: OSError | None = None
         self.is_done = threading.Event()
         self._question = (host, port, kind)
-        threading.Thread(target=self._run, name="sirend-lookup", daemon=True).start()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Ask it, and wait for its answer."""
         host, port, kind = self._question
         try:
             found = socket.getaddrinfo(host, port, type=kind)
@@ -108,5 +121,13 @@ class _Lookup:
             self.problem = error
         except UnicodeError:  # a label of no or more than 63 characters
             self.problem = OSError("no name of a host")
+        except MemoryError:
+            self.problem = OSError("no memory is left to look it up")
         finally:
             self.is_done.set()
+
+
+def _answer(questions: queue.SimpleQueue[_Lookup | None]) -> None:
+    """Answer one question after the other, until there is nobody who asks."""
+    while (lookup := questions.get()) is not None:
+        lookup.run()

@@ -168,8 +168,8 @@ class Service:
 
     def _attend(self) -> None:
         """See to what is not heard: the broker's thread, the watchdog, wishes of others, health."""
-        if self._mqtt.has_died:  # detection would go on, and nobody would hear of it
-            raise DeviceError("the thread that speaks to the broker has ended by a bug; the log has it")
+        if (fault := self._mqtt.fault) is not None:  # detection would go on, and nobody would hear of it
+            raise DeviceError(fault)
         self._limits.keep()
         self._feed_watchdog()
         if self._rereading is not None and (new := self._rereading.take()) is not None:

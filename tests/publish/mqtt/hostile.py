@@ -65,6 +65,8 @@ class Hostile:
     refuses_all: bool = False
     """Neither is MQTT 3.1.1 spoken, as by a broker of before 2014."""
     is_silent_to_5: bool = False
+    hangs_up: int = 0
+    """So many connections end before CONNECT is answered, as by a proxy whose broker is away."""
     kicks: bool = False
     """Hang up right after CONNACK."""
     greeting: bytes = b""
@@ -131,6 +133,9 @@ class Hostile:
             self.max_packet = getattr(sent, "MaximumPacketSize", None)
         else:
             self.max_packet = None
+        if self.hangs_up:
+            self.hangs_up -= 1
+            return False
         if is_5 and self.is_silent_to_5:
             return False
         if self.refuses_all or (is_5 and self.refuses_5):

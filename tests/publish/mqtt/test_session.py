@@ -91,6 +91,17 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(kind: str, how: str, capl
 
 
 @pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("times", [1, 2, 3, 6])
+def test_a_proxy_whose_broker_was_away_is_spoken_to_in_mqtt_5(
+    kind: str, times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Hostile(hangs_up=times) as broker, made(kind, broker.port) as party:
+        wait(lambda: is_up(party))
+        assert broker.max_packet == LARGEST_PACKET
+    assert "3.1.1" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", BOTH)
 def test_a_broker_that_speaks_neither_is_told_of_in_words(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     words = "refused the connection: it speaks neither MQTT 5 nor 3.1.1; update the broker"
     with Hostile(refuses_all=True) as broker, made(kind, broker.port) as party:
@@ -129,7 +140,7 @@ def test_tls_with_a_certificate_that_nobody_vouches_for_is_refused(
     with made(kind, broker.port, tls=TlsConfig(tmp_path / "right.pem")) as party:
         wait(lambda: is_up(party))
     with made(kind, broker.port, tls=TlsConfig(tmp_path / "wrong.pem")) as party:
-        wait(lambda: "certificate verify failed" in (party.problem or ""))
+        wait(lambda: "its certificate is refused: self-signed certificate" in (party.problem or ""))
 
 
 def test_a_refused_subscription_is_an_error_in_words_and_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -506,7 +517,7 @@ def test_a_site_whose_clock_is_wrong_is_told_of_before_it_calls(
 
 def old(party: Party) -> Party:
     """Let the first connection speak MQTT 3.1.1, as with a broker that knows nothing newer."""
-    party._session._protocol = MQTTProtocolVersion.MQTTv311  # noqa: SLF001
+    party._session._dialect.settle_for(MQTTProtocolVersion.MQTTv311)  # noqa: SLF001
     return party
 
 

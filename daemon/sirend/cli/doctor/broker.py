@@ -15,7 +15,9 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from sirend.cli.doctor.finding import Finding, Grade
 from sirend.errors import ConfigError
-from sirend.publish.mqtt.connection import Connection, client_id_of, new_client
+from sirend.publish.mqtt.access import client_id_of, new_client
+from sirend.publish.mqtt.connection import Connection
+from sirend.publish.mqtt.dialect import UNSUPPORTED
 from sirend.publish.mqtt.outbox import Message
 from sirend.publish.mqtt.topics import Topics
 
@@ -40,7 +42,7 @@ def broker(config: Config, *, is_stopped: bool) -> Iterator[Finding]:
         try:
             for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
                 connection, took_s = connect(config, protocol, wake)
-                if str(connection.answer) != "Unsupported protocol version":
+                if str(connection.answer) != UNSUPPORTED:
                     break
             yield accepted(config, connection, protocol, took_s)
             if connection.is_accepted:

@@ -8,7 +8,9 @@ payload is not read before somebody asks.
 from __future__ import annotations
 
 import math
+import ssl
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from paho.mqtt.client import Client
@@ -19,7 +21,6 @@ from paho.mqtt.properties import Properties
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable
 
     from sirend.host.addresses import Addresses
@@ -103,11 +104,11 @@ def _within_reason(connack: bytes) -> bytes:
 class BoundedClient(Client):
     """paho's client, reading in bounds.
 
-    It overrides five of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
+    It overrides six of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
     """
 
     excess: str | None = None
-    """What the broker sent that nobody asked for, as a predicate; None while it did not."""
+    """What the broker sent that ends the connection, as a predicate; None while it did not."""
     heard: Callable[[Incoming], None]
     """Gets every message."""
     addresses: Addresses
@@ -180,11 +181,30 @@ class BoundedClient(Client):
             self.excess = f"sent a packet of {bufsize} bytes, more than {LARGEST_PACKET}"
             raise ConnectionAbortedError(self.excess)
         if not self.has_read_ahead:
-            self._ahead, self._position = super()._sock_recv(LARGEST_PACKET), 0
+            try:
+                self._ahead, self._position = super()._sock_recv(LARGEST_PACKET), 0
+            except ssl.SSLError as error:
+                self._note_alert(error)
+                raise
             self._received_at = time.monotonic()
         taken = self._ahead[self._position : self._position + bufsize]
         self._position += len(taken)
         return taken
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        """Send, and where the broker has hung up, read why."""
+        try:
+            return super()._sock_send(buf)
+        except ssl.SSLError:
+            with suppress(OSError):  # what it said before waits to be read
+                self._sock_recv(1)
+            raise
+
+    def _note_alert(self, error: ssl.SSLError) -> None:
+        """Remember why the broker ends an encrypted connection; since TLS 1.3 it says so after the handshake."""
+        _, is_alert, words = (error.reason or "").partition("_ALERT_")
+        if is_alert:
+            self.excess = f"refuses the encryption: {words.lower().replace('_', ' ')}; see mqtt.tls"
 
     def _handle_connack(self) -> MQTTErrorCode:
         """Take the broker's answer; HiveMQ allows packets of 268,435,460 bytes if nobody tells it otherwise."""

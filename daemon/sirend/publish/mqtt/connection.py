@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
 import select
 import socket
 import ssl
 import time
 from contextlib import suppress
-from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from sirend.config.secrets import secret
-from sirend.errors import ConfigError
-from sirend.host.addresses import CONNECT_S, Addresses
-from sirend.publish.mqtt.bounded_client import LARGEST_PACKET, BoundedClient
+from sirend.publish.mqtt.access import WINDOW, is_5, user_properties
+from sirend.publish.mqtt.bounded_client import LARGEST_PACKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 
-    from sirend.config.settings import MqttConfig
-    from sirend.publish.mqtt.bounded_client import Incoming
+    from sirend.publish.mqtt.bounded_client import BoundedClient, Incoming
     from sirend.publish.mqtt.outbox import Message
 
-_WINDOW = 10
-"""Messages under way without acknowledgement; fewer than the 20 that brokers allow by default."""
 _READ_S = 0.05
 """How long one turn reads at most, so that a flood does not keep us from speaking."""
 _MID_AND_LENGTHS = 1 + 4 + 2 + 2
@@ -49,7 +40,7 @@ _TOPIC = 2 + 1
 class Limits:
     """What a broker allows: its word in CONNACK."""
 
-    window: int = _WINDOW
+    window: int = WINDOW
     """Messages under way without acknowledgement."""
     largest: float = math.inf
     """Bytes of a packet."""
@@ -60,76 +51,11 @@ class Limits:
     def of(cls, properties: Properties | None) -> Limits:
         """Read them; what is not there is not limited."""
         return cls(
-            window=min(_WINDOW, max(1, getattr(properties, "ReceiveMaximum", _WINDOW))),
+            window=min(WINDOW, max(1, getattr(properties, "ReceiveMaximum", WINDOW))),
             largest=getattr(properties, "MaximumPacketSize", math.inf),
             qos=min(1, getattr(properties, "MaximumQoS", 1)),
             retains=bool(getattr(properties, "RetainAvailable", 1)),
         )
-
-
-def client_id_of(config: MqttConfig, site: str) -> str:
-    """Return the client identifier of the daemon of ``site``; raise ``ConfigError`` when its key cannot be read.
-
-    A broker gives the session of a name to whoever comes under it last. With a key for TLS a part of the name is made
-    of that key, so that it stays the same over restarts, but no other site of the broker can know it.
-    """
-    name = config.client_id or f"sirend-{site}"
-    file = None if config.tls is None or config.client_id else config.tls.key_file
-    if file is None:
-        return name
-    try:
-        return f"{name}-{hmac.new(file.read_bytes(), b'sirend client id', hashlib.sha256).hexdigest()[:16]}"
-    except OSError as error:
-        raise ConfigError("mqtt.tls", [f"{file}: cannot be read: {error.strerror}"]) from None
-
-
-def new_client(
-    config: MqttConfig,
-    name: str,
-    protocol: MQTTProtocolVersion,
-    will: Message | None = None,
-    addresses: Addresses | None = None,
-) -> BoundedClient:
-    """Return a client called ``name`` that is ready to connect; raise ``ConfigError`` when it lacks a secret or key.
-
-    ``addresses`` remembers where the broker was.
-    """
-    client = BoundedClient(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol, reconnect_on_failure=False)
-    client.connect_timeout = CONNECT_S
-    client.addresses = addresses or Addresses(config.host, config.port)
-    client.max_inflight_messages_set(_WINDOW)
-    client.max_queued_messages_set(_WINDOW)
-    if will is not None:
-        properties = _user_properties(will, PacketTypes.WILLMESSAGE) if _is_5(client) else None
-        client.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
-    if config.username is not None:
-        client.username_pw_set(config.username, _password(config.password_file))
-    if config.tls is not None:
-        ca, cert, key = (None if file is None else str(file) for file in astuple(config.tls))
-        try:
-            # The empty password keeps OpenSSL from asking for one on the terminal.
-            client.tls_set(ca_certs=ca, certfile=cert, keyfile=key, keyfile_password="")
-        except (OSError, ValueError) as error:
-            raise ConfigError("mqtt.tls", [f"the certificates cannot be used: {error}"]) from None
-    return client
-
-
-def _password(file: Path | None) -> str | None:
-    try:
-        return None if file is None else secret(file).decode()
-    except UnicodeDecodeError:
-        raise ConfigError(str(file), ["the password is not UTF-8 text"]) from None
-
-
-def _is_5(client: Client) -> bool:
-    return client.protocol is MQTTProtocolVersion.MQTTv5
-
-
-def _user_properties(message: Message, packet: int) -> Properties:
-    properties = Properties(packet)  # type: ignore[no-untyped-call]
-    if message.properties:
-        properties.UserProperty = list(message.properties)
-    return properties
 
 
 class Connection:
@@ -163,7 +89,13 @@ class Connection:
     @property
     def is_5(self) -> bool:
         """Whether it speaks MQTT 5."""
-        return _is_5(self._client)
+        return is_5(self._client)
+
+    @property
+    def peer_certificate(self) -> dict[str, Any] | None:
+        """What the broker has shown, where that was asked for."""
+        sock = self._client.socket()
+        return sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
 
     @property
     def is_accepted(self) -> bool:
@@ -270,7 +202,7 @@ class Connection:
         properties = None
         size = len(message.topic.encode()) + len(message.payload) + _MID_AND_LENGTHS
         if self.is_5:
-            properties = _user_properties(message, PacketTypes.PUBLISH)
+            properties = user_properties(message, PacketTypes.PUBLISH)
             if message.deadline is not None:
                 properties.MessageExpiryInterval = max(1, math.ceil(message.deadline - now))
             size += len(properties.pack())  # type: ignore[no-untyped-call]

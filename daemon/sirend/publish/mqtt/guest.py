@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from sirend.errors import DeviceError
-from sirend.publish.mqtt.connection import client_id_of
+from sirend.publish.mqtt.access import client_id_of
 from sirend.publish.mqtt.publisher import Mqtt
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sirend.call.event import to_json
 from sirend.call.state import CallState
-from sirend.publish.mqtt.connection import client_id_of
+from sirend.publish.mqtt.access import client_id_of
 from sirend.publish.mqtt.echo_watch import EchoWatch
 from sirend.publish.mqtt.outbox import Message, Outbox
 from sirend.publish.mqtt.refusals import Refusals
@@ -126,12 +126,13 @@ class Mqtt:
     @property
     def problem(self) -> str | None:
         """Why there is no connection now, or what is wrong with the one that there is; None when all is well."""
-        return self._session.problem or self._refusals.problem or self._unheard or self._session.unrest
+        session = self._session
+        return session.problem or self._refusals.problem or self._unheard or session.unrest or session.ending
 
     @property
-    def has_died(self) -> bool:
-        """Whether its thread has ended: nothing is delivered any more."""
-        return self._session.has_died
+    def fault(self) -> str | None:
+        """Why nothing is delivered any more until the process is started anew; None while something may be."""
+        return self._session.fault
 
     def __enter__(self) -> Self:
         """Start the network thread, which keeps trying until the end; a missing broker is no error."""

@@ -9,16 +9,20 @@ from __future__ import annotations
 import logging
 import math
 import select
+import ssl
 import threading
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from sirend.errors import SirendError
-from sirend.host.addresses import Addresses
+from sirend.host.pulse import Pulse
+from sirend.publish.mqtt.access import Access, new_client
 from sirend.publish.mqtt.backoff import Backoff, urgent_delay_s
-from sirend.publish.mqtt.connection import Connection, new_client
+from sirend.publish.mqtt.connection import Connection
+from sirend.publish.mqtt.dialect import Dialect
 from sirend.publish.mqtt.granting import Granting
 from sirend.publish.mqtt.network_thread import NetworkThread
 from sirend.publish.mqtt.unrest import Unrest
@@ -35,8 +39,9 @@ STABLE_S = 10.0
 """A connection that held so long was a good one: the next failure starts the back-off anew."""
 GREETING_S = 60.0
 """Connections that follow each other and hold for less than ``STABLE_S`` are logged once in so long."""
+HANGS_S = 90.0
+"""A thread that goes round less often hangs: no wait of it is longer than the 30 s of the longest back-off."""
 OFFLINE_S = 0.4
-_UNSUPPORTED = "Unsupported protocol version"
 _TURN_S = 0.2
 _SERVING_S = 0.25
 _LEAVING_S = 0.05
@@ -56,15 +61,13 @@ class Session:
         self._config = config
         self._client_id = client_id
         self._party = party
-        self._addresses = Addresses(config.host, config.port)
+        self._access = Access.of(config)
         self._backoff = backoff or Backoff()
         self._thread = NetworkThread(name, self._run)
+        self._pulse = Pulse(HANGS_S)
         self._closing = threading.Event()
         self._close_by = math.inf
-        self._protocol = MQTTProtocolVersion.MQTTv5
-        self._speaks_5 = False
-        self._unanswered = 0
-        self._doubts = 2
+        self._dialect = Dialect()
         self._number = 0
         self._connects = 0
         self._attempted_at = -math.inf
@@ -76,7 +79,7 @@ class Session:
         self._greeting: str | None = None
         self._greeted_at = -math.inf
         self._granting = Granting(party, self._backoff)
-        new_client(config, client_id, self._protocol)
+        new_client(config, client_id, self._dialect.protocol, access=self._access)
 
     @property
     def place(self) -> str:
@@ -84,9 +87,13 @@ class Session:
         return f"MQTT broker {self._config.host}:{self._config.port}"
 
     @property
-    def has_died(self) -> bool:
-        """Whether its thread has ended, in order or by a bug."""
-        return self._thread.has_died
+    def fault(self) -> str | None:
+        """What has become of its thread that nothing can mend but a restart, in words; None while it goes on."""
+        if self._thread.has_died:
+            return "the thread that speaks to the broker has ended by a bug; the log has it"
+        if self._pulse.has_stopped():
+            return f"the thread that speaks to the broker hangs: it did nothing for {HANGS_S:g} s"
+        return None
 
     @property
     def is_open(self) -> bool:
@@ -107,6 +114,12 @@ class Session:
     def unrest(self) -> str | None:
         """Why connections end again and again, as a predicate of the broker; None when they do not."""
         return self._unrest.problem(time.monotonic())
+
+    @property
+    def ending(self) -> str | None:
+        """That a certificate ends soon, as a predicate of the broker; None while there is time."""
+        certificates = self._access.certificates
+        return None if certificates is None else certificates.problem(datetime.now(UTC))
 
     @property
     def connects(self) -> int:
@@ -143,12 +156,13 @@ class Session:
         failures = 0
         with wakened:
             while not self._closing.is_set():
+                self._pulse.beat()
                 began_at = time.monotonic()
                 held_s = self._attempt(wakened)
                 failures = 0 if held_s > STABLE_S else failures + 1
                 # A frozen broker's kernel still accepts connections: it must not hide the one beside it.
                 if failures or self._renewal is not None:
-                    self._addresses.doubt()
+                    self._access.addresses.doubt()
                 self._pause(wakened, began_at, self._backoff.delay_s(failures))
 
     def _pause(self, wakened: socket.socket, began_at: float, delay_s: float) -> None:
@@ -186,8 +200,24 @@ class Session:
 
     def _connect(self, wakened: socket.socket) -> Connection | None:
         """Return a connection that the broker accepted, or None when it did not."""
+        connection = self._ask(wakened)
+        if not connection.is_accepted:
+            return self._connect(wakened) if self._rejected(connection) else None
+        if not self._dialect.is_guessed():
+            return connection
+        # It is there now, so what it says to MQTT 5 counts: whatever stood before it may have hung up on that.
+        connection.leave()
+        self._dialect.settle_for(MQTTProtocolVersion.MQTTv5)
+        connection = self._ask(wakened)
+        if connection.is_accepted:
+            return connection
+        self._dialect.settle_for(MQTTProtocolVersion.MQTTv311)
+        return None if self._closing.is_set() else self._connect(wakened)
+
+    def _ask(self, wakened: socket.socket) -> Connection:
+        """Return a new connection, with the broker's answer to it if there was one in time."""
         will = self._party.will(self._number)
-        client = new_client(self._config, self._client_id, self._protocol, will, self._addresses)
+        client = new_client(self._config, self._client_id, self._dialect.protocol, will, self._access)
         connection = Connection(client, wakened, self._party.received)
         connection.open(self._config.host, self._config.port, self._config.keepalive_s)
         answer_by = time.monotonic() + ANSWER_S
@@ -196,23 +226,14 @@ class Session:
                 connection.drop("accepts connections but does not answer")
                 break
             connection.turn(_TURN_S)
-        if connection.is_accepted:
-            return connection
-        return self._connect(wakened) if self._rejected(connection) else None
+        return connection
 
     def _rejected(self, connection: Connection) -> bool:
         """Tell why the broker did not take us; return whether to try the older protocol at once."""
         answer = connection.answer
-        was_5 = self._protocol is MQTTProtocolVersion.MQTTv5
-        if str(answer) == _UNSUPPORTED and was_5 and not self._closing.is_set():
-            self._protocol = MQTTProtocolVersion.MQTTv311
+        if self._dialect.rejected(None if answer is None else str(answer)) and not self._closing.is_set():
             return True
         self._fail(f"refused the connection: {answer}" if answer else connection.end or "did not answer")
-        self._unanswered += answer is None
-        # Some old brokers hang up on a CONNECT of MQTT 5; one that spoke it before and hangs up is in trouble, not old.
-        is_doubtful = answer is None and self._unanswered % self._doubts == 0 and not self._speaks_5
-        if is_doubtful or str(answer) == _UNSUPPORTED:
-            self._protocol = MQTTProtocolVersion.MQTTv311 if was_5 else MQTTProtocolVersion.MQTTv5
         return False
 
     def _serve(self, connection: Connection) -> None:
@@ -232,13 +253,12 @@ class Session:
             self._party.closed(connection.unacknowledged)
         if connection.end is not None:
             self._fail(self._renewal or self._unrest.ended(connection.end, time.monotonic()))
-        if not connection.is_5:  # it may be a newer one when it comes back
-            self._protocol = MQTTProtocolVersion.MQTTv5
+        self._dialect.ended()
 
     def _accepted(self, connection: Connection) -> None:
-        self._unanswered = 0
-        self._speaks_5 = self._speaks_5 or connection.is_5
-        self._doubts = 2 if connection.is_5 else 1
+        if self._access.certificates is not None:
+            self._access.certificates.met(connection.peer_certificate)
+        self._dialect.accepted()
         about = self._party.opened(self._number, is_5=connection.is_5)
         if connection.is_5:
             self._greeting = f"connected with MQTT 5{about}"
@@ -259,6 +279,7 @@ class Session:
 
     def _exchange(self, connection: Connection, timeout_s: float) -> None:
         """Send what may be sent, then wait for the broker or the party."""
+        self._pulse.beat()
         if self._party.listens_first or self._granting.has_asked:
             self._subscribe(connection)
         while connection.is_accepted and connection.has_room:
@@ -323,6 +344,8 @@ class Session:
 
 def _brief(error: Exception) -> str:
     """Return an error's own words, without the number in front of them."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message}"
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 

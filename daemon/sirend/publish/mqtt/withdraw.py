@@ -18,7 +18,8 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from sirend.config.load import load
 from sirend.errors import SirendError
-from sirend.publish.mqtt.connection import Connection, client_id_of, new_client
+from sirend.publish.mqtt.access import client_id_of, new_client
+from sirend.publish.mqtt.connection import Connection
 from sirend.publish.mqtt.home_assistant import discovery
 from sirend.publish.mqtt.outbox import Message
 from sirend.publish.mqtt.topics import Topics

@@ -83,14 +83,14 @@ def test_the_picture_is_a_png_of_the_expected_size(name: str) -> None:
     strip.events = [event(20.0, CallState.APPROACHING), event(140.0, CallState.CLEAR)]
     one, two = picture.png([strip], "siren-9.9.9"), picture.png([strip, strip_of(3)], "siren-9.9.9")
     assert one[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", one[16:24]) == (1_430, 902)
-    assert struct.unpack(">II", two[16:24]) == (1_430, 1_716)
+    assert struct.unpack(">II", one[16:24]) == (1_430, 922)
+    assert struct.unpack(">II", two[16:24]) == (1_430, 1_756)
 
 
 def test_every_approach_has_a_lane_for_its_decisions() -> None:
     strip = strip_of(10, "a.wav", "north", "south")
     strip.events = [event(5.0, CallState.APPROACHING, "south")]
-    assert struct.unpack(">II", picture.png([strip], "siren-9.9.9")[16:24]) == (1_430, 932)
+    assert struct.unpack(">II", picture.png([strip], "siren-9.9.9")[16:24]) == (1_430, 952)
 
 
 def test_a_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,4 +160,4 @@ def test_an_array_has_a_panel_for_the_bearing_which_goes_with_its_hour() -> None
         strip.observe(Score(end, "east", 0.9, -20.0), track)
     assert len(strip.bearing.end_s) == 12
     assert list(strip.part(5.0, 6.0).bearing.deg) == [80.0, 100.0, 120.0, 140.0]
-    assert struct.unpack(">II", picture.png([strip], "siren-9.9.9")[16:24]) == (1_430, 1_114)
+    assert struct.unpack(">II", picture.png([strip], "siren-9.9.9")[16:24]) == (1_430, 1_134)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WITHIN = "it was within 5 dB of the street"
+SIGHT = "it came in sight"
 DRIVE = Drive(None, stop_line_s=30.0, speed_m_s=10.0, first_audible_s=12.0, time_s=(0.0,), distance_m=(300.0,))
 
 
@@ -77,6 +78,40 @@ def test_the_truth_beside_a_recording_is_read(tmp_path: Path) -> None:
     assert (drive.stop_line_s, drive.first_audible_s) == (truth["stop_line_s"], truth["first_audible_s"])
     assert drive.speed_m_s == pytest.approx(60.0 / 3.6)
     assert drive.distance_m[0] == truth["distance_m"][0]
+
+
+@pytest.mark.parametrize(
+    ("called_s", "said"),
+    [
+        (21.5, "8.5 s and 85 m before the stop line, 9.5 s after it was first audible, 1.5 s after " + SIGHT),
+        (19.0, "11.0 s and 110 m before the stop line, 7.0 s after it was first audible, 1.0 s before " + SIGHT),
+    ],
+)
+def test_a_siren_behind_buildings_is_told_against_when_it_came_in_sight(called_s: float, said: str) -> None:
+    """Between two cars it is audible for a moment long before, and its call seems late."""
+    assert lead_text(lead(replace(DRIVE, in_sight_s=20.0), [Span.of(call(called_s, None))])) == f"called {said}"
+
+
+@pytest.mark.parametrize(
+    ("scene", "in_sight_s"),
+    [
+        (Scene(start_m=90.0, speed_kmh=36.0, in_sight_m=40.0, stop_line_m=10.0), 5.0),
+        (Scene(start_m=40.0, speed_kmh=36.0, in_sight_m=90.0), None),
+        (Scene(start_m=40.0, speed_kmh=36.0), None),
+    ],
+)
+def test_when_it_comes_in_sight_is_read_from_the_truth(tmp_path: Path, scene: Scene, in_sight_s: float | None) -> None:
+    write_scene(scene, tmp_path / "pass.wav")
+    drive = read_drive(tmp_path / "pass.wav")
+    assert drive is not None
+    assert drive.in_sight_s == in_sight_s
+
+
+def test_a_truth_of_a_vehicle_that_stands_is_none(tmp_path: Path) -> None:
+    write_scene(Scene(start_m=50.0, in_sight_m=20.0), tmp_path / "pass.wav")
+    beside = tmp_path / "pass.json"
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), "speed_kmh": 0.0}))
+    assert read_drive(tmp_path / "pass.wav") is None
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from sirend.call.state import in_words
 from sirend.detect.pitch import HIGH_HZ
 from sirend.errors import UsageError
 from sirend.evidence.chart_data import COLUMNS, FRAME
+from sirend.evidence.decision_lanes import CALL_COLOUR, draw_decisions
 from sirend.evidence.drive import Span, lead, lead_text
 from sirend.host.files import is_other
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sirend.evidence.chart_data import CallSpan, ChartData
+    from sirend.evidence.chart_data import ChartData
     from sirend.evidence.drive import Drive
 
 TOP_HZ = 5_000
@@ -37,19 +38,15 @@ MINUTES_S, HOURS_S = 120.0, 7200.0
 MOST_TICKS = 12
 LABEL_ROOM = 0.015
 """Share of the width that a label along a line needs; one that has less is left out, its line stays."""
-CALL_COLOUR = "#d62728"
-SIREN_COLOUR = "#f2b134"
 SECTOR_COLOUR = "#e6eaee"
 TRUTH_COLOUR = "#1f6f8b"
 """Of what is known of a simulated drive."""
-PANELS = (("spectrum", 3.0), ("pitch", 1.5), ("bearing", 1.5), ("scores", 1.9), ("levels", 1.0), ("decisions", 0.7))
+PANELS = (("spectrum", 3.0), ("pitch", 1.5), ("bearing", 1.5), ("scores", 1.9), ("levels", 1.0), ("decisions", 0.9))
 """The panels of a recording from top to bottom, and their heights, parts; that of the bearing is an array's alone."""
 INCHES = 7.4 / 8.1
 """Of a part."""
 LANE = 0.28
 """What each approach after the first adds to it, inches."""
-ROOM = 0.07
-"""Share of the width that a word needs."""
 
 
 def require_picture(path: Path) -> None:
@@ -104,7 +101,7 @@ def _draw(data: ChartData, axes: dict[str, Any]) -> None:
     if "bearing" in axes:
         _draw_bearing(data, axes["bearing"])
     _draw_traces(data, axes["scores"], axes["levels"])
-    _draw_decisions(data, calls, axes["decisions"])
+    draw_decisions(data, calls, axes["decisions"])
     if data.drive is not None:
         _draw_drive(data.drive, axes, data.end_s)
         title = f"{title}; {lead_text(lead(data.drive, map(Span.of, calls)))}"
@@ -218,39 +215,25 @@ def _draw_traces(data: ChartData, scores: Any, levels: Any) -> None:  # noqa: AN
         axis.grid(linewidth=0.3)
 
 
-def _draw_decisions(data: ChartData, calls: Sequence[CallSpan], axis: Any) -> None:  # noqa: ANN401
-    """Draw a lane for each approach: where a siren was heard, which way it went, where the controller was called."""
-    from matplotlib.patches import Patch  # noqa: PLC0415  an extra
-
-    names = list(data.traces)
-    for lane, name in enumerate(names):
-        heard = [(from_s, until_s - from_s) for from_s, until_s in data.sirens(name)]
-        called = [(call.start_s, call.end_s - call.start_s) for call in calls if call.start.approach == name]
-        axis.broken_barh(heard, (lane + 0.1, 0.4), facecolor=SIREN_COLOUR, hatch="////", edgecolor="#8a5a00", zorder=2)
-        axis.broken_barh(called, (lane + 0.5, 0.4), facecolor=CALL_COLOUR, zorder=2)
-        for from_s, until_s, motion in data.motions(name):
-            if until_s - from_s >= ROOM * (data.end_s - data.start_s):
-                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-                middle = (from_s + until_s) / 2.0
-                axis.text(middle, lane + 0.3, motion.value, ha="center", va="center", fontsize=7, bbox=box, zorder=3)
-    axis.set_ylim(max(len(names), 1), 0)
-    axis.set_yticks([lane + 0.5 for lane in range(len(names))], names if len(names) > 1 else ["decisions"])
-    axis.tick_params(left=False)
-    patches = [
-        Patch(facecolor=SIREN_COLOUR, hatch="////", edgecolor="#8a5a00", label="siren heard, and which way"),
-        Patch(facecolor=CALL_COLOUR, label="controller called"),
-    ]
-    axis.legend(
-        handles=patches, loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False, borderaxespad=0.0
-    )
-
-
 def _draw_drive(drive: Drive, axes: dict[str, Any], end_s: float) -> None:
-    """Draw what is known of a simulated drive: its distance, when it was first audible, when at the stop line."""
+    """Draw what is known of a simulated drive: its distance, when it was first audible, in sight, at the stop line."""
     distance = axes["levels"].twinx()
     distance.plot(drive.time_s, drive.distance_m, color=TRUTH_COLOUR, linewidth=1.2, linestyle="--")
     distance.set_ylim(bottom=0.0)
     distance.set_ylabel("distance (m)", color=TRUTH_COLOUR)
+    if drive.in_sight_s is not None:
+        distance.axvline(drive.in_sight_s, color=TRUTH_COLOUR, linewidth=0.9)
+        distance.text(
+            drive.in_sight_s,
+            0.95,
+            " in sight ",
+            transform=distance.get_xaxis_transform(),
+            ha=side_of(drive.in_sight_s, end_s),
+            va="top",
+            color=TRUTH_COLOUR,
+            fontsize=7,
+            clip_on=True,
+        )
     for at_s, what, style in ((drive.first_audible_s, "first audible", ":"), (drive.stop_line_s, "stop line", "-.")):
         if at_s is not None:
             for place in axes.values():

@@ -38,6 +38,8 @@ class Drive:
     """To the microphone of its leg, at ``time_s``."""
     bearing_deg: tuple[float, ...] = ()
     """From an array, at ``time_s``; none without one."""
+    in_sight_s: float | None = None
+    """When it came out from behind buildings, s; None: there were none, or none any more as the recording began."""
 
     @classmethod
     def of(cls, truth: Mapping[str, Any]) -> Self:
@@ -45,14 +47,20 @@ class Drive:
         leg = truth.get("leg")
         heard = truth if leg is None else truth["approaches"][leg]
         first_s = heard["first_audible_s"]
+        speed_m_s = float(truth["speed_kmh"]) / 3.6
+        if not speed_m_s > 0.0:
+            raise ValueError("speed_kmh")
+        sight_m = truth.get("in_sight_m")
+        hidden_m = 0.0 if sight_m is None else float(truth["start_m"]) - float(sight_m)
         drive = cls(
             approach=leg,
             stop_line_s=float(truth["stop_line_s"]),
-            speed_m_s=float(truth["speed_kmh"]) / 3.6,
+            speed_m_s=speed_m_s,
             first_audible_s=None if first_s is None else float(first_s),
             time_s=tuple(map(float, truth["time_s"])),
             distance_m=tuple(map(float, heard["distance_m"])),
             bearing_deg=tuple(map(float, truth.get("bearing_deg", ()))),
+            in_sight_s=hidden_m / speed_m_s if hidden_m > 0.0 else None,
         )
         if len(drive.time_s) != len(drive.distance_m) or not np.isfinite((*drive.time_s, *drive.distance_m)).all():
             raise ValueError("distance_m")
@@ -98,6 +106,8 @@ class Lead:
     """From first audible to called, s; None when it never was."""
     cleared_s: float | None = None
     """So long before the stop line the call had ended, s; None when it stood."""
+    sight_s: float | None = None
+    """From in sight to called, s; negative: before it; None where nothing hid it."""
 
 
 def read_drive(recording: Path) -> Drive | None:
@@ -135,8 +145,9 @@ def _begin(call: Span) -> float:
 
 def _lead(drive: Drive, call_s: float, cleared_s: float | None) -> Lead:
     lead_s = drive.stop_line_s - call_s
-    first_s = drive.first_audible_s
-    return Lead(call_s, lead_s, lead_s * drive.speed_m_s, None if first_s is None else call_s - first_s, cleared_s)
+    waits = (None if since_s is None else call_s - since_s for since_s in (drive.first_audible_s, drive.in_sight_s))
+    wait_s, sight_s = waits
+    return Lead(call_s, lead_s, lead_s * drive.speed_m_s, wait_s, cleared_s, sight_s)
 
 
 def lead_text(found: Lead | None) -> str:
@@ -151,4 +162,6 @@ def lead_text(found: Lead | None) -> str:
         text += f"{found.wait_s:.1f} s after it was first audible"
     else:
         text += f"{-found.wait_s:.1f} s before it was within 5 dB of the street"
+    if found.sight_s is not None:
+        text += f", {math.fabs(found.sight_s):.1f} s {'after' if found.sight_s >= 0.0 else 'before'} it came in sight"
     return text if found.cleared_s is None else f"{text}; but cleared {found.cleared_s:.1f} s before it came"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,31 @@ def test_a_take_ends_when_it_is_long_enough_and_comes_once() -> None:
     (take,) = record(made, 41, 70)
     assert (take.hops[-1].end, take.end) == (52 * HOP, None)
     assert made.add_event(END) is None
+
+
+def loud(number: int, level_dbfs: float) -> Hop:
+    made = hop(number)
+    return replace(made, heard=replace(made.heard, level_dbfs=level_dbfs))
+
+
+@pytest.mark.parametrize(("loudest", "lead_s"), [(56, 4.0), (39, -0.25)])
+def test_the_lead_counts_to_the_loudest_moment_since_the_siren_is_heard(loudest: int, lead_s: float) -> None:
+    """A lorry that had passed just before counted as the vehicle, and the call as late."""
+    start = replace(START, onset_at=START.at - timedelta(seconds=0.5))
+    hops = [loud(number, {34: -5.0, loudest: -12.0}.get(number, -30.0)) for number in range(31, 61)]
+    take = CallClip(start, RULES, "m@0", hops, END)
+    assert take.lead_s == lead_s
+    assert json.loads(take.notes(event_values))["lead_s"] == lead_s
+
+
+def test_a_call_that_outlasts_its_clip_has_no_lead() -> None:
+    """The loudest moment of the eight seconds that were kept was told as the one at which the vehicle passed."""
+    made = tape(longest_s=3.0)
+    record(made, 9, 40)
+    made.add_event(START)
+    (take,) = record(made, 41, 70)
+    assert take.lead_s is None
+    assert json.loads(take.notes(event_values))["lead_s"] is None
 
 
 def test_a_hole_is_silent_and_times_stay_true() -> None:

@@ -83,7 +83,7 @@ class Site:
         journal = folder / "events.jsonl"
         remember(journal, names)
         self._web = serve(WebConfig(enabled=True, port=port), self.view, Archive(folder / "clips", journal))
-        self._clips = Clips(ClipsConfig(enabled=True, path=folder / "clips", max_s=8.0), self.view, Helper())
+        self._clips = Clips(ClipsConfig(enabled=True, path=folder / "clips"), self.view, Helper())
         driven = scene.Scene(start_m=500.0, snr_db=snr_db, seed=3)
         if has_array:
             driven = replace(driven, seed=6)  # its bearing is known in the window that calls

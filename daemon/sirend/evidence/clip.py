@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, Score
+from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples, Score, to_samples
 from sirend.call.state import CallState
 from sirend.detect.tracker import Track
 from sirend.evidence.chart import TOP_HZ, png
@@ -71,9 +71,17 @@ class CallClip:
         return self.hops[0].end - len(self.hops[0].pcm)
 
     @property
-    def lead_s(self) -> float:
-        """By how much the call came before the loudest window, about when the vehicle passes; negative after it, s."""
-        loudest = max(self.hops, key=lambda hop: hop.heard.level_dbfs)
+    def lead_s(self) -> float | None:
+        """By how much the call came before the loudest window, about when the vehicle passes; negative after it, s.
+
+        What was louder before the siren was heard is something else. None of a call that outlasted the clip: the
+        vehicle may pass later.
+        """
+        onset = self.start.sample - to_samples((self.start.at - self.start.onset_at).total_seconds())
+        heard = [hop for hop in self.hops if hop.end >= onset]
+        if self.end is None or not heard:
+            return None
+        loudest = max(heard, key=lambda hop: hop.heard.level_dbfs)
         return round((loudest.end - self.start.sample) / SAMPLE_RATE_HZ, 2)
 
     def pcm(self) -> Pcm:

@@ -75,7 +75,7 @@ function show(element, source) {  // what is shown already is not begun again
 }
 
 // Say how long the call came before the loudest window, which is about when the vehicle passes.
-const lead = ({ lead_s }) => lead_s === undefined ? "not known"
+const lead = ({ lead_s }) => typeof lead_s !== "number" ? "not known: the call outlasted its clip"
   : lead_s > 0 ? `${lead_s.toFixed(1)} s before the siren was loudest` : `${(-lead_s).toFixed(1)} s after the siren was loudest`;
 
 at("close").addEventListener("click", () => at("call").close());

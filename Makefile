@@ -106,7 +106,7 @@ test-arm64:      ## the program on emulated 64-bit Arm, Debian 12 and 13 (as roo
 	$(BIN)/pytest -v -s tests/e2e/arm64.py
 
 test-homeassistant: ## a site in a running Home Assistant, the newest that this Python takes (downloads 150 MB, takes minutes)
-	.ci/system-packages mosquitto
+	.ci/system-packages mosquitto chromium chromium-driver fonts-dejavu-core
 	.ci/venv $(VENV) plot,test
 	.ci/home-assistant build/home-assistant
 	SIREND_HOME_ASSISTANT=build/home-assistant $(BIN)/pytest -v --timeout 900 tests/e2e/home_assistant.py

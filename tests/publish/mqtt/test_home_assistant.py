@@ -28,8 +28,8 @@ COMMON = {
     "json_attributes_template",
 }  # fmt: skip
 KNOWN = {
-    "binary_sensor": COMMON | {"payload_on", "payload_off", "off_delay"},
-    "sensor": COMMON | {"unit_of_measurement", "state_class", "options"},
+    "binary_sensor": COMMON | {"icon", "payload_on", "payload_off", "off_delay"},
+    "sensor": COMMON | {"icon", "unit_of_measurement", "state_class", "options", "suggested_display_precision"},
 }
 """The options of https://www.home-assistant.io/integrations/binary_sensor.mqtt and sensor.mqtt that are used here:
 Home Assistant refuses a message with any that it does not know."""
@@ -80,7 +80,7 @@ def test_an_emergency_is_a_binary_sensor_that_goes_off_by_itself() -> None:
     sensor = told()["homeassistant/binary_sensor/sirend-elm-st/north-emergency/config"]
     assert sensor["state_topic"] == sensor["json_attributes_topic"] == "city/sirens/elm-st/north/emergency"
     assert sensor["off_delay"] == 8
-    assert (sensor["payload_on"], sensor["payload_off"], sensor["device_class"]) == ("ON", "OFF", "safety")
+    assert (sensor["payload_on"], sensor["payload_off"], sensor["device_class"]) == ("ON", "OFF", "sound")
     assert "value_json.state == 'approaching'" in sensor["value_template"]
 
 

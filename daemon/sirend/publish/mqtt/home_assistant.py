@@ -66,7 +66,8 @@ def discovery(config: Config) -> dict[str, bytes]:
             "payload_off": "OFF",
             # A state is repeated every second while it stands; one that is not must be taken as clear.
             "off_delay": math.ceil(config.call.valid_for_s),
-            "device_class": "safety",
+            "device_class": "sound",  # shown as "Detected" and "Clear"; "Safe" would say more than a microphone knows
+            "icon": "mdi:alarm-light",
             "json_attributes_topic": topics.state(name),
             "json_attributes_template": _LASTING,
         }
@@ -74,8 +75,10 @@ def discovery(config: Config) -> dict[str, bytes]:
             "name": f"Time to go {name}",
             "state_topic": topics.state(name),
             "value_template": f"{{{{ value_json.eta_s if {_IS_JSON} and value_json.eta_s is defined else 'None' }}}}",
-            "device_class": "duration",
+            # No device class: of a duration the unit is not shown.
+            "icon": "mdi:timer-outline",
             "unit_of_measurement": "s",
+            "suggested_display_precision": 0,
             "expire_after": math.ceil(config.call.valid_for_s),
             "json_attributes_topic": topics.state(name),
             "json_attributes_template": _TIMES,

@@ -17,6 +17,11 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import PATIENCE_S, free_port
+from tests.observe.test_snapshot import feed, setup
+
+from sirend.config.settings import MetricsConfig
+from sirend.observe.metrics import Metrics
+from sirend.observe.snapshot import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +34,18 @@ if TYPE_CHECKING:
 
 CONF = Path(__file__).parents[2] / "conf"
 NAME = re.compile(r"\bsirend_[a-z_]+")
-OPTIONAL = {"sirend_temperature_celsius"}  # not every host has a sensor
+OPTIONAL = {"sirend_temperature_celsius", "sirend_floor_dbfs"}
+"""Not every host has a sensor, and a floor is known after a minute. A view that has them is asked as well."""
+OF_A_PI = {
+    "state": "ok",
+    "reasons": [],
+    "temperature_c": 51.0,
+    "floors_dbfs": {"main": -52.5},
+    "floor_drifts_db": {"main": 6.5},
+    "cpu_percent": 6.0,
+    "rss_mb": 110.0,
+    "uptime_s": 86_500.0,
+}
 FIRES = {
     "SirendDown": ('up{job="sirend", @}', "1 0x20", "1x20", "sirend does not answer"),
     "SirendDeaf": ("sirend_window_age_seconds{@}", "1 11x20", "1 9x20", "no sound was scored for 11 s"),
@@ -144,10 +160,10 @@ def test_the_dashboard_is_one_that_grafana_can_lay_out() -> None:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[Callable[[str], Any]]:
-    """Run a Prometheus with ``conf/`` that asks ``target`` every second; yield a way to read its API."""
+def prometheus(folder: Path, *targets: str) -> Iterator[Callable[[str], Any]]:
+    """Run a Prometheus with ``conf/`` that asks ``targets`` every second; yield a way to read its API."""
     port = free_port()
-    text = (CONF / "prometheus.yaml").read_text().replace("127.0.0.1:9464", target).replace("15s", "1s")
+    text = (CONF / "prometheus.yaml").read_text().replace("127.0.0.1:9464", ", ".join(targets)).replace("15s", "1s")
     (folder / "prometheus.yaml").write_text(text)
     shutil.copy(CONF / "alerts.yaml", folder)
     places = [f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'series'}"]
@@ -164,14 +180,14 @@ def prometheus(folder: Path, target: str) -> Iterator[Callable[[str], Any]]:
             process.terminate()
 
 
-def until_asked(read: Callable[[str], Any]) -> None:
-    """Wait until Prometheus has asked its target a few times."""
+def until_asked(read: Callable[[str], Any], targets: int) -> None:
+    """Wait until Prometheus has asked each of its targets a few times."""
     until = time.monotonic() + PATIENCE_S
     while True:
         with suppress(OSError):
-            (target,) = read("targets")["activeTargets"] or [{"health": "unknown"}]
+            states = [each["health"] for each in read("targets")["activeTargets"]]
             counted = read(f"query?query={quote('count_over_time(sirend_windows_scored_total[1m])')}")["result"]
-            if target["health"] == "up" and counted and int(counted[0]["value"][1]) > 2:
+            if states == ["up"] * targets and sum(int(each["value"][1]) > 2 for each in counted) == targets:
                 return
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -205,11 +221,16 @@ def test_a_prometheus_gets_every_metric_that_dashboard_and_alerts_ask_for(
     assert samples["sirend_level_dbfs", "main"] <= 0.0
     assert samples["sirend_calls_total", "main"] == 0.0
     assert 0.0 <= samples["sirend_window_age_seconds",] < PATIENCE_S
-    with prometheus(tmp_path, f"127.0.0.1:{port}") as read:
-        until_asked(read)
+    view, other = View(setup()), free_port()
+    feed(view, 3)
+    view.health = OF_A_PI
+    with (
+        Metrics(MetricsConfig(enabled=True, port=other), view),
+        prometheus(tmp_path, f"127.0.0.1:{port}", f"127.0.0.1:{other}") as read,
+    ):
+        until_asked(read, targets=2)
         for expression in drawn():
-            result = read(f"query?query={quote(expression)}")["result"]
-            assert result or NAME.findall(expression)[0] in OPTIONAL, expression
+            assert read(f"query?query={quote(expression)}")["result"], expression
         (group,) = read("rules")["groups"]
         assert {rule["name"]: rule["health"] for rule in group["rules"]} == dict.fromkeys(FIRES, "ok")
     assert daemon.stop() == 0

@@ -37,6 +37,8 @@ HEALTH = {
     "cpu_percent": 4.5,
     "rss_mb": 90.1,
     "temperature_c": None,
+    "floors_dbfs": {"north": -52.5, "south": None},
+    "floor_drifts_db": {"north": 6.5, "south": None},
     "outbox": {
         "connected": False,
         "queued": 2,
@@ -78,6 +80,8 @@ def test_the_numbers_are_those_of_health_and_of_the_latest_window() -> None:
         view.health = HEALTH
         got = scrape(port)
         assert metrics.problem is None
+        floors = {key: value for key, value in got.items() if key[0].startswith("sirend_floor")}
+        assert floors == {("sirend_floor_dbfs", "north"): -52.5, ("sirend_floor_drift_db", "north"): 6.5}
     expected = {
         ("sirend_info", "default m@0 main-5th 0.0.0"): 1,
         ("sirend_health", "ok"): 0,

@@ -173,6 +173,15 @@ class Collector:
             for heard in latest[0].heard if latest else ():
                 gauge.add_metric([heard.approach], value(heard))
             yield gauge
+        for metric, text, key in (
+            ("sirend_floor_dbfs", "Noise floor of the last ten minutes.", "floors_dbfs"),
+            ("sirend_floor_drift_db", "By how much it lies above the median of 24 hours.", "floor_drifts_db"),
+        ):
+            gauge = Gauge(metric, text, labels=["approach"])
+            for name, value_db in self._view.health.get(key, {}).items():
+                if value_db is not None:
+                    gauge.add_metric([name], value_db)
+            yield gauge
         if self._view.setup.dbfs_of_94_db is not None:
             gauge = Gauge("sirend_level_db", "Sound pressure level of the latest window, dB.", labels=["approach"])
             for heard in latest[0].heard if latest else ():

@@ -166,6 +166,13 @@ def test_what_is_run_elsewhere_is_run_there(line: str, where: tuple[str, str]) -
     assert text in (ROOT / file).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("line", [line for line in ELSEWHERE if line.removeprefix("sudo ").startswith("sirend ")])
+def test_what_is_run_elsewhere_is_a_command_line_as_it_stands(line: str) -> None:
+    """There it is run with other words: one that lacked a word that is needed was found by whoever typed it."""
+    words = shlex.split(line.removeprefix("sudo "))[1:]
+    assert parser(words).parse_args(words).command is not None
+
+
 def test_every_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
     blocks = re.findall(r"^\n((?: {4}.*\n)+)", DOCUMENTS, re.MULTILINE)
     shown = [textwrap.dedent(block) for block in blocks if block.startswith(("    site:", "    audio:"))]

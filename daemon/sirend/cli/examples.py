@@ -21,7 +21,7 @@ examples:
   sudo systemctl stop sirend
   sudo sirend record --config /etc/sirend/sirend.yaml --hours 24 --out street    listens and calls, and keeps pieces
   sirend record --review --out street                                            label them: S, O or U
-  sirend evaluate --data street --report report                                  what does the model make of them?
+  sirend evaluate --data street                                                  what does the model make of them?
 """,
     "replay": """\
 examples:
@@ -118,8 +118,9 @@ examples:
 """,
     "evaluate": """\
 examples:
-  sirend evaluate --data recordings --report build/report
-  sirend evaluate --data recordings --set street --peer yamnet.tflite --report build/report
+  sirend evaluate --lead                                                how early, in made-up streets; a minute or two
+  sirend evaluate --lead 3 --data recordings --peer yamnet.tflite       in recorded ones too, beside YAMNet
+  sirend evaluate --data recordings --set street --report build/report
 """,
 }
 """For each command."""

@@ -107,7 +107,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number from which all that is drawn and mixed follows (default: %(default)s)",
     )
     parser.add_argument(
-        "--report", type=Path, required=True, metavar="DIR", help="where report.md, report.json and curves.png go"
+        "--report",
+        type=Path,
+        default=Path("report"),
+        metavar="DIR",
+        help="where report.md, report.json and curves.png go, and what a stopped run goes on with "
+        "(default: %(default)s)",
     )
 
 
@@ -165,7 +170,7 @@ def _write(folder: Path, card: dict[str, Any], page: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(card, indent=2) + "\n")
     (folder / "report.md").write_text(page)
-    print(page)  # noqa: T201  the command's result
+    print(f"{page}\nIt is in {folder / 'report.md'}, its figures in {folder / 'report.json'}.")  # noqa: T201  the result
     return 0
 
 

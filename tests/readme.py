@@ -112,16 +112,11 @@ def _lead() -> str:
     return f"{tables.lead(known)}\n{known['model']}; `{typed}`, {known['when'].partition(' ')[0]}.\n"
 
 
-_FALSE_CALLS = {"balanced": "3", "strict": "1"}
-"""How often each profile was let call falsely in the streets left out: its ``enter`` was chosen so."""
-
-
 def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
     """Return what the default bundle's networks called of sources that they were trained without, beside YAMNet."""
     folder = bundle.find(None)
     written = json.loads((folder / "training.json").read_text(encoding="utf-8"))["unheard"]
-    loaded = bundle.load(folder)
-    name = loaded.name.partition("@")[0]
+    name = bundle.load(folder).name.partition("@")[0]
     head = [
         "",
         f"false calls in {written[name]['street_hours']:.2f} h",
@@ -132,11 +127,16 @@ def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
     head += ["civil-defence sirens called"] + ([] if in_brief else ["confusers called", "false calls in 3 h of us8k"])
     rows = [head, ["---"] * len(head)]
     for point in points:
-        for label, of in ((f"{name} {point}, enter {loaded.point(point).enter:g}", name), ("YAMNet", "YAMNet")):
-            known = written[of]["at_false_calls"][_FALSE_CALLS[point]]
+        own = written[name]["as_shipped"][point]
+        count = str(own["false_calls"]["street"][0])
+        peer = written["YAMNet"]["at_false_calls"][count]
+        for label, known, of in (
+            (f"{name} {point}, enter {own['enter']:g}", own, written[name]),
+            ("YAMNet", peer, written["YAMNet"]),
+        ):
             keys = [f"siren {snr_db:+.0f}" for snr_db in passages.SNRS_DB]
-            row = [label, _FALSE_CALLS[point], _in_row(float(np.divide(*known["called"][key])) for key in keys)]
-            row += [_in_row(known["expected"]["recall"][key] for key in keys)]
+            row = [label, count, _in_row(float(np.divide(*known["called"][key])) for key in keys)]
+            row += [_in_row(of["at_false_calls"][count]["expected"]["recall"][key] for key in keys)]
             row += ["{:.1f}, {:.1f} s".format(*known["latency_s"]["siren +0"])]
             row += ["{} of {}".format(*known["called"]["civil"])]
             false = str(known["false_calls"]["other us8k"][0])

@@ -9,7 +9,7 @@ import pytest
 
 from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
-from sirend.training import listening, passages, recipe, unheard, unheard_table
+from sirend.training import listening, passages, recipe, unheard
 from sirend.training.corpus import Clip, Corpus, Kind
 from sirend.training.hearing import score_stream
 from sirend.training.passages import Passage
@@ -67,7 +67,11 @@ def test_a_bundle_is_asked_in_the_daemons_own_pipeline_about_what_is_strange_to_
     wanted_s, wanted, _ = score_stream(bundle, Classifier(bundle), [every.audio(1)])
     assert list(end_s) == list(wanted_s) == [2.0, 2.25, 2.5, 2.75, 3.0]
     assert list(score) == list(wanted)
-    assert unheard_table.lines(asked, seconds, series[name], plan.operating_point)["street_hours"] == 0.0
+    report = unheard.report_of(bundle, plan, every, None, tmp_path)[name]
+    assert set(report["at_false_calls"]) == {"0", "1", "3", "6"}, "one for each of its own points too"
+    assert {point: row["enter"] for point, row in report["as_shipped"].items()} == {
+        point: bundle.point(point).enter for point in ("balanced", "strict")
+    }
 
 
 def test_heads_are_not_trained_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,17 @@ def test_detectors_are_compared_where_they_call_as_often_in_streets() -> None:
     assert at["3"]["enter"] <= 0.7
 
 
+def test_a_bundles_own_thresholds_are_rows_of_their_own() -> None:
+    points = {"balanced": POINT, "strict": OperatingPoint(0.96, 0.5, 0.25, 3.0)}
+    rows = unheard_table.at_points(PLANNED, [SECONDS] * len(PLANNED), SERIES, points)
+    assert {name: (row["enter"], row["called"]["street"], row["called"]["civil"]) for name, row in rows.items()} == {
+        "balanced": (0.8, [1, 3], [0, 1]),
+        "strict": (0.96, [0, 3], [0, 1]),
+    }
+    assert rows["balanced"]["false_calls"]["other us8k"][0] == 2
+    assert rows["strict"]["false_calls"]["other us8k"][0] == 0
+
+
 def test_the_table_has_a_line_for_each_detector_and_number_and_dashes_for_what_was_not_there() -> None:
     figures = unheard_table.lines(PLANNED, [SECONDS] * len(PLANNED), SERIES, POINT)
     text = unheard_table.unheard_page({"siren-9.9.9": figures, "YAMNet": figures}).splitlines()

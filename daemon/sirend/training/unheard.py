@@ -14,7 +14,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -190,16 +190,32 @@ def main() -> None:
     clips = corpora.read_clips(table)
     if args.bundle is None:
         planned, seconds, series = _of_heads(args, plan, clips, table.parent)
+        report = {
+            name: unheard_table.lines(planned, seconds, each, plan.operating_point) for name, each in series.items()
+        }
     else:
         every = corpora.load_clips(clips, table.parent)
-        planned, seconds, series = score_strange(bundles.load(args.bundle), plan, every, args.peer, args.work)
-    report = {name: unheard_table.lines(planned, seconds, each, plan.operating_point) for name, each in series.items()}
+        report = report_of(bundles.load(args.bundle), plan, every, args.peer, args.work)
     (args.work / "unheard.json").write_text(json.dumps(report, indent=1) + "\n")
     print(unheard_table.unheard_page(report))  # noqa: T201  the command's result
 
 
 Found: TypeAlias = "tuple[list[Passage], list[float], dict[str, list[Series]]]"
 """Passages, their lengths in s, and the scores in them by detector."""
+
+
+def report_of(bundle: Bundle, plan: Recipe, every: Corpus, peer: Path | None, work: Path) -> dict[str, Any]:
+    """Return what a bundle calls of what is strange to it, at its own points too, and a peer that calls as often."""
+    planned, seconds, series = score_strange(bundle, plan, every, peer, work)
+    points = {profile: bundle.point(profile) for profile in ("balanced", "strict")}
+    own = next(iter(series))
+    shipped = unheard_table.at_points(planned, seconds, series[own], points)
+    counts = sorted({*unheard_table.FALSE_CALLS, *(row["false_calls"]["street"][0] for row in shipped.values())})
+    report = {
+        name: unheard_table.lines(planned, seconds, each, bundle.operating, counts) for name, each in series.items()
+    }
+    report[own]["as_shipped"] = shipped
+    return report
 
 
 def score_strange(bundle: Bundle, plan: Recipe, every: Corpus, peer: Path | None, work: Path) -> Found:

@@ -30,19 +30,36 @@ _RATIOS = (("siren", passages.SNRS_DB), ("tone", passages.TONE_SNRS_DB))
 
 
 def lines(
-    planned: Sequence[Passage], seconds: Sequence[float], series: Sequence[Series], point: Recommended
+    planned: Sequence[Passage],
+    seconds: Sequence[float],
+    series: Sequence[Series],
+    point: Recommended,
+    false_calls: Sequence[int] = FALSE_CALLS,
 ) -> dict[str, Any]:
-    """Return a row of figures for each number of false calls in the streets."""
+    """Return a row of figures for each number of ``false_calls`` in the streets."""
     streets = [one for one, passage in zip(series, planned, strict=True) if passage.kind == "street"]
     hours = sum(each for each, passage in zip(seconds, planned, strict=True) if passage.kind == "street") / 3600
     out: dict[str, Any] = {}
-    redrawn = expected_recall(planned, series, point, FALSE_CALLS)
-    for most in FALSE_CALLS:
+    redrawn = expected_recall(planned, series, point, false_calls)
+    for most in false_calls:
         enter = decision.matched(streets, point, most)
         out[str(most)] = {"enter": round(enter, 4), **row(planned, seconds, series, decision.rules(point, enter))}
         if most in redrawn:
             out[str(most)]["expected"] = asdict(redrawn[most])
     return {"street_hours": round(hours, 2), "at_false_calls": out}
+
+
+def at_points(
+    planned: Sequence[Passage],
+    seconds: Sequence[float],
+    series: Sequence[Series],
+    points: Mapping[str, Recommended],
+) -> dict[str, Any]:
+    """Return a row of figures for each of a detector's own operating points, by its name."""
+    return {
+        name: {"enter": point.enter, **row(planned, seconds, series, decision.rules(point, point.enter))}
+        for name, point in points.items()
+    }
 
 
 def row(planned: Sequence[Passage], seconds: Sequence[float], series: Sequence[Series], by: Rules) -> dict[str, Any]:

@@ -74,6 +74,11 @@ class Server:
         assert process.stdout is not None
         self.lines.extend(line.strip() for line in process.stdout)
 
+    def play(self, pipeline: str) -> None:
+        """Start it with another pipeline."""
+        self._words[3] = pipeline
+        self.start()
+
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -233,6 +238,50 @@ def test_a_camera_that_is_killed_is_named_within_5_s_and_back_when_it_is(
         assert loudest_hz(heard(items, 1.0)) == pytest.approx(TONE_HZ, abs=2.0)
         assert caplog.messages[-1] == "microphone: opened again"
         assert sum("Connection refused" in message for message in caplog.messages) == 1
+
+
+def test_a_camera_that_comes_back_with_another_codec_and_rate_is_heard_at_its_pitch(
+    street: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was set up anew, or another one took its address."""
+    coders = [ALAW, AAC, OPUS, ULAW]
+    with (
+        serving(f"{street} ! {coders[0]}") as server,
+        Microphone(AudioConfig(device=server.url), threading.Event()) as source,
+    ):
+        items = iter(source)
+        until(items, is_sound)
+        for coder in coders[1:]:
+            server.kill()
+            until(items, lambda item: isinstance(item, Gap) and item.is_fault)
+            server.play(f"{street} ! {coder}")
+            until(items, is_sound)
+            assert loudest_hz(heard(items, 1.5)) == pytest.approx(TONE_HZ, abs=2.0), coder
+            assert source.problem is None
+    assert caplog.text.count("microphone: opened again") == len(coders) - 1
+
+
+@pytest.mark.parametrize("change", [{"sample_rate": 16_000}, {"layout": SimpleNamespace(nb_channels=2)}])
+def test_a_stream_that_changes_its_rate_or_channels_is_opened_anew_and_nothing_of_it_is_heard_wrong(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
+) -> None:
+    monkeypatch.setattr(rtsp.RtspConnection, "_run", lambda _: None)
+    connection = rtsp.RtspConnection(AudioConfig(device="rtsp://127.0.0.1:1/"))
+    frame = SimpleNamespace(
+        sample_rate=8_000,
+        time_base=Fraction(1, 8_000),
+        pts=0,
+        layout=SimpleNamespace(nb_channels=1),
+        format=SimpleNamespace(is_planar=False),
+        to_ndarray=lambda: np.zeros((1, 320), dtype=np.int16),
+    )
+    while connection.format is None:  # what was buffered is thrown away first
+        list(connection._heard(frame, "pcm_alaw"))  # noqa: SLF001
+        frame.pts += 320
+        time.sleep(0.04)
+    vars(frame).update(change)
+    with pytest.raises(DeviceError, match="its format has changed"):
+        list(connection._heard(frame, "pcm_alaw"))  # noqa: SLF001
 
 
 def test_a_camera_that_stalls_is_named_within_5_s_and_what_it_kept_is_not_heard(street: str) -> None:

@@ -179,10 +179,10 @@ class PulseAudio:
         assert self.control("unload-module", number).returncode == 0
         self.still(sink)
 
-    def plug(self, sink: str = "street") -> None:
-        """Put it back."""
-        name, *words = self._modules[self._sinks.index(sink)].split()
-        assert self.control("load-module", name, *words).returncode == 0
+    def plug(self, sink: str = "street", form: str = "rate=16000 channels=1 format=float32le") -> None:
+        """Put it back, in another form where one is given."""
+        words = [f"sink_name={sink}", *form.split()]
+        assert self.control("load-module", "module-null-sink", *words).returncode == 0
         self.murmur(sink)
 
     def stop(self) -> None:

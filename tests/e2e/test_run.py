@@ -158,6 +158,24 @@ def test_a_microphone_that_is_unplugged_is_told_at_once_and_is_back_without_a_re
         assert daemon.stop() == 0
 
 
+@pytest.mark.parametrize("form", ["rate=48000 channels=2 format=s16le", "rate=44100 channels=1 format=s16le"])
+def test_a_microphone_that_comes_back_at_another_rate_is_heard_as_before(
+    run: Run, pulse: PulseAudio, broker: Broker, drive_by: Path, form: str
+) -> None:
+    """Another make in the same socket, or a sound server that was set up anew: a siren must keep its pitch."""
+    with broker.subscribe(f"{ROOT}/health", f"{ROOT}/main/event") as subscriber:
+        daemon = run(configuration(broker.port), pulse.environment)
+        until_reasons(subscriber)
+        pulse.unplug()
+        daemon.until_logged("microphone: still lost")
+        pulse.plug(form=form)
+        until_reasons(subscriber)
+        pulse.play(drive_by)
+        call = json.loads(subscriber.until(f"{ROOT}/main/event")[-1].payload)
+        assert call["state"] == "approaching"
+        assert daemon.stop() == 0
+
+
 def test_digital_silence_is_told_and_the_ear_stays_open(run: Run, pulse: PulseAudio, broker: Broker) -> None:
     silence = "main: digital silence, the microphone is dead or off"
     with broker.subscribe(f"{ROOT}/health") as subscriber:

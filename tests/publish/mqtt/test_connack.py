@@ -46,6 +46,25 @@ def test_a_dead_line_is_noticed_five_seconds_after_the_broker_was_asked(monkeypa
         assert time.monotonic() - asked_at < 5.0
 
 
+def test_a_listener_is_deaf_on_a_dead_line_for_7_5_s_at_most() -> None:
+    """It asked a silent broker after the whole keepalive: with that a call was missed for 15 s."""
+    with Hostile(answers_pings=False) as broker, made("consumer", broker.port) as party:
+        wait(lambda: is_up(party))
+        quiet_since = time.monotonic()
+        wait(lambda: broker.pings == 1)
+        assert 2.0 < time.monotonic() - quiet_since < 5.0
+        wait(lambda: len(broker.connects) == 2)
+        assert time.monotonic() - quiet_since < 10.0
+
+
+def test_a_listener_that_hears_something_asks_only_as_often_as_it_must() -> None:
+    with Hostile() as broker, made("consumer", broker.port, keepalive_s=60) as party:
+        wait(lambda: is_up(party))
+        time.sleep(16.0)
+        assert broker.pings == 1
+        assert len(broker.connects) == 1
+
+
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_broker_that_wants_a_sign_of_life_more_often_gets_it(kind: str) -> None:
     with Hostile(limits={"ServerKeepAlive": 1}) as broker, made(kind, broker.port, keepalive_s=60) as party:

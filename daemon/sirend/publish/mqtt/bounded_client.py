@@ -104,7 +104,7 @@ def _within_reason(connack: bytes) -> bytes:
 class BoundedClient(Client):
     """paho's client, reading in bounds.
 
-    It overrides six of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
+    It overrides eight of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
     """
 
     excess: str | None = None
@@ -113,6 +113,8 @@ class BoundedClient(Client):
     """Gets every message."""
     addresses: Addresses
     """Where the broker is."""
+    quiet_s = math.inf
+    """A broker that says nothing for so long is asked whether it lives, before the keepalive asks."""
     _ahead = b""
     _position = 0
     _received_at = -math.inf
@@ -134,6 +136,12 @@ class BoundedClient(Client):
         us on a dead line for as long, and who only listens would not notice.
         """
         self._keepalive = most_s if self._keepalive == 0 else min(self._keepalive, most_s)
+
+    def _check_keepalive(self) -> None:
+        """Ask a broker that has fallen silent."""
+        if self._ping_t == 0 and self.is_connected() and time.monotonic() - self._received_at > self.quiet_s:
+            self._send_pingreq()
+        super()._check_keepalive()
 
     def take_ahead(self, until: float) -> None:
         """Take the whole messages with QoS 0 at the front of what was read ahead, till the monotonic time ``until``."""

@@ -6,17 +6,17 @@ or half of it. What was in use before is then used on.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import ssl
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirend.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sirend.config.settings import TlsConfig
 
 EARLY = timedelta(days=14)
@@ -51,6 +51,7 @@ class Certificates:
         """Prepare to read the files of ``tls``."""
         self._tls = tls
         self._known: ssl.SSLContext | None = None
+        self._digest = b""
         self._own: tuple[Term, ...] = ()
         self._peer: Term | None = None
         self._is_told = False
@@ -58,7 +59,10 @@ class Certificates:
     def context(self) -> ssl.SSLContext:
         """Return what a client is to use; raise ``ConfigError`` when the files cannot be used, and never could."""
         try:
-            self._known, self._own = self._read()
+            digest = self._digest_now()
+            if self._known is None or digest != self._digest:  # one has up to a megabyte, and is not freed at once
+                self._known, self._own = self._read()
+                self._digest = digest
         except (OSError, ValueError) as error:
             if self._known is None:
                 raise ConfigError("mqtt.tls", [f"the certificates cannot be used: {error}"]) from None
@@ -68,6 +72,16 @@ class Certificates:
         else:
             self._is_told = False
         return self._known
+
+    def _digest_now(self) -> bytes:
+        """Return what tells whether the files are those of before; of the system's authorities, how old they are."""
+        default = ssl.get_default_verify_paths()
+        files = [each for each in astuple(self._tls) if each is not None]
+        parts = [hashlib.sha256(each.read_bytes()).digest() for each in files]
+        if self._tls.ca_file is None:
+            ages = (Path(each).stat().st_mtime_ns for each in (default.cafile, default.capath) if each is not None)
+            parts += [str(tuple(ages)).encode()]
+        return b"".join(parts)
 
     def _read(self) -> tuple[ssl.SSLContext, tuple[Term, ...]]:
         tls, terms = self._tls, []

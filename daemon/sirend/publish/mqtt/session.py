@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 ANSWER_S = 5.0
 """A broker that says nothing for so long, to CONNECT, SUBSCRIBE or a message, is tried anew: the line may be dead."""
+QUIET_PART = 0.25
+"""Who only listens asks a silent broker whether it lives after this part of the keepalive: the line may be dead."""
 STABLE_S = 10.0
 """A connection that held so long was a good one: the next failure starts the back-off anew."""
 GREETING_S = 60.0
@@ -219,6 +221,8 @@ class Session:
         will = self._party.will(self._number)
         client = new_client(self._config, self._client_id, self._dialect.protocol, will, self._access)
         connection = Connection(client, wakened, self._party.received)
+        if self._party.listens_first:  # it says nothing whose acknowledgement it would miss
+            client.quiet_s = self._config.keepalive_s * QUIET_PART
         connection.open(self._config.host, self._config.port, self._config.keepalive_s)
         answer_by = time.monotonic() + ANSWER_S
         while connection.answer is None and connection.end is None:

@@ -57,16 +57,9 @@ def test_silence_and_full_scale_stay_in_range() -> None:
     assert 200 < decoded(mel_columns(SPEC, tone(1_000.0, 1.0, 4_240))).max() <= 255
 
 
-def test_a_calibrated_microphone_has_levels_in_decibels_of_sound_pressure() -> None:
-    calibrated = View(replace(setup(), dbfs_of_94_db=-26.0))
-    glance = MomentEncoder(calibrated.setup)
-    assert about(calibrated.setup)["dbfs_of_94_db"] == -26.0
-    hear(calibrated, tone(500.0, 0.1, 32_000))
-    (moment,) = glance.take(calibrated.since(0))
-    assert (moment["heard"][0]["level_db"], moment["heard"][0]["floor_db"]) == (60.0, 60.0)  # -60 dBFS
-    plain = View(setup())
-    hear(plain, tone(500.0, 0.1, 32_000))
-    assert "level_db" not in MomentEncoder(plain.setup).take(plain.since(0))[0]["heard"][0]
+def test_a_calibrated_microphone_says_how_loud_full_scale_is() -> None:
+    assert about(replace(setup(), dbfs_of_94_db=-26.0))["full_scale_spl_db"] == 120.0
+    assert about(setup())["full_scale_spl_db"] is None
 
 
 def test_levels_floor_and_clipping_are_those_of_the_hop() -> None:

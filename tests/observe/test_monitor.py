@@ -15,6 +15,7 @@ import sys
 import termios
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -174,6 +175,7 @@ def test_the_meter_has_level_peak_floor_and_clipping() -> None:
     text = shown(scene)
     assert "█" * (METER // 4) + "┊" + "█" * (METER // 4 - 1) + "─" * (METER // 4) + "|" in text
     assert "-50 dBFS, peak -25, floor -75" in text
+    assert " 70 dB SPL, peak 95, floor 45" in shown(replace(scene, about={**scene.about, "full_scale_spl_db": 120.0}))
     assert "CLIPPING" in text
     assert "▄ 0.50" in text
     assert "enter 0.8, exit 0.4; score 0.25" in text

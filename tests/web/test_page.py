@@ -9,6 +9,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ from tests.conftest import PATIENCE_S, free_port
 from tests.e2e.webdriver import Browser
 from tests.observe.test_snapshot import feed, setup
 from tests.selftest.test_runner import serve
-from tests.web.site import HEALTH, LEGS, Site
+from tests.web.site import HEALTH, LEGS, Site, remember
 
 from sirend.config.settings import WebConfig
 from sirend.observe.snapshot import View
+from sirend.web.feed import Archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,6 +227,24 @@ def test_numbers_that_stand_still_for_two_seconds_are_called_old(browser: Browse
         browser.holds("return !document.querySelector('#stale').hidden")
         assert time.monotonic() - began < 5.0
     assert browser.complaints() is not None
+
+
+def test_a_calibrated_site_is_shown_in_decibels_of_sound_pressure(browser: Browser, tmp_path: Path) -> None:
+    """The page was told how loud full scale is, and went on in dBFS."""
+    view, port, journal = View(replace(setup(), dbfs_of_94_db=-26.0)), free_port(), tmp_path / "events.jsonl"
+    view.health = HEALTH
+    remember(journal, ("main",))
+    feed(view, 3)
+    with serve(WebConfig(enabled=True, port=port), view, Archive(None, journal)):
+        browser.open(f"http://127.0.0.1:{port}/")
+        browser.until(".figures", " dB SPL, floor 80;")  # -40 dBFS
+        meter = "return document.querySelector('.meter').getAttribute(arguments[0])"
+        assert browser.run(meter, "aria-label") == "Level of main, dB SPL"
+        assert browser.run(meter, "aria-valuetext").endswith(" dB SPL, noise floor 80")
+        browser.holds("return /noise floor [4-9][0-9.]+ dB SPL$/.test(document.querySelector('#chart').ariaLabel)")
+        browser.run("document.querySelector('#events button').click()")
+        browser.until("#call-facts", " dB SPL")
+        assert "dBFS" not in browser.text("body")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def about(setup: Setup) -> dict[str, Any]:
         "version": setup.version,
         "advisory": setup.advisory,
         "hop_s": setup.hop_s,
-        "dbfs_of_94_db": setup.dbfs_of_94_db,
+        "full_scale_spl_db": setup.spl_db(0.0),
         "enter": setup.rules.enter,
         "exit": setup.rules.exit,
         "bands": setup.spec.bands,
@@ -146,9 +146,6 @@ class MomentEncoder:
                 "tone": heard.tone,
                 "call": heard.call,
             }
-            if (level_db := self._setup.spl_db(heard.level_dbfs)) is not None:
-                values["level_db"] = round(level_db, 1)
-                values["floor_db"] = round(floor + level_db - heard.level_dbfs, 1)
             if heard.arrival is not None:  # under the names of an event
                 told = heard.arrival.eta_s, heard.arrival.low_s, heard.arrival.high_s
                 values |= {key: round(seconds, 1) for key, seconds in zip(eta.KEYS, told, strict=True)}

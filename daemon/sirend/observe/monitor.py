@@ -184,7 +184,10 @@ def _approach(scene: Screen, row: int, heard: dict[str, Any], now: float) -> Ren
         shown.append(f"  {nearest}", "bold")
     if heard.get("clipped"):
         shown.append("  CLIPPING: lower the recording level", "bold black on yellow")
-    shown.append(f"\n{''.join(meter)} {level:4.0f} dBFS, peak {peak:.0f}, floor {heard['floor_dbfs']:.0f}")
+    spl_db = scene.about.get("full_scale_spl_db")
+    shift_db, unit = (0.0, "dBFS") if spl_db is None else (float(spl_db), "dB SPL")
+    level, peak, floor = (each + shift_db for each in (level, peak, float(heard["floor_dbfs"])))
+    shown.append(f"\n{''.join(meter)} {level:4.0f} {unit}, peak {peak:.0f}, floor {floor:.0f}")
     trace = "".join(BARS[round(float(moment["heard"][row]["evidence"]) * (len(BARS) - 1))] for moment in scene.moments)
     thresholds = f"enter {scene.about.get('enter')}, exit {scene.about.get('exit')}"
     shown.append(f"\n{trace:>{TRACE}} {heard['evidence']:.2f}\nevidence; {thresholds}; score {heard['score']:.2f}")

@@ -44,7 +44,8 @@ KINDS = {".png": "image/png", ".flac": "audio/flac", ".json": "application/json"
 EXPORTS = {"csv": "text/csv", "json": "application/json"}
 NOTHING = Archive()
 SCRIPTS = (
-    "page", "approaches", "calls", "charts", "checks", "colours", "compass", "dom", "health", "spectrogram", "uplot",
+    "page", "approaches", "calls", "charts", "checks", "colours", "compass", "dom", "health", "loudness", "spectrogram",
+    "uplot",
 )  # fmt: skip
 ASSETS = {
     "/": ("index.html", "text/html"),

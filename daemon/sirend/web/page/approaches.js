@@ -1,6 +1,7 @@
 // One card for each approach, in the configured order. A card says one thing.
 import { listens } from "/compass.js";
 import { at, make, nearest } from "/dom.js";
+import { loudness, shift, unit } from "/loudness.js";
 
 const place = (dbfs) => `${Math.max(0, Math.min(100, dbfs + 100))}%`;
 const CALLED = { departing: "EMERGENCY DRIVING AWAY", stationary: "EMERGENCY STANDING STILL" };
@@ -8,7 +9,7 @@ const UNSAID = ["unknown", "mixed"];
 const said = {};
 
 export function showCards(about) {
-  at("approaches").replaceChildren(...about.approaches.map((approach) => card(approach, about.has_array)));
+  at("approaches").replaceChildren(...about.approaches.map((approach) => card(approach, about)));
   at("approaches").classList.toggle("alone", about.approaches.length === 1);
   if (!about.has_array) return;
   const one = about.approaches.find((each) => each.bearing_deg === null) ?? about.approaches[0];  // one level is heard for all
@@ -21,13 +22,13 @@ function hearing(approach, has_array) {
   return `channel ${approach.channel}${middle === null ? "" : `, from ${middle}°`}`;
 }
 
-function card(approach, has_array) {
+function card(approach, about) {
   const made = make("article", undefined, "approach"), title = make("h3", approach.name);
   made.dataset.approach = approach.name;
-  title.append(make("span", hearing(approach, has_array)));
+  title.append(make("span", hearing(approach, about.has_array)));
   const meter = make("div", undefined, "meter");
   meter.setAttribute("role", "meter");
-  meter.setAttribute("aria-label", `Level of ${approach.name}, dBFS`);
+  meter.setAttribute("aria-label", `Level of ${approach.name}, ${unit(about)}`);
   meter.setAttribute("aria-valuemin", -100);
   meter.setAttribute("aria-valuemax", 0);
   meter.setAttribute("aria-valuenow", -100);
@@ -68,12 +69,12 @@ export function showHeard(heard, about, bearing, called) {
   }
   showNearest(made.querySelector(".eta"), heard, calls ? nearest(heard) : "");
   meter.setAttribute("aria-valuenow", Math.max(-100, Math.min(0, level)));
-  meter.setAttribute("aria-valuetext", `${Math.round(level)} dBFS, noise floor ${Math.round(heard.floor_dbfs)}`);
+  meter.setAttribute("aria-valuetext", `${loudness(level, about)}, noise floor ${Math.round(heard.floor_dbfs + shift(about))}`);
   meter.querySelector(".bar").style.width = place(level);
   meter.querySelector(".floor").style.left = place(heard.floor_dbfs);
   meter.querySelector(".peak").style.left = `calc(${place(heard.peak_dbfs ?? level)} - 3px)`;
   if (heard.clipped) made.dataset.clippedAt = Date.now();
   made.querySelector(".clip").hidden = !(Date.now() - (made.dataset.clippedAt ?? 0) < 3000);
-  made.querySelector(".figures").replaceChildren(make("span", `${level.toFixed(0)} dBFS, floor ${heard.floor_dbfs.toFixed(0)};`), " ",
+  made.querySelector(".figures").replaceChildren(make("span", `${loudness(level, about)}, floor ${(heard.floor_dbfs + shift(about)).toFixed(0)};`), " ",
     make("span", `evidence ${Math.round(100 * heard.evidence)} %`));
 }

@@ -1,17 +1,19 @@
 // What happened: the calls of 24 hours, newest first, and one of them in a dialog with its picture, sound and lead.
 import { at, clock, day, make, nearest, pairs, span, time } from "/dom.js";
+import { loudness } from "/loudness.js";
 
 const FIRST = 3, DAY_MS = 86400e3;
 const REASONS = { quiet: "the siren was gone", departed: "it drove away", max_presence: "call.max_presence_s was reached",
   input_lost: "the input was lost", inhibited: "calls are inhibited now", shutdown: "sirend was stopped" };
 const WIDE = matchMedia("(min-width: 60rem)");
-const kept = { calls: [], all: false, open: null };
+const kept = { calls: [], all: false, open: null, about: {} };
 
 export const since = (call) => Date.parse(call.at) / 1000;
 export const until = (call) => (call.ended_at ? Date.parse(call.ended_at) / 1000 : call.stands ? Date.now() / 1000 : since(call));
 export const calls = () => kept.calls;
 
-export function showCalls(made) {
+export function showCalls(made, about) {
+  kept.about = about;
   kept.calls = made.filter((call) => Date.now() - Date.parse(call.at) < DAY_MS);
   list();
   const open = at("call").open && kept.calls.find((call) => call.event_id === kept.open?.event_id);
@@ -47,7 +49,7 @@ export async function showCall(call) {
   at("call-title").textContent = `Call on ${call.approach}, ${day(call.at, { year: "numeric" })}, ${time(call.at)}`;
   const facts = [["Heard first", clock(call.onset_at)], ["Called", `${clock(call.at)}, ${(since(call) - Date.parse(call.onset_at) / 1000).toFixed(1)} s later`],
     ["Ended", call.ended_at ? `${clock(call.ended_at)}, after ${span(until(call) - since(call))}: ${REASONS[call.reason] ?? call.reason}` : ending(call)],
-    ["Evidence", `${Math.round(100 * call.confidence)} % at the call, level ${call.level_dbfs} dBFS`]];
+    ["Evidence", `${Math.round(100 * call.confidence)} % at the call, level ${loudness(call.level_dbfs, kept.about, 1)}`]];
   if (call.tone && call.tone !== "unknown") facts.push(["Siren", call.tone]);
   if (typeof call.bearing_deg === "number") facts.push(["Bearing", `${Math.round(call.bearing_deg)}° ± ${Math.round(call.bearing_sd_deg ?? 0)}° at the call`]);
   if (nearest(call)) facts.push(["Time left", `${nearest(call)}, said at the call`]);

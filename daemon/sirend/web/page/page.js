@@ -6,6 +6,7 @@ import { showBearing, showSectors } from "/compass.js";
 import { hearClap, showClaps, showTest } from "/checks.js";
 import { at } from "/dom.js";
 import { showFacts, showHealth } from "/health.js";
+import { loudness, shift } from "/loudness.js";
 import { drawRamp, drawSpectrogram } from "/spectrogram.js";
 
 const STALE_S = 2, HOUR_S = 3600, WIDE = matchMedia("(min-width: 60rem)"), DARK = matchMedia("(prefers-color-scheme: dark)");
@@ -110,19 +111,20 @@ function ill() {  // minutes in which the daemon was not well
 function drawDay() {
   if (!page.chart) return;
   const x = [], level = [], floor = [], step_s = page.about.minute_s, now_s = Date.now() / 1000, name = page.shown;
+  const shown = (dbfs) => (typeof dbfs === "number" ? dbfs + shift(page.about) : null);
   for (const [from_s, , levels, floors] of page.day) {
     if (x.length && from_s - x.at(-1) > 1.5 * step_s) [[x, x.at(-1) + step_s], [level, null], [floor, null]].forEach(([list, value]) => list.push(value));
     x.push(from_s);
-    level.push(levels[row()]);
-    floor.push(floors[row()]);
+    level.push(shown(levels[row()]));
+    floor.push(shown(floors[row()]));
   }
   page.chart.setData([x, level, floor], false);
   const hours = Number(document.querySelector("#zoom [aria-pressed=true]")?.dataset.hours ?? 24);
   if (!page.isZoomed) page.chart.setScale("x", { min: now_s - hours * HOUR_S, max: now_s });
   at("of-day").textContent = page.about.approaches.length > 1 ? ` on ${name}` : "";
-  const count = calls().filter((call) => call.approach === name).length, last = page.day.at(-1);
+  const count = calls().filter((call) => call.approach === name).length, last = page.day.at(-1)?.[3][row()];
   at("chart").setAttribute("aria-label", `Level and calls of ${name} over 24 hours: ${count} calls`
-    + (last ? `, noise floor ${last[3][row()]} dBFS` : ""));
+    + (typeof last === "number" ? `, noise floor ${loudness(last, page.about, 1)}` : ""));
 }
 
 function zoom(button) {
@@ -151,7 +153,7 @@ function watch() {
 function open() {
   page.source = new EventSource("/api/stream");
   const handlers = { about: showAbout, health: showHealth, moments: takeMoments, selftest: showTest, day: showDay,
-    calls: (made) => { showCalls(made); drawDay(); } };
+    calls: (made) => { showCalls(made, page.about); drawDay(); } };
   for (const [kind, handler] of Object.entries(handlers)) {
     page.source.addEventListener(kind, (message) => handler(JSON.parse(message.data)));
   }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import re
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -57,6 +58,9 @@ def test_three_keys_label_a_street(tmp_path: Path) -> None:
         with Browser(tmp_path, 390, 844) as browser:
             browser.open(f"http://127.0.0.1:{port}/")
             browser.until("#left", "3 left, 0 labelled")
+            assert re.fullmatch(
+                r"[a-z]+, [A-Z][a-z]{2} \d+, \d{4}, \d\d:\d\d:\d\d, \d+ s, highest score [\d.]+", browser.text("#clip")
+            ), "who labels a street knows when an ambulance came"
             browser.holds("return document.querySelector('#sound').duration > 4")
             browser.run(AXE.read_text(encoding="utf-8"))
             assert browser.run(RULES) == []

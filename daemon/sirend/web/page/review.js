@@ -7,12 +7,20 @@ async function load() {
   show();
 }
 
+// Say when and where a clip was kept, by its name: 20261129T210101097412Z-main-near.flac.
+function named({ path, group }) {
+  const [, year, month, day, hour, minute, second, where] = path.match(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\d*Z-(.+)-[a-z]+\.\w+$/) ?? [];
+  if (!where) return group;  // a clip that somebody put there
+  const at = new Date(Date.UTC(year, month - 1, day, hour, minute, second));
+  return `${where}, ${at.toLocaleString("en", { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" })}`;
+}
+
 function show() {
   const clip = clips[place], sound = at("sound");
   at("left").textContent = clip ? `${clips.length - place} left, ${labelled} labelled` : `Nothing is left; ${labelled} labelled.`;
   document.querySelectorAll("button").forEach((each) => { each.disabled = !clip; });
   sound.hidden = !clip;
-  at("clip").textContent = clip ? `${clip.group}, ${Number(clip.seconds).toFixed(0)} s, highest score ${clip.score}` : "";
+  at("clip").textContent = clip ? `${named(clip)}, ${Number(clip.seconds).toFixed(0)} s, highest score ${clip.score}` : "";
   if (!clip) return;
   sound.src = `/api/sound?path=${encodeURIComponent(clip.path)}`;
   sound.play().catch(() => {});  // a browser plays nothing before the first key

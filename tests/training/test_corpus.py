@@ -108,6 +108,12 @@ def test_nothing_that_can_be_read_is_an_error(tmp_path: Path) -> None:
         load_clips([_clip("gone.wav")], tmp_path)
 
 
+def test_a_set_that_nobody_has_listened_to_is_told_how_to(tmp_path: Path) -> None:
+    """It was told that its clips could not be read."""
+    with pytest.raises(InputError, match="count once labelled: sirend record --review --out "):
+        load_clips((), tmp_path)
+
+
 def test_audio_is_mono_at_16_khz_and_exact_to_16_bits(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     left = rng.integers(-32768, 32768, 16_000).astype(np.int16)

@@ -159,11 +159,15 @@ def _tone(text: str) -> str:
 def load_clips(clips: Iterable[Clip], folder: Path) -> Corpus:
     """Decode ``clips`` from ``folder``; one that cannot be read is left out and named in the log.
 
-    Raises ``InputError`` when none can be read.
+    Raises ``InputError`` when there is none, or none can be read.
     """
+    wanted = list(clips)
+    if not wanted:
+        review = f"sirend record --review --out {folder}"
+        raise InputError(f"{folder}: no clip is left to hear; those of the class review count once labelled: {review}")
     kept: list[Clip] = []
     pcm: list[np.ndarray] = []
-    for clip in clips:
+    for clip in wanted:
         try:
             with WavFile(folder / clip.path, mono=True, at_least=Samples(0)) as source:
                 samples = np.concatenate([block.pcm[:, 0] for block in source])

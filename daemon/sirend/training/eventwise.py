@@ -69,7 +69,7 @@ def hear_stretches(
 
     identity = json.dumps([bundle.identity, str(peer), [asdict(stretch) for stretch in stretches]])
     out = []
-    for each in work.spread(prepare, len(stretches), identity, folder, title="strolling"):
+    for each in work.spread(prepare, len(stretches), identity, folder, title="soundscape"):
         times = tuple(None if math.isnan(begin) else (float(begin), float(over)) for begin, over in each["audible"])
         out.append(HeardStretch(**{**each, "audible": times}))
     return out
@@ -143,12 +143,12 @@ def eventwise_section(cards: Mapping[str, dict[str, Any]]) -> str:
         "|---|" + "---|" * len(cards),
     ]
     lines += [
-        f"| {title} | " + " | ".join(str(card[key]) for card in cards.values()) + " |"
+        f"| {title} | " + " | ".join(measures.figure_text(card[key]) for card in cards.values()) + " |"
         for title, key in (("precision", "precision"), ("recall", "recall"), ("F1", "f1"), ("PSDS", "psds"))
     ]
     lines.append(
-        "| false calls an hour (95 % upper bound) | "
-        + " | ".join(f"{card['false']['per_hour']} ({card['false']['per_hour_upper_95']})" for card in cards.values())
+        "| false calls (95 % upper bound) | "
+        + " | ".join(measures.rate_text(card["false"]) for card in cards.values())
         + " |"
     )
     rows = [("all sirens", [card["called_at_any_time"] for card in cards.values()])]
@@ -157,7 +157,7 @@ def eventwise_section(cards: Mapping[str, dict[str, Any]]) -> str:
     for title, cells in rows:
         lines.append(
             f"| {title} | "
-            + " | ".join(f"{measures.share_text(cell)}, p50 {cell['p50_s']} s, p95 {cell['p95_s']} s" for cell in cells)
+            + " | ".join(measures.share_text(cell) + measures.latency_text(cell) for cell in cells)
             + " |"
         )
     return "\n".join([*lines, ""])

@@ -75,6 +75,22 @@ def share_text(shared: Mapping[str, Any]) -> str:
     return f"{shared['called']} of {shared['of']} ({low:.2f}-{high:.2f})"
 
 
+def figure_text(figure: float | None) -> str:
+    """Return a figure as a table's cell; a dash where there was nothing to measure."""
+    return "-" if figure is None else str(figure)
+
+
+def latency_text(waited: Mapping[str, Any]) -> str:
+    """Return the percentiles of a latency as a table's cell; nothing where there is none."""
+    return "" if waited["p50_s"] is None else f", p50 {waited['p50_s']} s, p95 {waited['p95_s']} s"
+
+
+def rate_text(rated: Mapping[str, Any]) -> str:
+    """Return what ``rate`` made, without its count, as a table's cell."""
+    known = rated["per_hour"] is not None
+    return f"{rated['per_hour']} an hour ({rated['per_hour_upper_95']})" if known else "too little heard for a rate"
+
+
 def rate(count: int, hours: float) -> dict[str, Any]:
     """Return events an hour with the exact one-sided 95 % upper bound for the hours there are, JSON values."""
     known = hours > 0.0

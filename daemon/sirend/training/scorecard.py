@@ -176,9 +176,10 @@ def _figures(judged: Judged, hours: float, enter: float) -> dict[str, Any]:
     matched = measures.threshold_for(judged.other_s, judged.other, int(hours)) if len(judged.other) else enter
     decided = judged.clip >= enter
     thresholds = np.unique(judged.clip)
+    area = measures.area_under_roc(judged.clip, judged.siren)
     best = max((measures.f1(judged.clip >= level, judged.siren) for level in thresholds), default=0.0)
     return {
-        "auc": round(measures.area_under_roc(judged.clip, judged.siren), 4),
+        "auc": None if np.isnan(area) else round(area, 4),
         "f1": round(measures.f1(decided, judged.siren), 3),
         "f1_best": round(best, 3),
         "recall": round(float(decided[judged.siren].mean()), 3) if judged.siren.any() else None,

@@ -30,11 +30,12 @@ def report_page(described: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         "clip recall at 1 false burst an hour": "matched_recall",
     }  # fmt: skip
     lines += [
-        f"| {title} | " + " | ".join(str(card[name][key]) for name in names) + " |" for title, key in rows.items()
+        f"| {title} | " + " | ".join(measures.figure_text(card[name][key]) for name in names) + " |"
+        for title, key in rows.items()
     ]
     lines += [
         f"| recall at {snr_db} dB, 1 false burst an hour | "
-        + " | ".join(str(card[name]["matched_recall_by_snr"][snr_db]) for name in names)
+        + " | ".join(measures.figure_text(card[name]["matched_recall_by_snr"][snr_db]) for name in names)
         + " |"
         for snr_db in card["sirend"]["matched_recall_by_snr"]
     ]
@@ -77,8 +78,7 @@ def _calls_page(card: Mapping[str, Any]) -> list[str]:
         "|---|" + "---|" * len(calls),
         "| false calls | "
         + " | ".join(
-            f"{each['false']['count']} in {each['false']['hours']} h: {each['false']['per_hour']} an hour "
-            f"({each['false']['per_hour_upper_95']})"
+            f"{each['false']['count']} in {each['false']['hours']} h: {measures.rate_text(each['false'])}"
             for each in calls.values()
         )
         + " |",
@@ -92,6 +92,6 @@ def _calls_page(card: Mapping[str, Any]) -> list[str]:
     ]
     for snr in first["by_snr"]:
         rows = [each["by_snr"][snr] for each in calls.values()]
-        cells = " | ".join(f"{measures.share_text(row)}, p50 {row['p50_s']} s, p95 {row['p95_s']} s" for row in rows)
+        cells = " | ".join(measures.share_text(row) + measures.latency_text(row) for row in rows)
         lines.append(f"| siren at {snr} dB | {cells} |")
     return lines

@@ -277,7 +277,7 @@ def stress_section(cards: Mapping[str, dict[str, Any]]) -> str:
         f"| m | {distances} |",
         "|---|" + "---|" * len(first["called_by_distance_m"]),
         *[
-            f"| {name} | " + " | ".join(str(share) for share in card["called_by_distance_m"].values()) + " |"
+            f"| {name} | " + " | ".join(map(measures.figure_text, card["called_by_distance_m"].values())) + " |"
             for name, card in cards.items()
         ],
         "",
@@ -290,11 +290,14 @@ def stress_section(cards: Mapping[str, dict[str, Any]]) -> str:
     ]
     rate, bound = "false_calls_to_confusers_per_hour", "false_calls_to_confusers_per_hour_upper_95"
     lines += [
-        "| an hour (95 % upper bound) | " + " | ".join(f"{c[rate]} ({c[bound]})" for c in cards.values()) + " |",
+        "| an hour (95 % upper bound) | "
+        + " | ".join("-" if card[rate] is None else f"{card[rate]} ({card[bound]})" for card in cards.values())
+        + " |",
         "",
     ]
     return "\n".join(lines)
 
 
 def _cells(line: dict[str, Any]) -> str:
-    return f"{measures.share_text(line)} | {line['p50_s']} | {line['p95_s']}"
+    waits = (measures.figure_text(line[key]) for key in ("p50_s", "p95_s"))
+    return " | ".join((measures.share_text(line), *waits))

@@ -87,7 +87,7 @@ def hear_tones(
 
     clips = [] if corpus is None else [clip.path for clip in corpus.clips]
     identity = json.dumps([bundle.identity, clips, [asdict(task) for task in tasks]])
-    spread = work.spread(prepare, len(tasks), identity, folder, title="naming")
+    spread = work.spread(prepare, len(tasks), identity, folder, title="tones")
     return [Counter(json.loads(str(each["told"]))) for each in spread]
 
 

@@ -518,7 +518,7 @@ def test_what_an_earlier_run_left_is_put_right_without_a_word_and_what_comes_now
             sink.health({"state": "ok"})
             reader.until("sirend/s/health", '{"state":"ok"}')
             time.sleep(0.5)
-            assert "somebody else" not in caplog.text
+            assert "something else" not in caplog.text
             reader.publish("sirend/s/health", '{"state":"failed"}', retain=True)
             reader.until("sirend/s/health", '{"state":"ok"}')
-            _wait(lambda: "somebody else published on sirend/s/health" in caplog.text)
+            _wait(lambda: "on sirend/s/health stands something else" in caplog.text)

@@ -255,7 +255,9 @@ class Mqtt:
         if is_foreign and not message.retained and now - self._told_at >= _QUIET_S:
             self._told_at = now
             _log.warning(
-                "%s: somebody else published on %s; saying again what is true", self._session.place, message.topic
+                "%s: on %s stands something else, by a late will or another client; saying again what is true",
+                self._session.place,
+                message.topic,
             )
 
     def tick(self, now: float) -> None:

@@ -64,6 +64,9 @@ class Subscription:
         self._logged: dict[Fault, float] = {}
         self._subscribed_at = math.inf
         self._is_5 = True
+        self._is_each_named = False
+        """Whether each approach is asked for by its name: some brokers show nothing for a wildcard."""
+        self._is_answered = True
         self._alive_at = -math.inf
         self._silence: str | None = None
         self._seek_at = -math.inf
@@ -133,13 +136,15 @@ class Subscription:
     def topics(self, *, is_5: bool) -> list[tuple[str, int]]:
         """Return what is followed.
 
-        With MQTT 5 that is every approach, so that one which nothing is mapped to is told. An older broker cannot keep
+        With MQTT 5 that is every approach, so that one which nothing is mapped to is told. Where a broker refuses the
+        wildcard, or ends the connection for it, it is each by its name. An older broker cannot keep
         a giant message to itself; one that stands on a topic of nobody would end every connection. States come with QoS
         0: each is said again every second, and a broker's queue for QoS 1 that a flood has filled takes no more. On an
         older broker all do: a cluster of RabbitMQ 3.10 would wait for the node that has the queue, even a dead one.
         """
         topics = self._consumer.topics
-        states = [topics.states] if is_5 else [topics.state(approach) for approach in self._consumer.approaches]
+        is_wild = is_5 and not self._is_each_named
+        states = [topics.states] if is_wild else [topics.state(approach) for approach in self._consumer.approaches]
         return [(topics.availability, int(is_5)), *((state, 0) for state in states), (topics.health, 0)]
 
     def will(self, number: int) -> Message | None:  # noqa: ARG002  nobody waits for a consumer
@@ -148,7 +153,7 @@ class Subscription:
 
     def opened(self, number: int, *, is_5: bool) -> str:  # noqa: ARG002  the same on each connection
         """Return what is followed, for the log."""
-        self._is_5 = is_5
+        self._is_5, self._is_answered = is_5, False
         if self._silence is None:
             self._subscribed_at = math.inf
         return f", following {self._consumer.topics.states}"
@@ -176,7 +181,9 @@ class Subscription:
     def subscribed(self, refused: Sequence[tuple[str, ReasonCode]]) -> str | None:
         """Return that the broker shows less than a consumer needs; health is only a sign of life."""
         needed = [(topic, code) for topic, code in refused if topic != self._consumer.topics.health]
+        self._is_answered = True
         if needed:
+            self._is_each_named = self._is_each_named or self._consumer.topics.states in dict(needed)
             return "refused the subscription to " + ", ".join(f"{topic} ({code})" for topic, code in needed)
         if self._silence is None:  # else it stays told until something is heard
             self._subscribed_at = time.monotonic()
@@ -266,6 +273,8 @@ class Subscription:
 
     def closed(self, unacknowledged: list[Message]) -> None:  # noqa: ARG002  see below
         """Forget acknowledgements: the next say how things are then."""
+        if not self._is_answered:
+            self._is_each_named = not self._is_each_named
         self._doubtful.clear()
         self._late.clear()
 

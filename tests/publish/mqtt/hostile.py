@@ -53,6 +53,8 @@ class Hostile:
     """Reason code in SUBACK; None never answers."""
     refused: bytes = b"nothing"
     """Topics that have this in them are refused (0x87) whatever ``subscribing`` says."""
+    ends_at: bytes = b"nothing"
+    """A SUBSCRIBE with this in it ends the connection."""
     says_less: bool = False
     """Leave the last reason code out of SUBACK."""
     answers_pings: bool = True
@@ -182,6 +184,8 @@ class Hostile:
             sock.sendall(packet(0x40, mid))
 
     def _answer(self, sock: socket.socket, body: bytes, *, is_5: bool) -> None:
+        if self.ends_at in body:
+            raise EOFError
         if self.subscribing is None:
             return
         at, codes = 2 + (1 + body[2] if is_5 else 0), []

@@ -110,6 +110,15 @@ def test_one_topic_of_several_that_is_refused_is_named_and_asked_for_again(is_5:
         wait(lambda: is_up(party))
 
 
+@pytest.mark.parametrize("how", ["refused", "ends_at"])
+def test_a_broker_that_wants_no_wildcards_is_asked_for_each_approach(how: str) -> None:
+    """It was asked for `sirend/s/+/emergency` for ever, and nothing was heard."""
+    with Hostile(**{how: b"+"}) as broker, made("consumer", broker.port) as party:  # type: ignore[arg-type]
+        wait(lambda: is_up(party))
+        assert b"sirend/s/main/emergency" in broker.subscribed[-1]
+        assert party.problem is None
+
+
 def test_health_that_is_refused_keeps_nobody_from_following() -> None:
     with Hostile(refused=b"health") as broker, made("consumer", broker.port) as party:
         wait(lambda: is_up(party))

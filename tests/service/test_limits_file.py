@@ -105,6 +105,13 @@ def test_a_broken_file_or_one_of_another_version_is_told_and_replaced(
     assert json.loads(path.read_bytes())["schema"] == SCHEMA
 
 
+def test_a_pipe_in_place_of_the_file_holds_nobody_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The start waited without end for somebody who writes to it."""
+    os.mkfifo(tmp_path / "limits.json")
+    assert remembered(tmp_path / "limits.json").calls == ()
+    assert "they begin anew: it is no regular file" in caplog.text
+
+
 def test_an_approach_that_is_no_more_is_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "limits.json"
     path.write_text(json.dumps({"schema": SCHEMA, "boot": "", "uptime_s": 1.0, "approaches": {"north": GOOD}}))

@@ -18,6 +18,7 @@ from sirend.config.load import examine
 from sirend.config.reload import changes, weaker
 from sirend.config.whole import stated
 from sirend.errors import ConfigError
+from sirend.host.files import read_regular
 from sirend.host.outfile import replace_file
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class InForce:
     def _remembered(self) -> str | None:
         """Return the text that was in force; None where none is known, or the disk does not give it."""
         try:
-            return None if self._place is None else self._place.read_text(encoding="utf-8")
+            return None if self._place is None else read_regular(self._place).decode()
         except (OSError, UnicodeDecodeError):
             return None
 

@@ -18,7 +18,7 @@ from sirend.detect import manifest as manifests
 from sirend.detect.features import FeatureSpec
 from sirend.detect.site_gain import SiteGainSpec
 from sirend.errors import ConfigError
-from sirend.host.files import is_there
+from sirend.host.files import is_there, read_regular
 
 MODEL_FILE = "model.tflite"
 MANIFEST_FILE = manifests.MANIFEST_FILE
@@ -211,6 +211,6 @@ def _streaming(manifest: dict[str, Any], model_bytes: bytes) -> Streaming:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise ConfigError(str(path), [f"the model cannot be read: {error.strerror}"]) from error

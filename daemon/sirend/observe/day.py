@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sirend.host.files import read_regular
 from sirend.observe.moment import FLOOR_PERCENTILE
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Day:
 def _read(file: Path, names: Sequence[str]) -> list[Minute]:
     """Return what ``file`` holds of the approaches ``names``; nothing where it is missing or not ours."""
     try:
-        head, *lines = file.read_bytes().splitlines()
+        head, *lines = read_regular(file).splitlines()
         if json.loads(head) != {"approaches": list(names)}:
             return []
         return [minute for line in lines[-MINUTES:] if (minute := _minute(json.loads(line), len(names))) is not None]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sirend.call.limits import CallLimits
 from sirend.host.background_thread import Background
 from sirend.host.boottime import boottime_s
+from sirend.host.files import read_regular
 from sirend.host.outfile import remove_unfinished, replace_file
 
 if TYPE_CHECKING:
@@ -98,9 +99,7 @@ class LimitsFile:
     def _read(self) -> dict[str, CallLimits]:
         """Return what the file says, as of now; nothing where it is missing, broken or of another version."""
         try:
-            with self._path.open("rb") as file:
-                content = json.loads(file.read(MOST_BYTES))
-            return _decoded(content)
+            return _decoded(json.loads(read_regular(self._path, MOST_BYTES)))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, ArithmeticError, RecursionError) as error:

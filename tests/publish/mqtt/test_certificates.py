@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from tests.publish.mqtt.test_session import BOTH, is_up, made, wait
 
 from sirend.cli import pki
 from sirend.cli.pki import Wish
-from sirend.config.settings import TlsConfig
+from sirend.config.settings import MqttConfig, TlsConfig
 from sirend.errors import ConfigError
+from sirend.publish.mqtt.access import client_id_of
 from sirend.publish.mqtt.certificates import Certificates, validity
 
 if TYPE_CHECKING:
@@ -177,6 +179,18 @@ def test_files_that_are_those_of_before_are_not_made_a_context_again(files: File
         assert certificates.context() is first
         files.issue("site", LONG_S)
         assert certificates.context() is not first
+
+
+@pytest.mark.parametrize("name", ["s.pem", "s.key"])
+def test_a_pipe_in_place_of_a_file_is_refused_at_once(files: Files, name: str) -> None:
+    place = files.folder / "site" / name
+    place.unlink()
+    os.mkfifo(place)
+    with pytest.raises(ConfigError, match="it is no regular file"):
+        Certificates(files.tls).context()
+    if name == "s.key":
+        with pytest.raises(ConfigError, match="it is no regular file"):
+            client_id_of(MqttConfig(tls=files.tls), "s")
 
 
 def test_files_that_never_could_be_used_are_a_fault_of_the_configuration(files: Files) -> None:

@@ -14,6 +14,7 @@ from paho.mqtt.properties import Properties
 from sirend.config.secrets import secret
 from sirend.errors import ConfigError
 from sirend.host.addresses import CONNECT_S, Addresses
+from sirend.host.files import read_regular
 from sirend.publish.mqtt.bounded_client import BoundedClient
 from sirend.publish.mqtt.certificates import Certificates
 
@@ -56,9 +57,9 @@ def client_id_of(config: MqttConfig, site: str) -> str:
     if file is None:
         return name
     try:
-        return f"{name}-{hmac.new(file.read_bytes(), b'sirend client id', hashlib.sha256).hexdigest()[:16]}"
+        return f"{name}-{hmac.new(read_regular(file), b'sirend client id', hashlib.sha256).hexdigest()[:16]}"
     except OSError as error:
-        raise ConfigError("mqtt.tls", [f"{file}: cannot be read: {error.strerror}"]) from None
+        raise ConfigError("mqtt.tls", [f"{file}: cannot be read: {error.strerror or error}"]) from None
 
 
 def new_client(

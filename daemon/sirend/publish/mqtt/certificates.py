@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirend.errors import ConfigError
+from sirend.host.files import read_regular
 
 if TYPE_CHECKING:
     from sirend.config.settings import TlsConfig
@@ -77,7 +78,7 @@ class Certificates:
         """Return what tells whether the files are those of before; of the system's authorities, how old they are."""
         default = ssl.get_default_verify_paths()
         files = [each for each in astuple(self._tls) if each is not None]
-        parts = [hashlib.sha256(each.read_bytes()).digest() for each in files]
+        parts = [hashlib.sha256(read_regular(each)).digest() for each in files]
         if self._tls.ca_file is None:
             ages = (Path(each).stat().st_mtime_ns for each in (default.cafile, default.capath) if each is not None)
             parts += [str(tuple(ages)).encode()]
@@ -117,7 +118,7 @@ def _term(name: str, shown: dict[str, Any]) -> Term:
 
 def _term_of(file: Path) -> Term:
     """Return the term of the first certificate of a PEM file; raise ``ValueError`` where there is none."""
-    text = file.read_text("ascii", "replace")
+    text = read_regular(file).decode("ascii", "replace")
     begin, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
     begins, ends = validity(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
     return Term(file.name, begins, ends)

@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 AXE = Path(__file__).parents[2] / "build/npm/node_modules/axe-core/axe.min.js"
 PHONE, DESKTOP = (390, 844), (1280, 900)
 RULES = """
-return axe.run(document, { resultTypes: ["violations"] }).then((found) => found.violations.map(
+const rules = { "color-contrast-enhanced": { enabled: true } };  // 7:1, in sunlight
+return axe.run(document, { resultTypes: ["violations"], rules }).then((found) => found.violations.map(
   (each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`));
 """
 EVEN = """

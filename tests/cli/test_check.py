@@ -52,6 +52,14 @@ def test_a_sound_configuration_is_summed_up(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tones", "more"), [("wail, unknown", ""), ("wail", "; one whose kind is never certain does not call")]
+)
+def test_sirens_that_must_not_call_are_told(tmp_path: Path, tones: str, more: str) -> None:
+    lines = check_file(write(tmp_path, f"site: elm-st\ndetect: {{tones: [{tones}]}}\n"))
+    assert f"only these kinds of siren call: {tones}{more}" in lines
+
+
 def test_a_site_whose_trial_is_over_is_not_called_advisory(tmp_path: Path) -> None:
     text = "site: elm-st\ncall: {advisory: false}\nmqtt: {sign_key_file: null}\n"
     assert check_file(write(tmp_path, text))[0].startswith("site elm-st: ")

@@ -227,6 +227,21 @@ def test_a_recording_in_which_nothing_is_called_is_worth_a_word(tmp_path: Path) 
     assert player.quiet == {quiet: "no call; the highest score is 0.010, a siren's are above 0.6"}
 
 
+def test_a_siren_that_may_not_call_is_told_why(tmp_path: Path) -> None:
+    """It was told that the highest score, .998, was not above .945."""
+    loud, plain = str(write(tmp_path / "loud.wav", (4.0, 9.0))), Config()
+    strict = dataclasses.replace(
+        plain,
+        detect=dataclasses.replace(plain.detect, tones=("yelp",)),
+        call=dataclasses.replace(plain.call, inhibit=(Inhibit(),)),
+    )
+    player = replay(strict, events=tmp_path / "events.jsonl")
+    player.run([loud])
+    said = player.quiet[loud]
+    assert said.startswith("no call, although the score reached 0.9")
+    assert said.endswith(" s and be of detect.tones (yelp) and lie outside call.inhibit")
+
+
 def test_a_name_that_is_no_unicode_is_text_in_events_and_scores(tmp_path: Path) -> None:
     name = os.fsdecode(bytes(tmp_path) + b"/stra\xdfe.wav")
     write(tmp_path / "a.wav", (4.0, 9.0)).rename(name)

@@ -116,13 +116,17 @@ def _decisions(loaded: Config) -> list[str]:
     """Return how a siren is decided on; raise ``ConfigError`` when the model or its thresholds cannot be used."""
     model = bundle.load(bundle.find(loaded.detect.model))
     rules = Setup.of(loaded, model).rules
-    return [
+    lines = [
         _verified(model),
         (
             f"{loaded.detect.profile}: a siren is heard from {rules.enter:g} and gone below {rules.exit:g}; "
             f"confirmed after {to_seconds(rules.confirm):g} s, released after {to_seconds(rules.release):g} s"
         ),
     ]
+    if rules.tones is not None:
+        unsure = "" if "unknown" in rules.tones else "; one whose kind is never certain does not call"
+        lines.append(f"only these kinds of siren call: {', '.join(loaded.detect.tones or ())}{unsure}")
+    return lines
 
 
 def _overlooked(loaded: Config, *, with_devices: bool) -> str:

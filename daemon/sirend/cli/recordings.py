@@ -64,8 +64,7 @@ def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[
     key = None if key_file is None else sign_key(key_file)
     player = Replay(config, loaded, Classifier(loaded, rows_of(config, config.approaches)), wishes, key)
     player.run(names)
-    said = (player.leads, player.quiet)
-    return {name: "; ".join(each[name] for each in said if name in each) for name in {**said[0], **said[1]}}
+    return {**player.leads, **player.quiet}
 
 
 def _check_outputs(outputs: Sequence[Path], read: Sequence[str | Path]) -> None:
@@ -133,7 +132,7 @@ def demo(args: argparse.Namespace) -> int:
         flush=True,
     )
     write_scene(scene, wav)
-    leads = _replay(Config(), args.model, Wishes(scores=scores, plot=plot), [str(wav)])
-    print(f"It was {leads[str(wav)]}.")
+    said = _replay(Config(), args.model, Wishes(scores=scores, plot=plot), [str(wav)])[str(wav)]
+    print(f"{'It' if said.startswith('called') else 'There'} was {said}.")
     print(f"The sound is in {wav}, the scores are in {scores}, the picture is in {plot}")
     return 0

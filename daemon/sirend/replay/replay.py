@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sirend.audio.recording import WavFile
 from sirend.audio.routing import columns, pickups
-from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples
+from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Gap, GapReason, Samples, to_seconds
 from sirend.call.clock import ReplayClock
 from sirend.call.schedule import schedule
 from sirend.call.scribe import Scribe
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sirend.audio.stream import Score
+    from sirend.call.rules import Rules
     from sirend.config.settings import Config
     from sirend.detect.bundle import Bundle
     from sirend.detect.tracker import Track
@@ -180,8 +181,8 @@ class Replay:
                 if not (results.are_wanted or self._delivery or self._wishes.plot):
                     break
             if not is_called:
-                enter = next(iter(stages.watches.values())).rules.enter
-                self.quiet[name] = f"no call; the highest score is {highest:.3f}, a siren's are above {enter:.3g}"
+                rules = next(iter(stages.watches.values())).rules
+                self.quiet[name] = _quiet_text(highest, rules, is_inhibited=bool(self._config.call.inhibit))
             data.end_s = max(data.end_s, recording.duration_s)
             if data.drive is not None:
                 self.leads[name] = drives.lead_text(drives.lead(data.drive, map(drives.Span.of, data.calls())))
@@ -228,6 +229,19 @@ def _ended(blocks: Iterable[Block | Gap]) -> Iterator[Block | Gap]:
         yield item
         end = item.end if isinstance(item, Block) else end
     yield Gap(end, GapReason.DEVICE_LOST)
+
+
+def _quiet_text(highest: float, rules: Rules, *, is_inhibited: bool) -> str:
+    """Return why nothing was called, as far as that is known, from the highest score and what a call asks for."""
+    if highest <= rules.enter:
+        return f"no call; the highest score is {highest:.3f}, a siren's are above {rules.enter:.3g}"
+    asked = [f"it must stay there for {to_seconds(rules.confirm):g} s"]
+    asked += [] if rules.tones is None else [f"be of detect.tones ({', '.join(sorted(rules.tones))})"]
+    asked += ["lie outside call.inhibit"] if is_inhibited else []
+    return (
+        f"no call, although the score reached {highest:.3f} and a siren's are above {rules.enter:.3g}: "
+        + " and ".join(asked)
+    )
 
 
 def _shown(blocks: Iterable[Block], name: str, duration_s: float) -> Iterator[Block]:

@@ -90,13 +90,6 @@ def test_what_lies_before_the_stream_cannot_be_heard() -> None:
     assert float(head(patches)[0, 0]) == pytest.approx(float(head(silent)[0, 0]), abs=1e-6)
 
 
-def test_it_learns_what_the_labels_say(episodes: Heard, tmp_path: Path) -> None:
-    temporal.fit_temporal(episodes, np.arange(24), replace(SPEC, epochs=6, learning_rate=0.01), tmp_path)
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert len(losses) == 6
-    assert losses[-1] < 0.9 * losses[0]
-
-
 def test_undecided_patches_teach_nothing(episodes: Heard, tmp_path: Path) -> None:
     undecided = replace(episodes, label=np.full_like(episodes.label, np.nan))
     model = temporal.fit_temporal(undecided, np.arange(24), replace(SPEC, epochs=1), tmp_path)
@@ -106,11 +99,16 @@ def test_undecided_patches_teach_nothing(episodes: Heard, tmp_path: Path) -> Non
         assert learned.numpy() == pytest.approx(drawn.numpy(), abs=1e-3)  # weight decay alone
 
 
-def test_a_stopped_run_goes_on_after_its_last_epoch(episodes: Heard, tmp_path: Path) -> None:
-    first = temporal.fit_temporal(episodes, np.arange(24), SPEC, tmp_path)
-    again = temporal.fit_temporal(episodes, np.arange(24), SPEC, tmp_path)
+def test_it_learns_what_the_labels_say_and_goes_on_after_its_last_epoch(episodes: Heard, tmp_path: Path) -> None:
+    spec = replace(SPEC, epochs=6, learning_rate=0.01)
+    first = temporal.fit_temporal(episodes, np.arange(24), spec, tmp_path)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert len(losses) == 6
+    assert losses[-1] < 0.9 * losses[0]
+
+    again = temporal.fit_temporal(episodes, np.arange(24), spec, tmp_path)
     for one, two in zip(first.weights, again.weights, strict=True):
         assert np.array_equal(one.numpy(), two.numpy())
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == SPEC.epochs
-    temporal.fit_temporal(episodes, np.arange(24), replace(SPEC, seed=5), tmp_path)
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2 * SPEC.epochs
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 6
+    temporal.fit_temporal(episodes, np.arange(24), replace(SPEC, epochs=1, seed=5), tmp_path)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 7, "another seed begins anew"

@@ -59,6 +59,21 @@ def test_of_two_lines_one_that_fails_does_not_keep_the_other_back(
         wait(lambda: output.report("north") == Report(True, "on", None))
 
 
+@pytest.mark.parametrize("state", ["approaching", "clear"])
+def test_a_line_that_somebody_else_switches_is_put_right_within_seconds(
+    level: Callable[[int], int], state: str
+) -> None:
+    """An expander that was reset, or another program: the call was confirmed, and the line was off."""
+    wanted = int(state == "approaching")
+    with Relays((Relay("north", 17), Relay("east", 4))) as output:
+        output.act(call("north", state))
+        wait(lambda: output.report("north") == Report(True, "on" if wanted else "off", None), output)
+        for _ in range(2):
+            gpiozero.Device.pin_factory.pin(17).state = 1 - wanted
+            wait(lambda: level(17) == wanted, output)
+            assert level(4) == 0
+
+
 def test_a_line_that_is_taken_is_told_and_nothing_stays_claimed(level: Callable[[int], int]) -> None:
     with (
         pytest.raises(DeviceError, match=r"GPIO 17 cannot be used: .*; see listen\.relays"),

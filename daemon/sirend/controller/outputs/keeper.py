@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -45,6 +46,9 @@ class Errand:
     """When ``tried`` is tried again."""
     problem: str | None = None
     """Why it failed."""
+    again_s: float = math.inf
+    """What was done is done again so often, s: nobody tells when it does not hold any more."""
+    done_at: float = 0.0
 
     def goal(self, now: float) -> Call | None:
         """Return what has to be the case: what is called, or clear when the listener hangs or everything is left."""
@@ -64,16 +68,27 @@ class Errand:
         """Return how long there is nothing to do, s; 0 when there is, None when only news bring something."""
         goal = self.goal(now)
         waits = []
-        if goal is not None and goal != self.done:
+        if goal is not None and goal == self.done and self.again_s < math.inf:
+            waits.append(self.done_at + self.again_s - now)
+        elif goal is not None and goal != self.done:
             waits.append(self.due_at - now if goal == self.tried else 0.0)
         if self.wanted is not None and self.wanted.is_active and not self.is_leaving and not self.hangs(now):
             waits.append(self.beaten_at + BEAT_S - now)
         return max(0.0, min(waits)) if waits else None
 
+    def is_due(self, now: float) -> bool:
+        """Return whether the goal has to be done now."""
+        goal = self.goal(now)
+        if goal is None:
+            return False
+        if goal == self.done:
+            return now >= self.done_at + self.again_s
+        return goal != self.tried or now >= self.due_at
+
     def after(self, call: Call, problem: str | None, now: float) -> Errand:
         """Return the task after ``call`` was tried: it worked, or there was a ``problem``."""
         if problem is None:
-            return replace(self, done=call, tried=None, failures=0, problem=None)
+            return replace(self, done=call, done_at=now, tried=None, failures=0, problem=None)
         failures = self.failures + 1 if call == self.tried else 1
         delay_s = min(LONGEST_S, FIRST_S * 2.0 ** (failures - 1))
         # What failed may have happened in part, so nothing counts as done.
@@ -95,16 +110,18 @@ def leave(keepers: Collection[Keeper], within_s: float) -> None:
 class Keeper:
     """Does the task of one approach, on a thread of its own. Its other methods return at once."""
 
-    def __init__(self, name: str, do: Do, finish: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, name: str, do: Do, finish: Callable[[], object] | None = None, *, again_s: float = math.inf
+    ) -> None:
         """Call ``do`` with what is to be done and a function that tells whether it is still wanted.
 
-        It returns what went wrong, or None; what it raises is a problem too. ``finish`` is called at the end, on the
-        same thread. ``name`` is for the log.
+        It returns what went wrong, or None; what it raises is a problem too. What worked is done again every
+        ``again_s``. ``finish`` is called at the end, on the same thread. ``name`` is for the log.
         """
         self._name = name
         self._do = do
         self._finish = finish
-        self._task = Errand(beaten_at=time.monotonic())
+        self._task = Errand(beaten_at=time.monotonic(), again_s=again_s)
         self._condition = threading.Condition()
         self._is_given_up = False
         self._thread = threading.Thread(target=self._run, name=f"sirend-{name}", daemon=True)
@@ -181,7 +198,7 @@ class Keeper:
                 goal, wait_s = self._task.goal(now), self._task.wait_s(now)
                 if self._task.is_leaving and (goal is None or goal == self._task.done):
                     return None
-                if goal is not None and goal != self._task.done and wait_s == 0.0:
+                if goal is not None and self._task.is_due(now):
                     return goal
                 self._condition.wait(wait_s)
             return None

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sirend.config.listen_settings import Relay
 
 
+AGAIN_S = 1.0
+"""A line is switched so often: one behind an expander that was reset, or that another program drives, does not tell."""
+
+
 class Relays(KeptOutput):
     """Switches lines. The thread of an approach switches them off when the listener hangs."""
 
@@ -46,7 +50,9 @@ class Relays(KeptOutput):
                 claimed.setdefault(relay.approach, []).append((relay.pin, line))
             opened.pop_all()  # from now on each belongs to its approach's thread
         for approach, lines in claimed.items():
-            keeper = Keeper(f"relay of {approach}", partial(_switch, lines), partial(_give_back, lines))
+            keeper = Keeper(
+                f"relay of {approach}", partial(_switch, lines), partial(_give_back, lines), again_s=AGAIN_S
+            )
             self._keepers[approach] = keeper
             keeper.start()
         return self

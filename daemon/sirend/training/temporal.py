@@ -189,7 +189,7 @@ def fit_temporal(
     for epoch in range(checkpoint.resume(model, folder, identity), spec.epochs):
         order = which[np.random.default_rng((spec.seed, epoch)).permutation(len(which))]
         losses = []
-        for step in tqdm(range(steps), desc=f"epoch {epoch + 1} of {spec.epochs}", unit="step"):
+        for step in tqdm(range(steps), desc=f"epoch {epoch + 1} of {spec.epochs}", unit="step", disable=None):
             drawn = np.sort(order[step * batch : (step + 1) * batch])
             losses.append(float(model.train_on_batch(_inputs(heard, drawn), wanted[drawn])))
             model.reset_metrics()

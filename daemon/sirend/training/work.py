@@ -56,7 +56,7 @@ def spread(prepare: Callable[[], Task], count: int, identity: str, folder: Path,
     if missing:
         with workers(len(missing), _Worker.start, prepare, folder) as processes:
             done = processes.imap_unordered(_Worker.write, missing)
-            for _ in tqdm(done, total=len(missing), desc=title, unit="task"):
+            for _ in tqdm(done, total=len(missing), desc=title, unit="task", disable=None):
                 pass
     for number in range(count):
         with np.load(folder / f"{number}.npz", allow_pickle=False) as saved:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from sirend.cli.doctor.sound import input_finding
+from sirend.cli.doctor.sound import input_finding, microphones
+from sirend.config.settings import Config
 
 NOISE = np.random.default_rng(1).standard_normal(48_000).astype(np.float32)
 TONE = np.sin(2 * np.pi * 700 / 16_000 * np.arange(48_000)).astype(np.float32)
@@ -23,3 +26,10 @@ def test_what_is_heard_is_judged(pcm: np.ndarray[tuple[int], np.dtype[np.float32
     found = input_finding("main", pcm)
     assert found.grade == grade
     assert part in found.text
+
+
+def test_a_missing_library_is_not_laid_to_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    (found,) = microphones(Config())
+    assert found.grade == "FAULT"
+    assert found.text.endswith(": sudo apt-get install libportaudio2")

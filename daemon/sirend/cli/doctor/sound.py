@@ -12,6 +12,7 @@ from sirend.audio import rtsp
 from sirend.audio.devices import Devices
 from sirend.audio.diagnosis import CLIPPED, Floor, InputFault, faults_of
 from sirend.audio.level import level_dbfs
+from sirend.audio.portaudio import load_sounddevice
 from sirend.audio.routing import pickups
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block
 from sirend.cli.doctor.finding import Finding, Grade
@@ -42,6 +43,12 @@ def microphones(config: Config) -> Iterator[Finding]:
             except (DeviceError, ConfigError) as error:
                 yield Finding("microphone", Grade.FAULT, str(error))
                 return
+    if not all(each.audio.is_network for each in pickups(config)):
+        try:
+            load_sounddevice()
+        except DeviceError as error:  # whoever uses the microphone is not why
+            yield Finding("microphone", Grade.FAULT, str(error))
+            return
     try:
         heard = record_inputs(config)
     except (DeviceError, ConfigError) as error:

@@ -137,7 +137,7 @@ def event_line(event: dict[str, Any]) -> str:
         else f"cleared ({in_words(event['reason'], str(event.get('mode')))})"
     )
     advisory = ", advisory" if event.get("advisory") else ""
-    tone = "" if event.get("tone") in (None, "unknown") else f", {event['tone']}"
+    motion, tone = ("" if event.get(key) in (None, "unknown") else f", {event[key]}" for key in ("motion", "tone"))
     bearing = ""
     if all(isinstance(event.get(key), int | float) for key in ("bearing_deg", "bearing_sd_deg")):
         bearing = f", from {event['bearing_deg']:.0f} +- {event['bearing_sd_deg']:.0f} degrees"
@@ -145,5 +145,5 @@ def event_line(event: dict[str, Any]) -> str:
     nearest = "" if told is None else f", {told}"
     return (
         f"{event['at']}  {event['approach']:<12} {what:<24} confidence {event['confidence']:.2f}, "
-        f"{event['level_dbfs']:.0f} dBFS, {event['motion']}{tone}{bearing}{nearest}{advisory}"
+        f"{event['level_dbfs']:.0f} dBFS{motion}{tone}{bearing}{nearest}{advisory}"
     )

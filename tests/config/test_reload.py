@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sirend.config.load import load
-from sirend.config.reload import KEPT, LIMITS, RELOADABLE, SWITCHES, changes, merge, weaker
+from sirend.config.reload import KEPT, LIMITS, NARROWING, RELOADABLE, SWITCHES, changes, merge, weaker
 from sirend.config.settings import AudioConfig, CallConfig, Config, DetectConfig, Inhibit, MqttConfig, TlsConfig
 from sirend.errors import ConfigError
 
@@ -62,6 +62,10 @@ call:
     - {days: [sun]}
 detect:
   confirm_s: 1.5
+  enter: 0.99
+  exit: 0.5
+  profile: strict
+  tones: [wail, yelp, unknown]
 journal:
   path: events.jsonl
 mqtt:
@@ -101,6 +105,8 @@ def _without(key: str) -> str:
     for section in sections:
         place = place[section]
     place.pop(name)
+    if key == "detect.enter":
+        place.pop("exit")
     if name == "cert_file":
         place.pop("key_file")
     if sections == ["web"]:
@@ -110,7 +116,7 @@ def _without(key: str) -> str:
     return str(yaml.safe_dump(content, default_flow_style=True))
 
 
-@pytest.mark.parametrize("key", [*KEPT, *LIMITS])
+@pytest.mark.parametrize("key", [*KEPT, *NARROWING, *LIMITS])
 def test_a_reload_takes_no_protection_away(folder: Path, key: str) -> None:
     old, new = _read(folder, PROTECTED), _read(folder, _without(key))
     assert weaker(old, new) == [key]

@@ -113,6 +113,27 @@ def test_those_that_answered_and_were_no_good_come_last(names: NameServer) -> No
     assert places(addresses) == ["192.0.2.2", "192.0.2.4", "192.0.2.3", "192.0.2.1"]
 
 
+def test_of_hundreds_of_addresses_eight_are_tried_at_a_time_and_each_has_its_turn(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = Addresses("broker.example", 1883)
+    names.places = [f"192.0.2.{number}" for number in range(1, 101)]
+    tried: list[str] = []
+
+    def refuse(_sock: socket.socket, address: tuple[str, int]) -> None:
+        tried.append(address[0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("sirend.host.addresses.socket.socket.connect", refuse)
+    for _ in range(100):
+        before = len(tried)
+        with pytest.raises(ConnectionRefusedError):
+            addresses.connect()
+        assert len(tried) - before == 8
+        addresses.doubt()
+    assert set(tried) == set(names.places)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_real_name_and_an_address_are_found(host: str) -> None:
     assert (socket.AF_INET, ("127.0.0.1", 1883)) in Addresses(host, 1883).find()

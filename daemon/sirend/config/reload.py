@@ -37,6 +37,8 @@ KEPT = (
     "call.inhibit",
 )
 """Keys that protect as long as they say something; of a list, every entry does."""
+NARROWING = ("detect.profile", "detect.tones")
+"""Keys by which less calls, but by their defaults."""
 SWITCHES = {"call.advisory": True, "mqtt.insecure": False, "listen.rehearsal": False}
 """Switches, by the position that protects."""
 LIMITS: dict[str, Callable[..., float]] = {
@@ -45,6 +47,7 @@ LIMITS: dict[str, Callable[..., float]] = {
     "call.valid_for_s": max,
     "call.rearm_gap_s": min,
     "detect.confirm_s": min,
+    "detect.enter": min,
 }
 """Limits, by which of two values is the weaker. They may be changed, but not fall back to a default that is weaker."""
 
@@ -87,8 +90,9 @@ def weaker(old: Config, new: Config) -> list[str]:
     kept = [key for key in KEPT if _size(_value(new, key)) < _size(_value(old, key))]
     kept = [key for key in kept if not any(key.startswith(f"{other}.") for other in kept)]
     switches = [key for key, safe in SWITCHES.items() if _value(old, key) is safe and _value(new, key) is not safe]
+    wider = [key for key in NARROWING if _value(new, key) == _value(Config(), key) != _value(old, key)]
     limits = [key for key, weak in LIMITS.items() if _fell_back(_value(old, key), _value(new, key), key, weak)]
-    return [*kept, *switches, *limits]
+    return [*kept, *switches, *wider, *limits]
 
 
 def _value(config: Config, key: str) -> Any:  # noqa: ANN401  of any key

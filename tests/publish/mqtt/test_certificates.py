@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from tests.publish.mqtt.test_session import BOTH, is_up, made, wait
 
 from sirend.cli import pki
+from sirend.cli.doctor import broker as doctor
 from sirend.cli.pki import Wish
-from sirend.config.settings import MqttConfig, TlsConfig
+from sirend.config.settings import Config, MqttConfig, TlsConfig
 from sirend.errors import ConfigError
 from sirend.publish.mqtt.access import client_id_of
 from sirend.publish.mqtt.certificates import Certificates, validity
@@ -140,6 +141,20 @@ def test_a_certificate_that_ends_soon_is_told_of_while_somebody_can_hear_it(
         assert party.problem is not None
         assert party.problem.startswith(f"{name} is good until {datetime.now(UTC) + timedelta(days=1):%Y-%m-%d} ")
         assert party.problem.endswith(" UTC: renew it, and restart what uses it")
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("left_s", "word"), [(LONG_S, "ok"), (86_400.0, "warning")])
+def test_the_doctor_tells_when_they_end(
+    left_s: float, word: str, files: Files, make_broker: Callable[..., Broker]
+) -> None:
+    files.issue("broker", left_s)
+    broker = files.broker(make_broker)
+    broker.start()
+    config = Config(site="s", mqtt=MqttConfig(port=broker.port, tls=files.tls))
+    (found,) = [each for each in doctor.broker(config, is_stopped=False) if each.what == "TLS"]
+    assert found.grade.value == word
+    assert ("its own certificate is good until" in found.text) is (word == "warning")
 
 
 def test_it_is_told_two_weeks_before_or_a_sixth_of_its_time(files: Files) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from sirend.cli.doctor.finding import Finding, Grade
 from sirend.errors import ConfigError
-from sirend.publish.mqtt.access import client_id_of, new_client
+from sirend.publish.mqtt.access import Access, client_id_of, new_client
 from sirend.publish.mqtt.connection import Connection
 from sirend.publish.mqtt.dialect import UNSUPPORTED
 from sirend.publish.mqtt.outbox import Message
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sirend.config.settings import Config
+    from sirend.publish.mqtt.certificates import Certificates
 
 ANSWER_S = 5.0
 EXPIRY_S = 1.0
@@ -40,12 +42,15 @@ def broker(config: Config, *, is_stopped: bool) -> Iterator[Finding]:
     wake, waker = socket.socketpair()
     with wake, waker:
         try:
+            access = Access.of(config.mqtt)
             for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
-                connection, took_s = connect(config, protocol, wake)
+                connection, took_s = connect(config, access, protocol, wake)
                 if str(connection.answer) != UNSUPPORTED:
                     break
             yield accepted(config, connection, protocol, took_s)
             if connection.is_accepted:
+                if access.certificates is not None:
+                    yield certificates(access.certificates, connection)
                 yield from rights(connection, config, protocol, is_stopped=is_stopped)
                 connection.leave()
         except (OSError, ValueError, ConfigError) as error:
@@ -54,11 +59,13 @@ def broker(config: Config, *, is_stopped: bool) -> Iterator[Finding]:
             yield Finding("broker", Grade.FAULT, text)
 
 
-def connect(config: Config, protocol: MQTTProtocolVersion, wake: socket.socket) -> tuple[Connection, float]:
+def connect(
+    config: Config, access: Access, protocol: MQTTProtocolVersion, wake: socket.socket
+) -> tuple[Connection, float]:
     """Return a connection that was answered, or not in time, and how long that took, s."""
     mqtt = config.mqtt
     name = client_id_of(replace(mqtt, client_id=None), config.site)
-    client = new_client(mqtt, f"{name}-doctor", protocol)
+    client = new_client(mqtt, f"{name}-doctor", protocol, access=access)
     connection = Connection(client, wake, lambda _: None)
     began = time.monotonic()
     connection.open(mqtt.host, mqtt.port, mqtt.keepalive_s)
@@ -78,6 +85,13 @@ def accepted(config: Config, connection: Connection, protocol: MQTTProtocolVersi
     version = "5" if is_new else "3.1.1, in which no message expires"
     text = f"{place}: connected in {1000 * took_s:.0f} ms, MQTT {version}, {how}"
     return Finding("broker", Grade.OK if is_new else Grade.WARNING, text)
+
+
+def certificates(known: Certificates, connection: Connection) -> Finding:
+    """Return whether those of both sides are good for a while."""
+    known.met(connection.peer_certificate)
+    problem = known.problem(datetime.now(UTC))
+    return Finding("TLS", Grade.WARNING if problem else Grade.OK, problem or "none of them ends soon")
 
 
 def rights(

@@ -77,6 +77,46 @@ REQUESTS = {
     "path, escaped nonsense": get(HOST, path=b"/%ff%00/..%2f"),
     "path, an address": get(HOST, path=b"http://["),
     "method, another": b"BREW / HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n",
+    "length, negative": b"POST /login HTTP/1.1\r\n" + HOST + FORM + b"Content-Length: -1\r\n\r\ntoken=a",
+    "length, no number": b"POST /login HTTP/1.1\r\n" + HOST + FORM + b"Content-Length: x\r\n\r\ntoken=a",
+    "length, two": b"POST /login HTTP/1.1\r\n"
+    + HOST
+    + FORM
+    + b"Content-Length: 3\r\nContent-Length: 9\r\n\r\ntoken=abc",
+    "length, 400 digits": b"POST /login HTTP/1.1\r\n" + HOST + FORM + b"Content-Length: " + b"9" * 400 + b"\r\n\r\n",
+    "length beside chunks": b"POST /login HTTP/1.1\r\n"
+    + HOST
+    + FORM
+    + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks, no number": b"POST /login HTTP/1.1\r\n" + HOST + FORM + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n",
+    "chunks, huge": b"POST /login HTTP/1.1\r\n"
+    + HOST
+    + FORM
+    + b"Transfer-Encoding: chunked\r\n\r\n"
+    + b"f" * 400
+    + b"\r\n",
+    "upgrade": get(HOST, b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"),
+    "upgrade, HTTP/2": get(HOST, b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n"),
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "expectation": post_login(FORM + b"Expect: 100-continue\r\n", b"token=a"),
+    "expectation, unknown": post_login(FORM + b"Expect: nonsense\r\n", b"token=a"),
+    "range, of bytes": get(HOST, b"Range: bytes=9-1,-,5-\r\n", path=b"/"),
+    "range, of nonsense": get(HOST, b"Range: \xff=\r\nIf-Range: [\r\n", path=b"/static/page.js"),
+    "since, no date": get(HOST, b"If-Modified-Since: nonsense\r\nIf-None-Match: W/\xff\r\n", path=b"/"),
+    "languages": get(HOST, b"Accept: ;q=x,,\r\nAccept-Language: ;\xff\r\nAccept-Encoding: ;\r\n", path=b"/"),
+    "fields, hundreds": get(HOST, b"X: y\r\n" * 900, path=b"/"),
+    "a field without a name": get(HOST, b": y\r\n", path=b"/"),
+    "a field that is folded": get(HOST, b"X: y\r\n z\r\n", path=b"/"),
+    "a field with NUL": get(HOST, b"X: \0\r\n", path=b"/"),
+    "query, escaped nonsense": get(HOST, path=b"/events.json?hours=%ff%00&hours=1&=&&%"),
+    "path, surrogates": get(HOST, path=b"/clips/%ed%a0%80.flac"),
+    "path, upwards": get(HOST, path=b"/clips/..%2f..%2f..%2fetc%2fpasswd"),
+    "path, long": get(HOST, path=b"/" + b"a" * 7_000),
+    "path, none": b"GET  HTTP/1.1\r\n" + HOST + b"\r\n",
+    "version, none": b"GET /\r\n\r\n",
+    "method, TRACE": b"TRACE / HTTP/1.1\r\n" + HOST + b"\r\n",
+    "method, CONNECT": b"CONNECT evil.example:443 HTTP/1.1\r\n" + HOST + b"\r\n",
+    "method, all": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
 }
 

@@ -210,11 +210,11 @@ def test_a_run_that_was_set_back_to_a_snapshot_is_heard_and_what_it_said_before_
         assert refusal(listening, message, float(number)) is None
     back = scribe(key)
     early = payload(CALL, back, 9.0)  # it cannot be told from a message that was held back
-    assert listening.worn(TOPIC, early, moment(9.0).utc) is None
+    assert (listening.worn(TOPIC, early, moment(9.0)) is None) is (key is None)
     assert refusal(listening, early, 9.0) is Fault.REPLAYED
     calls = [payload(CALL, back, 20.0 + number) for number in range(3)]
     for number, message in enumerate(calls):
-        assert listening.worn(TOPIC, message, moment(20.0 + number).utc) is None
+        assert listening.worn(TOPIC, message, moment(20.0 + number)) is None
         assert refusal(listening, message, 20.0 + number) is None
         assert acted_on(listening, 20.0 + number) == ("approaching", "siren")
     for message in (*said, *calls) if key else calls:
@@ -538,20 +538,33 @@ def test_what_was_said_before_or_is_over_is_told_by_number_and_dates_alone() -> 
     old, first = payload(CALL, earlier), payload(CALL, by)
     second = payload(CLEAR, by, 1.0)
     for message in (first, second):
-        assert listening.worn(TOPIC, message, NOW) is None
+        assert listening.worn(TOPIC, message, moment()) is None
         assert listening.take(TOPIC, message, moment(1.0)) is None
     for message, after_s, fault in (
         (first, 1.0, Fault.REPLAYED),
         (second, 1.0, Fault.REPLAYED),
         (old, 6.0, Fault.STALE),
     ):
-        worn = listening.worn(TOPIC, message, moment(after_s).utc)
+        worn = listening.worn(TOPIC, message, moment(after_s))
         assert worn is not None
         assert worn.fault is fault
         assert str(worn).startswith(TOPIC)
     assert listening.refused == {Fault.REPLAYED: 2, Fault.STALE: 1}
-    assert listening.worn(TOPIC, b"{}", NOW) is None  # it has to be looked at
-    assert consumer(KEY).worn(TOPIC, payload(CLEAR, by), moment(99.0).utc) is None  # a clear stands until another word
+    assert listening.worn(TOPIC, b"{}", moment()) is None  # it has to be looked at
+    assert consumer(KEY).worn(TOPIC, payload(CLEAR, by), moment(99.0)) is None  # a clear stands until another word
+
+
+def test_a_recorded_statement_is_told_by_its_number_however_long_it_would_be_valid() -> None:
+    """One that is valid for longer than what came last was read whole each time, which 10,000 a second do not allow."""
+    listening, long = consumer(KEY), scribe(KEY, valid_for_s=30.0)
+    recorded = payload(CALL, long, 0.0)
+    short = scribe(KEY, valid_for_s=2.0)
+    for number in range(4):
+        assert listening.take(TOPIC, payload(CALL, short, float(number)), moment(float(number))) is None
+    worn = listening.worn(TOPIC, recorded, moment(3.5))
+    assert worn is not None
+    assert worn.fault is Fault.REPLAYED
+    assert refusal(listening, recorded, 3.5) is Fault.REPLAYED
 
 
 @given(
@@ -575,7 +588,7 @@ def test_the_short_way_refuses_nothing_that_would_count(said: list[tuple[str, Tr
         for message in (recorded[-1], recorded[repeated % len(recorded)]):
             now = moment(1.5 * step)
             refused = plain.take(TOPIC, message, now)
-            worn = quick.worn(TOPIC, message, now.utc)
+            worn = quick.worn(TOPIC, message, now)
             if worn is None:
                 quick.take(TOPIC, message, now)
             else:

@@ -133,10 +133,10 @@ class Consumer:
             return is_signed(self.topics.site, kind, payload, properties, self.keys)
         return self.keys.vouches_for(payload)
 
-    def worn(self, topic: str, payload: bytes, utc: datetime) -> Refusal | None:
+    def worn(self, topic: str, payload: bytes, now: Moment) -> Refusal | None:
         """Refuse a genuine state that was said before or is over, by its number and dates alone; cheap."""
         glance, approach = peek(payload), self.topics.approach_of(topic)
-        fault = None if glance is None or approach is None else self._runs.worn(glance, approach, utc)
+        fault = None if glance is None or approach is None else self._runs.worn(glance, approach, now.utc, now.mono_s)
         if fault is None:
             return None
         self._refused[fault] += 1

@@ -80,12 +80,13 @@ class Runs:
         """Yield what each run said last of ``approach``."""
         return (run.held[approach] for run in self._runs.values() if approach in run.held)
 
-    def worn(self, glance: Peek, approach: str, utc: datetime) -> Fault | None:
+    def worn(self, glance: Peek, approach: str, utc: datetime, mono_s: float) -> Fault | None:
         """Return why a genuine statement cannot count, as far as a glance tells: a part of ``judge``."""
         run = self._runs.get(glance.boot_id)
-        is_lower = run is not None and glance.seq <= run.seqs.get(approach, 0)
-        if run is not None and is_lower and self.is_keyed and glance.valid_until <= run.ends.get(approach, _LONG_AGO):
-            return Fault.REPLAYED
+        if run is not None and self.is_keyed and glance.seq <= run.seqs.get(approach, 0):
+            speaks_now = mono_s - run.heard_s <= CLOCKS_DIFFER.total_seconds()  # so it has not settled, see ``judge``
+            if speaks_now or glance.valid_until <= run.ends.get(approach, _LONG_AGO):
+                return Fault.REPLAYED
         is_foreign = bool(self._boot_id) and glance.boot_id != self._boot_id
         return Fault.STALE if glance.valid_until < utc and (glance.is_call or is_foreign) else None
 

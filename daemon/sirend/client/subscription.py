@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections import deque
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from sirend.client.consumer import Moment
@@ -212,7 +211,7 @@ class Subscription:
                 self._late[topic] = message
             return
         elif consumer.is_genuine(topic, message.payload):
-            if (worn := consumer.worn(topic, message.payload, datetime.now(UTC))) is None:
+            if (worn := consumer.worn(topic, message.payload, Moment.now())) is None:
                 self._deliver(message)
             else:
                 self._log(worn)

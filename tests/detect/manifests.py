@@ -26,7 +26,7 @@ MANIFEST: dict[str, Any] = {
     "head": {"places": 15, "spacing_s": 0.5, "inputs": 128},
     "evidence": {"first": 128, "count": 4, "weight": 0.35},
     "suspect": -2,
-    "site_gain": {"target_rms": 1.4, "prior_s": 30, "memory_s": 120, "low_db": -20, "high_db": 40},
+    "site_gain": {"target_rms": 1.4, "prior_s": 30, "memory_s": 120, "low_db": -20, "high_db": 40, "tolerance_db": 12},
     "calibration": {"scale": 0.8, "offset": -0.5},
     "operating_points": {
         "balanced": {"enter": 0.7, "exit": 0.4, "confirm_s": 0.5, "release_s": 3},

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SPEC = FeatureSpec()
 PLACES, INPUTS = 15, 2
-SITE_GAIN = SiteGainSpec(target_rms=1.4, prior_s=30.0, memory_s=120.0, low_db=-20.0, high_db=40.0)
+SITE_GAIN = SiteGainSpec(target_rms=1.4, prior_s=30.0, memory_s=120.0, low_db=-20.0, high_db=40.0, tolerance_db=0.0)
 LATE = np.arange(1.0, PLACES + 1.0)
 """Weight of each place of the head: all different, so that a patch in the wrong place shows."""
 

@@ -54,7 +54,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         head=Head(places=15, spacing_s=0.5, inputs=128),
         evidence=Evidence(first=128, count=4, weight=0.35),
         suspect=-2,
-        site_gain=SiteGainSpec(target_rms=1.4, prior_s=30, memory_s=120, low_db=-20, high_db=40),
+        site_gain=SiteGainSpec(target_rms=1.4, prior_s=30, memory_s=120, low_db=-20, high_db=40, tolerance_db=12),
     )
     assert loaded.point("balanced") == OperatingPoint(enter=0.7, exit=0.4, confirm_s=0.5, release_s=3)
     assert loaded.point("strict") == OperatingPoint(enter=0.9, exit=0.6, confirm_s=1, release_s=2)
@@ -131,6 +131,7 @@ TARGET = "site_gain needs target_rms over 0 and low_db <= 0 <= high_db"
         ("site_gain.target_rms", 0, TARGET),
         ("site_gain.low_db", 1, TARGET),
         ("site_gain.high_db", -1, TARGET),
+        ("site_gain.tolerance_db", -1, "site_gain needs tolerance_db of 0 or more"),
         ("site_gain.high_db", float("inf"), "site_gain.high_db is inf: it must be a number"),
         ("operating_point", {}, f"operating_point is unknown to sirend {sirend.__version__}"),
         ("operating_points.strict", None, "operating_points.strict is missing"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,8 @@ from hypothesis import strategies as st
 
 from sirend.detect.site_gain import SiteGain, SiteGainSpec, gain, step
 
-SPEC = SiteGainSpec(target_rms=2.0, prior_s=30.0, memory_s=120.0, low_db=-20.0, high_db=40.0)
+SPEC = SiteGainSpec(target_rms=2.0, prior_s=30.0, memory_s=120.0, low_db=-20.0, high_db=40.0, tolerance_db=0.0)
+LENIENT = replace(SPEC, tolerance_db=12.0)
 
 
 def _followed(rms: float, seconds: float, state: SiteGain | None = None) -> SiteGain:
@@ -38,6 +41,16 @@ def test_a_siren_of_half_a_minute_is_not_taken_for_the_site() -> None:
 def test_the_gain_is_bounded() -> None:
     assert _db(_followed(1e-4, 3_600.0)) == pytest.approx(40.0)
     assert _db(_followed(1e3, 3_600.0)) == pytest.approx(-20.0)
+
+
+@pytest.mark.parametrize(
+    ("rms", "wanted_db"), [(0.51, 0.0), (2.0, 0.0), (7.9, 0.0), (0.2, 8.0), (0.02, 28.0), (20.0, -8.0), (1e-4, 40.0)]
+)
+def test_a_level_as_streets_have_it_is_left_alone_and_of_others_what_is_beyond_is_made_good(
+    rms: float, wanted_db: float
+) -> None:
+    settled = SiteGain(20.0 * np.log10(np.array([rms]) / SPEC.target_rms), SPEC.memory_s)
+    assert 20.0 * np.log10(gain(LENIENT, settled)[0]) == pytest.approx(wanted_db, abs=1e-9)
 
 
 def test_digital_silence_says_nothing_of_the_site() -> None:

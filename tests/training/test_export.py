@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 import pytest
-from tests.training.recipes import RECIPE, TEMPORAL
+from tests.training.recipes import RECIPE, SITE_GAIN, TEMPORAL
 
 from sirend.detect import bundle as bundles
 from sirend.detect import golden
@@ -64,6 +64,7 @@ def test_a_bundle_says_how_it_is_used(written: Path) -> None:
     assert bundle.streaming.head.inputs == TEMPORAL.units
     assert bundle.streaming.patches.outputs == TEMPORAL.units + VEHICLES
     assert bundle.streaming.suspect == TEMPORAL.suspect
+    assert bundle.streaming.site_gain == SITE_GAIN
     assert bundle.streaming.evidence is not None
     assert bundle.streaming.evidence.weight == TEMPORAL.evidence
     assert bundle.streaming.evidence.memory_s == TEMPORAL.evidence_memory_s

@@ -9,6 +9,7 @@ import pytest
 
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.features import FeatureSpec
+from sirend.detect.site_gain import SiteGainSpec
 from sirend.errors import ConfigError
 from sirend.training.corpus import Clip, Kind
 from sirend.training.episodes import EpisodeSpec
@@ -25,8 +26,10 @@ strict: {enter: 0.9, exit: 0.5, confirm_s: 1, release_s: 3}
 """
 """All that a recipe must say."""
 PLAIN = Recipe("siren-1.2.3", POINT, STRICT)
+SITE_GAIN = SiteGainSpec(target_rms=2, prior_s=60, memory_s=600, low_db=-10, high_db=30, tolerance_db=12)
 WHOLE = replace(
     PLAIN,
+    site_gain=SITE_GAIN,
     licences=("CC0", "CC-BY"),
     teacher=TEACHER,
     stored="float16",
@@ -93,6 +96,7 @@ episodes: {{snr_db: [-5, 5], set_weights: {{us8k: 2}}}}
 temporal: {{epochs: 9, suspect: null}}
 teacher: {{variables: v, sha256: s, published: p}}
 calibration: [1, 0]
+site_gain: {{target_rms: 2, prior_s: 60, memory_s: 600, low_db: -10, high_db: 30, tolerance_db: 12}}
 """
     assert load_recipe(_file(tmp_path, text)) == replace(
         PLAIN,
@@ -104,6 +108,7 @@ calibration: [1, 0]
         temporal=TemporalSpec(epochs=9),
         teacher=TeacherSpec("v", "s", "p"),
         calibration=(1, 0),
+        site_gain=SITE_GAIN,
     )
 
 
@@ -161,7 +166,9 @@ def test_the_digest_changes_with_every_field(field: str) -> None:
     assert replace(WHOLE, **changes).digest != WHOLE.digest
 
 
-@pytest.mark.parametrize("section", ["features", "episodes", "temporal", "teacher", "operating_point", "strict"])
+@pytest.mark.parametrize(
+    "section", ["features", "episodes", "temporal", "teacher", "operating_point", "strict", "site_gain"]
+)
 def test_the_digest_changes_with_every_field_of_a_section(section: str) -> None:
     value = getattr(WHOLE, section)
     variants = [replace(value, **{each.name: _changed(getattr(value, each.name))}) for each in fields(value)]

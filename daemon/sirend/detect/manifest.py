@@ -198,6 +198,7 @@ def _together(manifest: dict[str, Any], spec: FeatureSpec) -> Iterator[tuple[boo
             gain["target_rms"] > 0.0 and gain["low_db"] <= 0.0 <= gain["high_db"],
             "site_gain needs target_rms over 0 and low_db <= 0 <= high_db",
         )
+        yield gain["tolerance_db"] >= 0.0, "site_gain needs tolerance_db of 0 or more"
         yield 0.0 < gain["prior_s"] <= gain["memory_s"], "site_gain needs 0 < prior_s <= memory_s"
 
 

@@ -110,6 +110,7 @@ def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, 
             **({"memory_s": plan.temporal.evidence_memory_s} if plan.temporal.evidence_memory_s else {}),
         },
         **({} if plan.temporal.suspect is None else {"suspect": plan.temporal.suspect}),
+        **({} if plan.site_gain is None else {"site_gain": asdict(plan.site_gain)}),
         "operating_points": {"balanced": asdict(plan.operating_point), "strict": asdict(plan.strict)},
     }
 

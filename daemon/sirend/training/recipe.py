@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sirend.config import yamlfile
 from sirend.detect.bundle import OperatingPoint  # noqa: TC001  read from the annotation while running
 from sirend.detect.features import FeatureSpec
+from sirend.detect.site_gain import SiteGainSpec  # noqa: TC001  as well
 from sirend.errors import ConfigError
 from sirend.training.episodes import EpisodeSpec
 from sirend.training.specs import Stored, TeacherSpec, TemporalSpec
@@ -53,6 +54,8 @@ class Recipe:
     calibration: tuple[float, float] | None = None
     """Scale and offset that make log-odds of the fused logit, chosen with the operating points on recordings left out;
     None fits them to recordings kept back."""
+    site_gain: SiteGainSpec | None = None
+    """How a microphone far too quiet or too loud is made good; None takes every level as it is."""
     stored: Stored = "float32"
 
     def allows(self, clip: Clip) -> bool:

@@ -17,7 +17,8 @@ TONE = np.sin(2 * np.pi * 700 / 16_000 * np.arange(48_000)).astype(np.float32)
     [
         (0.01 * NOISE, "ok", "main: level -40 dBFS, noise floor -40, peak -"),
         (np.zeros(48_000, dtype=np.float32), "FAULT", "digital silence"),
-        (1e-5 * NOISE, "warning", "very quiet"),
+        (0.001 * NOISE, "ok", "main: level -60 dBFS"),
+        (0.0005 * NOISE, "warning", "very quiet, unless it is night; raise the recording level"),
         (np.clip(3.0 * TONE, -1.0, 1.0), "warning", "clipping"),
         (0.01 * NOISE[:8_000], "FAULT", "no sound arrives"),
     ],

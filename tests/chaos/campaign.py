@@ -1,10 +1,10 @@
 """Faults of all kinds at random, and what must hold all the same: ``make chaos [MINUTES=30] [SEED=7]``.
 
 A real mosquitto, a real daemon with a scripted siren, and a real consumer. Outages: the broker is killed or frozen, the
-daemon is killed, frozen or thrown out by another client of its name, its clock is set by up to a day in either
-direction for a while, or it boots in 1970 (libfaketime, where it is installed). Attacks, which may change nothing:
-forged, empty, recorded and flooding messages on the site's topics, and a spare daemon that comes and goes. From outside
-it is checked that
+daemon is killed, frozen, without memory or thrown out by another client of its name, its clock is set by up to a day
+in either direction for a while, or it boots in 1970 (libfaketime, where it is installed). Attacks, which may change
+nothing: forged, empty, recorded and flooding messages on the site's topics, and a spare daemon that comes and goes.
+From outside it is checked that
 
 - no call is in force whose last word is older than ``valid_for_s``;
 - after ``CALM_S`` without an outage, a call that the daemon says is in force, and one that it does not say is not.
@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,12 +111,15 @@ class Site:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def limit_memory(self, left_mb: float) -> None:
-        """Let it have so much more than it has now, and no more."""
+    def limit_memory(self, left_mb: float | None) -> None:
+        """Let it have so much more than it has now, and no more; None lets it have what it wants."""
         assert self._process is not None
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + round(left_mb * 1e6)
-        resource.prlimit(self._process.pid, resource.RLIMIT_AS, (most, most))
+        most = resource.RLIM_INFINITY
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may have ended for want of it
+            if left_mb is not None:
+                pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[0])
+                most = pages * resource.getpagesize() + round(left_mb * 1e6)
+            resource.prlimit(self._process.pid, resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
     def stop(self, number: signal.Signals) -> None:
         """End it and wait for it."""
@@ -167,7 +170,7 @@ class Campaign:
         clocks = [] if FAKETIME is None else [self.clock_is_wrong, self.clock_is_wrong, self.site_boots_in_1970]
         return [
             *(self.broker_dies, self.broker_freezes, self.site_dies, self.site_freezes, self.site_restarts),
-            self.site_is_thrown_out,
+            *(self.site_is_thrown_out, self.site_lacks_memory),
             *clocks,
         ]
 
@@ -205,6 +208,17 @@ class Campaign:
             words = ["mosquitto_pub", "-p", str(self.broker.port), "-i", "site", "-t", "nothing", "-m", "x"]
             subprocess.run(words, check=False, timeout=60.0)
             self.watch(self._random.uniform(0.1, 1.5))
+
+    def site_lacks_memory(self) -> None:
+        self.site.limit_memory(self._random.uniform(0.0, 2.0))
+        if self._random.random() < 0.5:  # it has to connect anew meanwhile
+            self.broker.kill()
+            self.broker.start()
+        self.watch(self._random.uniform(0.5, 6.0))
+        self.site.limit_memory(None)
+        if not self.site.is_running:  # systemd starts it anew
+            self.site.stop(signal.SIGKILL)
+            self.site.start()
 
     def clock_is_wrong(self) -> None:
         self.site.set_clock(self._random.choice(WRONG_BY_S) * self._random.choice((-1.0, 1.0)))

@@ -130,6 +130,23 @@ def test_recordings_count_from_1970_by_default() -> None:
     assert parser().parse_args(["replay", "a.wav"]).start == datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--review"], 66, "there is no clips.csv; sirend record --config FILE --out {} keeps a set there"),
+        (["--config", "none.yaml"], 78, "none.yaml: there is no such file"),
+    ],
+)
+def test_a_set_that_is_not_begun_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    """An empty folder was made, and shown for review, where its name was mistyped."""
+    folder = tmp_path / "stret"
+    assert main(["record", *words, "--out", str(folder)]) == code
+    assert said.format(folder) in capsys.readouterr().err
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_training_commands_name_the_extra_when_it_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str

@@ -8,12 +8,12 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from sirend.errors import ConfigError, DeviceError, UsageError
+from sirend.errors import ConfigError, DeviceError, InputError, UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
-    from sirend.evidence.street_set import StreetSet
     from sirend.observe.snapshot import View
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ def record(args: argparse.Namespace) -> int:
     """Keep a set of one's own street while listening, or have it labelled."""
     from sirend.evidence.street_set import StreetSet
 
-    street = StreetSet(args.out, args.max_mb * 1_000_000)
+    most_bytes = args.max_mb * 1_000_000
     if args.review:
-        return _review(street, args.port)
+        return _review(args.out, most_bytes, args.port)
     from sirend.config import load as config
     from sirend.detect import bundle
     from sirend.evidence.street_recorder import StreetRecorder
@@ -60,6 +60,7 @@ def record(args: argparse.Namespace) -> int:
 
     loaded = config.load(args.config)
     model = bundle.load(bundle.find(loaded.detect.model))
+    street = StreetSet(args.out, most_bytes)
     stop = threading.Event()
     recorders: list[StreetRecorder] = []
 
@@ -81,14 +82,18 @@ def record(args: argparse.Namespace) -> int:
     return 0
 
 
-def _review(street: StreetSet, port: int) -> int:
-    """Serve the page on which the set is labelled, until told to stop."""
+def _review(folder: Path, most_bytes: int, port: int) -> int:
+    """Serve the page on which the set in ``folder`` is labelled, until told to stop; make none where there is none."""
     import asyncio
 
+    from sirend.evidence.street_set import TABLE, StreetSet
     from sirend.host.signals import heeding
     from sirend.web import review
 
     review.require_web()
+    if not (folder / TABLE).is_file():
+        raise InputError(f"{folder}: there is no {TABLE}; sirend record --config FILE --out {folder} keeps a set there")
+    street = StreetSet(folder, most_bytes)
 
     async def serving() -> None:
         stop = asyncio.Event()

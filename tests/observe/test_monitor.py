@@ -32,7 +32,7 @@ from sirend.config.settings import WebConfig
 from sirend.detect.motion import Motion
 from sirend.detect.tracker import Track
 from sirend.errors import DeviceError
-from sirend.observe.monitor import METER, Monitor, Screen, picture
+from sirend.observe.monitor import METER, Monitor, Screen, picture, words_of
 from sirend.observe.snapshot import View
 
 if TYPE_CHECKING:
@@ -179,6 +179,24 @@ def test_the_meter_has_level_peak_floor_and_clipping() -> None:
     assert "CLIPPING" in text
     assert "▄ 0.50" in text
     assert "enter 0.8, exit 0.4; score 0.25" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"tone": "wail"}, "EMERGENCY APPROACHING: wail"),
+        ({"tone": "mixed"}, "EMERGENCY APPROACHING"),
+        ({"tone": "yelp", "motion": "departing"}, "EMERGENCY DRIVING AWAY: yelp"),
+        ({"call": "clear"}, "siren heard, not called"),
+        ({"call": "clear", "evidence": 0.7}, "clear"),
+    ],
+)
+def test_a_card_names_what_is_heard(more: dict[str, Any], words: str) -> None:
+    """It said that one approached which drove away, and that nothing was heard where a siren was."""
+    heard = {"call": "approaching", "motion": "unknown", "evidence": 0.9, **more}
+    assert words_of(heard, {"enter": 0.8}) == words
+    if heard["call"] == "clear":
+        assert words_of(heard, {"enter": 0.8, "has_array": True}) == "clear"
 
 
 def test_the_last_events_are_listed_newest_first() -> None:

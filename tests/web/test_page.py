@@ -21,6 +21,7 @@ from tests.selftest.test_runner import serve
 from tests.web.site import HEALTH, LEGS, Site, remember
 
 from sirend.config.settings import WebConfig
+from sirend.observe.monitor import words_of
 from sirend.observe.snapshot import View
 from sirend.web.feed import Archive
 
@@ -262,3 +263,4 @@ def test_a_calibrated_site_is_shown_in_decibels_of_sound_pressure(browser: Brows
 def test_a_card_says_one_thing(site: tuple[Site, int], browser: Browser, heard: dict[str, Any], words: str) -> None:
     browser.open(f"http://127.0.0.1:{site[1]}/")
     assert browser.run("return import('/approaches.js').then(({ words }) => words(arguments[0], 0.8))", heard) == words
+    assert words_of(heard, {"enter": 0.8}) == words, "the terminal says the same"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import importlib.util
 import json
+import math
 import ssl
 import threading
 import time
@@ -17,7 +18,7 @@ from sirend.config.secrets import secret
 from sirend.errors import ConfigError, DeviceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -31,6 +32,9 @@ TRACE = 60
 """Windows of the score trace."""
 BARS = " ▁▂▃▄▅▆▇█"
 METER = 40
+CALLED = {"departing": "EMERGENCY DRIVING AWAY", "stationary": "EMERGENCY STANDING STILL"}
+UNSAID = ("unknown", "mixed")
+"""Kinds of siren that a card does not name."""
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  nothing is bound here
 
 
@@ -178,7 +182,7 @@ def _approach(scene: Screen, row: int, heard: dict[str, Any], now: float) -> Ren
     meter[_cell(float(heard["floor_dbfs"]))] = "┊"
     meter[_cell(peak)] = "|"
     calls = heard["call"] == "approaching"
-    shown = Text("EMERGENCY APPROACHING" if calls else "clear", "bold white on red" if calls else "bold")
+    shown = Text(words_of(heard, scene.about), "bold white on red" if calls else "bold")
     nearest = eta_of(heard) if scene.heard_at + STALE_S > now else None
     if nearest is not None:
         shown.append(f"  {nearest}", "bold")
@@ -192,6 +196,16 @@ def _approach(scene: Screen, row: int, heard: dict[str, Any], now: float) -> Ren
     thresholds = f"enter {scene.about.get('enter')}, exit {scene.about.get('exit')}"
     shown.append(f"\n{trace:>{TRACE}} {heard['evidence']:.2f}\nevidence; {thresholds}; score {heard['score']:.2f}")
     return shown
+
+
+def words_of(heard: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """Return what the card of an approach says, in the words of the page: one thing, the call or what is heard."""
+    if heard["call"] == "approaching":
+        text, tone = CALLED.get(heard.get("motion", ""), "EMERGENCY APPROACHING"), heard.get("tone")
+        return text if tone in (None, *UNSAID) else f"{text}: {tone}"
+    # An array hears for all its sectors; which of them a siren is in, the page's compass tells.
+    hears = not about.get("has_array") and heard["evidence"] >= about.get("enter", math.inf)
+    return "siren heard, not called" if hears else "clear"
 
 
 def _cell(dbfs: float) -> int:

@@ -127,6 +127,14 @@ def test_a_siren_that_is_believed_only_as_it_passes_is_called_on_no_wrong_leg(de
     assert {event.approach for event in called} <= {leg, "main"}
 
 
+@pytest.mark.parametrize("late_s", [0.5, 1.0, 2.0])
+def test_a_siren_that_is_first_suspected_after_it_passed_came_by_the_leg_that_it_was_on(late_s: float) -> None:
+    rendered = render_at_array(DRIVE, ARRAY, bearing_deg=280.0)
+    late = BelievesLate(round(4 * (rendered.truth["closest_s"] + late_s - 2.0)))
+    called = calls(list(detect([Block(Samples(0), rendered.pcm)], stages(site(), late))))
+    assert [event.approach for event in called] == ["west"]
+
+
 def test_the_network_hears_one_row_a_window(from_the_east: npt.NDArray[np.float32]) -> None:
     ear = EverySoundIsSiren()
     seen: list[int] = []
@@ -273,6 +281,20 @@ def test_what_fades_or_drives_away_opens_no_leg_and_what_comes_nearer_does() -> 
     assert followed(bearings(270.0, 20), after_a_pass, Motion.APPROACHING, believed=True).approach == "west"
 
 
+def test_a_leg_stays_that_of_a_siren_which_was_seen_to_pass_before_it_was_believed() -> None:
+    leg = followed(bearings(90.0, 3), believed=False)
+    leg = followed(bearings(170.0, 2, 0.75, 110.0), leg, believed=False)
+    assert followed(bearings(270.0, 3, 1.25), leg, believed=False).approach == "east"
+    assert followed(bearings(270.0, 9, 1.25), leg, believed=True).approach == "east"
+
+
+def test_a_bearing_before_the_siren_became_louder_is_of_one_that_comes() -> None:
+    faded = [replace(each, below_db=9.0) for each in bearings(90.0, 3)]
+    assert not followed(faded, believed=False).is_known
+    assert not followed([replace(each, nears_db=4.0) for each in faded], believed=False).is_known
+    assert followed([replace(each, nears_db=6.0) for each in faded], believed=False).approach == "east"
+
+
 def test_a_siren_waits_for_its_leg_before_anybody_is_called_without_one() -> None:
     sectors = Sectors.of(site("main"))
     assert allowed(sectors, Leg(), 31_999) == frozenset()
@@ -309,6 +331,8 @@ def test_the_right_leg_is_called_by_the_network_that_ships() -> None:
         config = site("hold")
         made = Stages.of(config, model, ear, scribe, channels=columns(config))
         called = calls(list(detect([Block(Samples(0), rendered.pcm)], made)))
+        assert made.ear is not None
+        assert made.ear.problem is None
         names = [event.approach for event in called]
         found["right" if names[:1] == [leg] else "wrong" if names else "none"] += 1
         found["another later"] += names[1:] != []

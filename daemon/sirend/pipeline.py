@@ -17,7 +17,6 @@ from sirend.call.machine import Stop
 from sirend.call.rules import Rules
 from sirend.call.sector import Legs, Sectors
 from sirend.call.watch import LATE, ApproachWatch, Arbitration
-from sirend.config import geometry
 from sirend.detect.array import ArrayEar
 from sirend.detect.arrival import arrival_of
 from sirend.detect.features import Extractor
@@ -122,7 +121,7 @@ class Stages:
             arbitration=Arbitration(
                 ArbitrationRules.of(config.arbitration, is_apart=array is None), watches, Samples(hop + LATE)
             ),
-            ear=None if array is None else ArrayEar(geometry.of(array.geometry), array.heading_deg),
+            ear=ArrayEar.of(config),
             legs=None if array is None else Legs(Sectors.of(config)),
         )
 
@@ -169,7 +168,10 @@ class Stages:
         heard_by = window if self.ear is None else self.ear.pick(window)
         tracks = [(score, self.watches[score.approach].tracker.update(score)) for score in self.scores(heard_by)]
         # Half of what a street costs would go into the pitch of no siren.
-        pitch = self.pitch.follow(heard_by, is_wanted=any(track.is_suspected for _, track in tracks))
+        is_wanted = any(track.is_suspected for _, track in tracks)
+        is_first = is_wanted and not self.pitch.remembered
+        known = self.ear.earlier if self.ear is not None and is_first else heard_by
+        pitch = self.pitch.follow(known, is_wanted=is_wanted)
         rows = [min(row, len(heard_by.pcm) - 1) for row in range(len(tracks))]
         moving = _Judged(pitch, heard_by)
         heard = [

@@ -60,6 +60,8 @@ ONE = Config(
 BINS = ((-10.0, 0.0), (0.0, 10.0), (10.0, 20.0), (20.0, 60.0))
 """Signal to noise at the moment, dB, from until."""
 LOUD_DB = 10.0
+LEADS_S = (0.0, 1.0, 2.0)
+"""From a call until the vehicle passes, at least."""
 NICE = 10
 
 
@@ -94,6 +96,8 @@ class Drive:
     sigma."""
     bearing_ms: float
     """CPU that the bearing took for a second of siren."""
+    beams_ms: float
+    """CPU that it took to pick what the network hears of a second of audio: the beams, for the most part."""
     network_ms: float
     """CPU that features and network took for a second of audio."""
 
@@ -132,7 +136,14 @@ class Clocked:
         return self.seconds / max(1, self.count)
 
 
-class ClockedEar:
+def clocked(owner: object, method: str) -> Clocked:
+    """Add up what ``method`` of ``owner`` takes from now on."""
+    found = Clocked(getattr(owner, method))
+    setattr(owner, method, found)
+    return found
+
+
+class ClockedNetwork:
     """A classifier whose CPU is added up."""
 
     def __init__(self, model: Bundle, rows: int) -> None:
@@ -140,30 +151,45 @@ class ClockedEar:
         self.score = Clocked(Classifier(model, rows).score)
 
 
-def called(config: Config, model: Bundle, rendered: Rendered) -> tuple[Called, float, float]:
-    """Return what the site ``config`` made of a drive, and the CPU of bearing and network, ms for a second."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU of a site, ms for a second."""
+
+    bearing_ms: float
+    beams_ms: float
+    network_ms: float
+
+
+def called(config: Config, model: Bundle, rendered: Rendered) -> tuple[Called, Cost]:
+    """Return what the site ``config`` made of a drive, and what that took."""
     scribe = Scribe(
         site="main-5th", boot_id="replay", mode="replay", model=model.name, clock=ReplayClock(), valid_for_s=5.0
     )
-    ear = ClockedEar(model, 1 if config.array is not None else len(config.approaches))
-    stages = Stages.of(config, model, ear, scribe, channels=columns(config))
-    bearing = Clocked(lambda *_, **__: None)
+    network = ClockedNetwork(model, 1 if config.array is not None else len(config.approaches))
+    stages = Stages.of(config, model, network, scribe, channels=columns(config))
+    bearing = beams = Clocked(lambda *_, **__: None)
+    features = clocked(stages.extractor, "spectrogram")
     if stages.ear is not None:
-        bearing = Clocked(stages.ear.bearing)
-        setattr(stages.ear, "bearing", bearing)  # noqa: B010  a method, as far as types go
+        bearing, beams = clocked(stages.ear, "bearing"), clocked(stages.ear, "pick")
     events = [
         event
         for event in detect([Block(Samples(0), rendered.pcm)], stages)
         if not event.refresh and event.type == "emergency_approaching"
     ]
-    bearing_ms, network_ms = (round(1e3 * each.mean_s / config.detect.hop_s, 2) for each in (bearing, ear.score))
+    # Who looks on asks for what was picked before, twice a window: the mean is of the windows.
+    windows, hop_s = features.count, config.detect.hop_s
+    cost = Cost(
+        bearing_ms=round(1e3 * bearing.mean_s / hop_s, 2),
+        beams_ms=round(1e3 * beams.seconds / windows / hop_s, 2),
+        network_ms=round(1e3 * (features.mean_s + network.score.mean_s) / hop_s, 2),
+    )
     if not events:
-        return Called(None, (), None, None), bearing_ms, network_ms
+        return Called(None, (), None, None), cost
     first = events[0]
     known_s = (first.at - first.onset_at).total_seconds()
     to_pass_s = rendered.truth["closest_s"] - first.sample / SAMPLE_RATE_HZ
     later = tuple(each.approach for each in events[1:])
-    return Called(first.approach, later, known_s, round(to_pass_s, 2)), bearing_ms, network_ms
+    return Called(first.approach, later, known_s, round(to_pass_s, 2)), cost
 
 
 def looks(rendered: Rendered, deg_of: Sequence[float]) -> tuple[tuple[float, float | None, float], ...]:
@@ -189,8 +215,8 @@ def measure(model: Bundle, seed: int) -> Drive:
     """Drive past both."""
     scene, leg, deg, around = array_crossing(np.random.default_rng(seed), seed)
     rendered = array_scene.render_at_array(scene, ARRAY, bearing_deg=deg, around=around)
-    one, bearing_ms, network_ms = called(ONE, model, rendered)
-    four, _, _ = called(FOUR, model, junction.render_at_junction(scene, leg=leg))
+    one, cost = called(ONE, model, rendered)
+    four, _ = called(FOUR, model, junction.render_at_junction(scene, leg=leg))
     return Drive(
         seed=seed,
         leg=leg,
@@ -200,15 +226,16 @@ def measure(model: Bundle, seed: int) -> Drive:
         array=one,
         four=four,
         looks=looks(rendered, rendered.truth["bearing_deg"]),
-        bearing_ms=bearing_ms,
-        network_ms=network_ms,
+        bearing_ms=cost.bearing_ms,
+        beams_ms=cost.beams_ms,
+        network_ms=cost.network_ms,
     )
 
 
 def measure_two(model: Bundle, seed: int) -> Two:
     """Let two drive past the array."""
     rendered, legs = two_at_array(seed, ARRAY)
-    found, _, _ = called(ONE, model, rendered)
+    found, _ = called(ONE, model, rendered)
     return Two(seed, tuple(sorted(legs)), found)
 
 
@@ -249,6 +276,9 @@ def legs(drives: Sequence[dict[str, Any]], site: str) -> figures.Figures:
             for drive in drives
         ),
         "known_s": [round(float(each), 2) for each in np.percentile(known, [50, 90])] if known else None,
+        "right_before_pass": {
+            f"{lead_s:g} s": sum(drive[site]["to_pass_s"] >= lead_s for drive in right) for lead_s in LEADS_S
+        },
     }
 
 
@@ -284,7 +314,7 @@ def summary(drives: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -
         "two_sirens": two(pairs),
         "four": {"all": legs(drives, "four")},
         "bearing_ms": round(float(np.median([each["bearing_ms"] for each in drives if each["bearing_ms"]])), 2),
-        "network_ms": round(float(np.median([each["network_ms"] for each in drives])), 2),
+        **{name: round(float(np.median([each[name] for each in drives])), 2) for name in ("beams_ms", "network_ms")},
     }
 
 

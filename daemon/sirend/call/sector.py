@@ -28,6 +28,9 @@ PASSING = 2
 """So many bearings in a row turn like that when it is so: one may be made of few looks, and of a reflection's."""
 FADED_DB = 2.5
 """A siren so far under its loudest may have passed: 3 s after that it loses as much in a second."""
+NEARED_DB = 5.0
+"""What became so much louder later came nearer: in the second before it passes a siren gains 10 dB and more, and over a
+second the tones of one that stands differ by 3."""
 PASSED = to_samples(10.0)
 """For so long after a vehicle has passed a siren is held to be that one leaving, unless it comes nearer."""
 
@@ -100,7 +103,7 @@ class Leg:
     windows: int = 0
     """How many windows saw it there, none between them saw it elsewhere; it is believed from ``SURE`` on."""
     passed: Samples | None = None
-    """When a vehicle was seen to pass, by which leg is not known: what is heard then drives away."""
+    """When a vehicle was seen to pass: what is heard then drives away, whether its leg is known or not."""
     turned: int = 0
     """How many bearings in a row turned as one that passes, up to ``PASSING``."""
 
@@ -117,16 +120,17 @@ def follow(
 
     It is the first that the siren was seen on for ``SURE`` windows, and stays so while the siren is heard: one that was
     heard late is seen to leave by another leg, for which nobody must stop. So no bearing counts that turns as one does
-    that passes, or of a siren that has faded, and none after these; nor does ``motion`` away from the array. A wrong
-    leg is worse than none.
+    that passes, or of a siren that has faded, and none after these; nor does ``motion`` away from the array. But one
+    that was known before the siren passed is the one by which it came. A wrong leg is worse than none.
     """
     if bearing is None or (leg.is_known and is_believed):
         return leg
-    comes = motion is Motion.APPROACHING
+    comes = motion is Motion.APPROACHING or bearing.nears_db >= NEARED_DB
     turned = leg.turned + 1 if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S else 0
     if turned or motion is Motion.DEPARTING:
         has_passed = turned >= PASSING or motion is Motion.DEPARTING
-        return leg if leg.is_known else Leg(passed=bearing.end if has_passed else leg.passed, turned=turned)
+        passed = bearing.end if has_passed else leg.passed
+        return replace(leg, passed=passed, turned=turned) if leg.is_known else Leg(passed=passed, turned=turned)
     leg = replace(leg, turned=0)
     if leg.passed is not None and bearing.end - leg.passed < PASSED and not comes:
         return leg

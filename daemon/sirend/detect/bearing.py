@@ -83,6 +83,8 @@ class Bearing:
     """The uncertainty of that, one sigma."""
     below_db: float = 0.0
     """How far the siren lies under the loudest that it was of late, dB: one that has passed soon lies far under it."""
+    nears_db: float = 0.0
+    """By how much the siren became louder after it, where that is known, dB."""
 
     @property
     def is_steady(self) -> bool:
@@ -124,6 +126,11 @@ class Compass:
         self.past = ()
         self.has_tone = False
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether it has looked at a window since it forgot everything."""
+        return self._end is not None
+
     def update(self, window: Window, pitch: Pitch, *, is_settled: bool = False) -> Bearing | None:
         """Return the bearing at the end of ``window``, whose rows are the microphones; None while it is not known.
 
@@ -137,7 +144,7 @@ class Compass:
         if self._end is not None and 0 < window.end - self._end < pause:
             self.past = ()
             return None if self._last is None else self._last.at(window.end)
-        is_first = self._end is None
+        is_first = not self.is_asked
         self._looks.extend(self._look(window, pitch))
         self._end = window.end
         self.past = self._earlier(window) if is_first else ()

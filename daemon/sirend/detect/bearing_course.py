@@ -15,10 +15,10 @@ from sirend.audio.stream import SAMPLE_RATE_HZ, Samples, to_samples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MEMORIES_S = (1.5, 0.75)
-"""Looks that are older say nothing of now: at 50 km/h a vehicle 30 m away has turned by 40 degrees meanwhile. The
-shorter memory counts once the latest looks leave the line of the longer: a vehicle that passes turns ever faster."""
-_LEAVES_DEG = 5.0
+MEMORIES_S = (1.5, 0.75, 0.5)
+"""Looks that are older say nothing of now: at 50 km/h a vehicle 30 m away has turned by 40 degrees meanwhile. A
+shorter memory counts once the latest looks leave the line of a longer: a vehicle that passes turns ever faster."""
+_LEAVES_DEG = 3.0
 """Median of the last looks' distance from that line from which they have left it."""
 _LATEST = 3
 _AGREES_DEG = 10.0
@@ -61,11 +61,17 @@ class BearingCourse:
 
 
 def latest(looks: Sequence[Look], now: Samples) -> BearingCourse | None:
-    """Return what ``looks`` agree on at ``now``: over the longest memory that the latest do not contradict."""
+    """Return what ``looks`` agree on at ``now``: over the longest memory that the latest do not contradict.
+
+    What no longer memory agrees on, the shortest does not say either: a few looks agree by chance.
+    """
     agreed = None
     for memory_s in MEMORIES_S:
+        if agreed is None and memory_s == MEMORIES_S[-1]:
+            return None
         recent = [look for look in looks if now - look.at <= to_samples(memory_s)]
-        agreed = agree(recent, now)
+        shorter = agree(recent, now)
+        agreed = agreed if shorter is None else shorter
         if agreed is not None and agreed.leaves_deg <= _LEAVES_DEG:
             return agreed
     return agreed

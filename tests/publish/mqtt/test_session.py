@@ -517,7 +517,7 @@ def test_a_site_whose_clock_is_wrong_is_told_of_before_it_calls(
 
 def old(party: Party) -> Party:
     """Let the first connection speak MQTT 3.1.1, as with a broker that knows nothing newer."""
-    party._session._dialect.settle_for(MQTTProtocolVersion.MQTTv311)  # noqa: SLF001
+    party._session._introduction.dialect.settle_for(MQTTProtocolVersion.MQTTv311)  # noqa: SLF001
     return party
 
 

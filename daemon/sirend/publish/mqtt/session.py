@@ -15,15 +15,12 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from paho.mqtt.enums import MQTTProtocolVersion
-
 from sirend.errors import SirendError
 from sirend.host.pulse import Pulse
-from sirend.publish.mqtt.access import Access, new_client
+from sirend.publish.mqtt.access import Access
 from sirend.publish.mqtt.backoff import Backoff, urgent_delay_s
-from sirend.publish.mqtt.connection import Connection
-from sirend.publish.mqtt.dialect import Dialect
 from sirend.publish.mqtt.granting import Granting
+from sirend.publish.mqtt.introduction import Introduction, Rejection
 from sirend.publish.mqtt.network_thread import NetworkThread
 from sirend.publish.mqtt.unrest import Unrest
 
@@ -31,12 +28,11 @@ if TYPE_CHECKING:
     import socket
 
     from sirend.config.settings import MqttConfig
+    from sirend.publish.mqtt.connection import Connection
     from sirend.publish.mqtt.party import Party
 
 ANSWER_S = 5.0
 """A broker that says nothing for so long, to CONNECT, SUBSCRIBE or a message, is tried anew: the line may be dead."""
-QUIET_PART = 0.25
-"""Who only listens asks a silent broker whether it lives after this part of the keepalive: the line may be dead."""
 STABLE_S = 10.0
 """A connection that held so long was a good one: the next failure starts the back-off anew."""
 GREETING_S = 60.0
@@ -44,10 +40,9 @@ GREETING_S = 60.0
 HANGS_S = 90.0
 """A thread that goes round less often hangs: no wait of it is longer than the 30 s of the longest back-off."""
 OFFLINE_S = 0.4
-_TURN_S = 0.2
 _SERVING_S = 0.25
 _LEAVING_S = 0.05
-"""How long one turn waits: for CONNACK, while a connection stands, and when it is to end."""
+"""How long one turn waits: while a connection stands, and when it is to end."""
 
 
 class Session:
@@ -61,7 +56,6 @@ class Session:
         Raises ``ConfigError`` when the password or the certificates cannot be used.
         """
         self._config = config
-        self._client_id = client_id
         self._party = party
         self._access = Access.of(config)
         self._backoff = backoff or Backoff()
@@ -69,7 +63,7 @@ class Session:
         self._pulse = Pulse(HANGS_S)
         self._closing = threading.Event()
         self._close_by = math.inf
-        self._dialect = Dialect()
+        self._introduction = Introduction(config, client_id, party, self._access)
         self._number = 0
         self._connects = 0
         self._attempted_at = -math.inf
@@ -81,7 +75,6 @@ class Session:
         self._greeting: str | None = None
         self._greeted_at = -math.inf
         self._granting = Granting(party, self._backoff)
-        new_client(config, client_id, self._dialect.protocol, access=self._access)
 
     @property
     def place(self) -> str:
@@ -184,10 +177,11 @@ class Session:
         self._renewal = None
         opened_at = math.inf
         try:
-            connection = self._connect(wakened)
-            if connection is not None:
-                opened_at = time.monotonic()
-                self._serve(connection)
+            connection = self._introduction.connect(self._number, wakened, ANSWER_S, lambda: self._close_by)
+            opened_at = time.monotonic()
+            self._serve(connection)
+        except Rejection as rejection:
+            self._fail(str(rejection))
         except (OSError, ValueError, SirendError) as error:
             self._fail(f"cannot be reached: {_brief(error)}")
         except Exception:  # noqa: BLE001  a bug must not end the reports; calls expire meanwhile
@@ -199,46 +193,6 @@ class Session:
         if not self._closing.is_set():
             self._problem = problem
             self.log(logging.WARNING, f"{problem}; trying again until it works")
-
-    def _connect(self, wakened: socket.socket) -> Connection | None:
-        """Return a connection that the broker accepted, or None when it did not."""
-        connection = self._ask(wakened)
-        if not connection.is_accepted:
-            return self._connect(wakened) if self._rejected(connection) else None
-        if not self._dialect.is_guessed():
-            return connection
-        # It is there now, so what it says to MQTT 5 counts: whatever stood before it may have hung up on that.
-        connection.leave()
-        self._dialect.settle_for(MQTTProtocolVersion.MQTTv5)
-        connection = self._ask(wakened)
-        if connection.is_accepted:
-            return connection
-        self._dialect.settle_for(MQTTProtocolVersion.MQTTv311)
-        return None if self._closing.is_set() else self._connect(wakened)
-
-    def _ask(self, wakened: socket.socket) -> Connection:
-        """Return a new connection, with the broker's answer to it if there was one in time."""
-        will = self._party.will(self._number)
-        client = new_client(self._config, self._client_id, self._dialect.protocol, will, self._access)
-        connection = Connection(client, wakened, self._party.received)
-        if self._party.listens_first:  # it says nothing whose acknowledgement it would miss
-            client.quiet_s = self._config.keepalive_s * QUIET_PART
-        connection.open(self._config.host, self._config.port, self._config.keepalive_s)
-        answer_by = time.monotonic() + ANSWER_S
-        while connection.answer is None and connection.end is None:
-            if time.monotonic() > min(answer_by, self._close_by):
-                connection.drop("accepts connections but does not answer")
-                break
-            connection.turn(_TURN_S)
-        return connection
-
-    def _rejected(self, connection: Connection) -> bool:
-        """Tell why the broker did not take us; return whether to try the older protocol at once."""
-        answer = connection.answer
-        if self._dialect.rejected(None if answer is None else str(answer)) and not self._closing.is_set():
-            return True
-        self._fail(f"refused the connection: {answer}" if answer else connection.end or "did not answer")
-        return False
 
     def _serve(self, connection: Connection) -> None:
         """Serve a connection until it ends, or until a clean close is done."""
@@ -257,12 +211,12 @@ class Session:
             self._party.closed(connection.unacknowledged)
         if connection.end is not None:
             self._fail(self._renewal or self._unrest.ended(connection.end, time.monotonic()))
-        self._dialect.ended()
+        self._introduction.dialect.ended()
 
     def _accepted(self, connection: Connection) -> None:
         if self._access.certificates is not None:
             self._access.certificates.met(connection.peer_certificate)
-        self._dialect.accepted()
+        self._introduction.dialect.accepted()
         about = self._party.opened(self._number, is_5=connection.is_5)
         if connection.is_5:
             self._greeting = f"connected with MQTT 5{about}"

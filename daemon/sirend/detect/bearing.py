@@ -4,6 +4,9 @@ A plane wave's phase differs between two microphones by 2 pi f (r1 - r2) u / c. 
 names, which stand out of a street by tens of dB, the direction u is the least-squares solution; phases that do not fit
 it are the street's and are left out. Each window gives looks; what those of the last second and a half agree on
 (``bearing_course``) is the bearing.
+
+pyroomacoustics' `doa` is maintained and knows MUSIC and SRP-PHAT, but asks one set of bins of a whole stretch of sound,
+where a siren sweeps from bin to bin, and has no wheels for 32-bit Arm: so it is not used.
 """
 
 from __future__ import annotations

@@ -105,13 +105,19 @@ def stages_ms(pcm: Pcm, bundle: bundles.Bundle) -> tuple[float, float]:
     return 1e3 * (between - began) / len(windows), 1e3 * (ended - between) / len(windows)
 
 
-def bearing_ms(bundle: bundles.Bundle) -> tuple[float, float]:
-    """Return the CPU that the bearing of an array takes for a second of siren, and the network beside it, ms."""
+def array_ms(bundle: bundles.Bundle) -> tuple[float, float, float]:
+    """Return the CPU that bearing, beams, features and network of an array take for a second of siren, ms.
+
+    The last two are one figure.
+    """
     scene = Scene(siren="hilo", profile="de", start_m=150.0, snr_db=20.0)
     rendered = array_scene.render_at_array(scene, legs.ARRAY, bearing_deg=60.0)
-    rounds = [legs.called(legs.ONE, bundle, rendered)[1:] for _ in range(ROUNDS)]
-    bearing, network = (statistics.median(each) for each in zip(*rounds, strict=True))
-    return bearing, network
+    costs = [legs.called(legs.ONE, bundle, rendered)[1] for _ in range(ROUNDS)]
+    return (
+        statistics.median(cost.bearing_ms for cost in costs),
+        statistics.median(cost.beams_ms for cost in costs),
+        statistics.median(cost.network_ms for cost in costs),
+    )
 
 
 def peer_s(pcm: Pcm, path: Path) -> float:
@@ -208,10 +214,9 @@ def main() -> None:
     for score, heard in BARE.items():
         one, several = rest_ms[score, 1], rest_ms[score, CHANNELS]
         print(f"  CPU per second of {heard:<7}{one:8.2f} ms; {CHANNELS} channels {several / one:.2f} times that")
-    bearing, network = bearing_ms(bundles.load(bundles.find(None)))
-    print(
-        f"the bearing of an array    {bearing:8.2f} ms for a second of siren, {bearing / network:.2f} of the network's"
-    )
+    bearing, beams, network = array_ms(bundles.load(bundles.find(None)))
+    shares = f"{bearing / network:.2f} and {beams / network:.2f} of the network's"
+    print(f"bearing, beams of an array {bearing:8.2f}, {beams:.2f} ms for a second of siren, {shares}")
     if peer_ms is None:
         print(f"YAMNet: {peer} is not there; give it with SIREND_PEER")
     else:
@@ -226,6 +231,7 @@ def main() -> None:
         peaks_mb={name.partition("@")[0]: round(peak) for name, peak in peaks.items()},
         peer_cpu_ms=None if peer_ms is None else round(peer_ms, 2),
         bearing_ms=bearing,
+        beams_ms=beams,
         bearing_network_ms=network,
         bare_cpu_ms={heard: round(rest_ms[score, 1], 2) for score, heard in BARE.items()},
         bare_four_channels={

@@ -157,9 +157,10 @@ class PulseAudio:
         for sink in self._sinks:
             self.murmur(sink)
 
-    def murmur(self, sink: str = "street") -> None:
-        """Let noise of -70 dBFS sound; without it the microphone hears digital silence."""
-        words = ["pacat", "--raw", "--rate=16000", "--channels=1", "--format=s16le", "--volume=5400"]
+    def murmur(self, sink: str = "street", level_dbfs: float = -70.0) -> None:
+        """Let noise sound; without it the microphone hears digital silence."""
+        volume = round(5400 * 10.0 ** ((level_dbfs + 70.0) / 60.0))  # its scale is cubic
+        words = ["pacat", "--raw", "--rate=16000", "--channels=1", "--format=s16le", f"--volume={volume}"]
         with Path("/dev/urandom").open("rb") as noise:
             variables = {**os.environ, **self.environment}
             self._murmurs[sink] = subprocess.Popen(

@@ -28,9 +28,9 @@ def test_a_site_that_acts_is_not_started_with_a_file_that_lost_its_signing_or_it
     (tmp_path / "key").write_text(KEY)
     whole = (
         f"site: main-5th\ncall:\n  advisory: false\nmqtt:\n  port: {broker.port}\n  sign_key_file: key\n"
-        "detect:\n  profile: strict\n"
+        "detect:\n  profile: strict\n  hop_s: 0.5\n"
     )
-    beginning = whole[: whole.index("detect")]
+    beginning = whole[: whole.index("  hop_s")]
     daemon = run(whole, pulse.environment)
     daemon.until_logged("the first window is scored")
     while not list(state_directory.glob("in-force-sirend-*.yaml")):
@@ -41,8 +41,9 @@ def test_a_site_that_acts_is_not_started_with_a_file_that_lost_its_signing_or_it
     for cut, words in (
         (beginning, "it is the beginning of the file that was in force at the last run"),
         (whole[: whole.index("  sign_key")], "mqtt.sign_key_file is missing, and call.advisory is false"),
-        (whole[:-3], "detect.profile is 'stri'"),
-        ("site: main-5th\n", "it takes away mqtt.sign_key_file, which was in force at the last run"),
+        (whole[: whole.index("detect")], "it takes away detect.profile, which was in force at the last run"),
+        (whole[: whole.index("ct\n  hop_s")], "detect.profile is 'stri'"),
+        ("site: main-5th\n", "it takes away mqtt.sign_key_file, detect.profile, which was in force at the last run"),
     ):
         refused = run(cut, pulse.environment)
         assert refused.wait() == 78
@@ -69,4 +70,4 @@ def test_a_listener_is_not_started_with_a_file_that_lost_its_signing(
     file.write_text(signed[: signed.index("  sign_key")])
     refused = sirend("listen", "--config", file)
     assert (refused.returncode, refused.stdout) == (78, "")
-    assert "it takes away mqtt.sign_key_file, which was in force at the last run" in refused.stderr
+    assert "it takes away mqtt.sign_key_file, detect.profile, which was in force at the last run" in refused.stderr

@@ -21,6 +21,10 @@ def test_a_site_that_is_well_and_one_that_is_not(pulse: PulseAudio, broker: Brok
     file = tmp_path / "sirend.yaml"
     file.write_text(f"site: main-5th\nmqtt: {{port: {broker.port}}}\njournal: {{path: events.jsonl}}\n")
     command = Command(tmp_path, pulse.environment)
+    night = command("doctor", "--config", "sirend.yaml", "--stopped")
+    assert "very quiet, unless it is night" in night.stdout
+    pulse.still()
+    pulse.murmur(level_dbfs=-45.0)
     well = command("doctor", "--config", "sirend.yaml", "--stopped")
     lines = well.stdout.splitlines()
     assert well.returncode == 0, well.stdout + well.stderr

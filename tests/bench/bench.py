@@ -215,8 +215,10 @@ def main() -> None:
         one, several = rest_ms[score, 1], rest_ms[score, CHANNELS]
         print(f"  CPU per second of {heard:<7}{one:8.2f} ms; {CHANNELS} channels {several / one:.2f} times that")
     bearing, beams, network = array_ms(bundles.load(bundles.find(None)))
-    shares = f"{bearing / network:.2f} and {beams / network:.2f} of the network's"
-    print(f"bearing, beams of an array {bearing:8.2f}, {beams:.2f} ms for a second of siren, {shares}")
+    print(
+        f"bearing, beams of an array {bearing:8.2f}, {beams:.2f} ms for a second of siren, "
+        f"{bearing / network:.2f} and {beams / network:.2f} of the network's"
+    )
     if peer_ms is None:
         print(f"YAMNet: {peer} is not there; give it with SIREND_PEER")
     else:

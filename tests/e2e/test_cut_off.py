@@ -70,4 +70,4 @@ def test_a_listener_is_not_started_with_a_file_that_lost_its_signing(
     file.write_text(signed[: signed.index("  sign_key")])
     refused = sirend("listen", "--config", file)
     assert (refused.returncode, refused.stdout) == (78, "")
-    assert "it takes away mqtt.sign_key_file, detect.profile, which was in force at the last run" in refused.stderr
+    assert "it takes away mqtt.sign_key_file, which was in force at the last run" in refused.stderr

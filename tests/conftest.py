@@ -171,6 +171,8 @@ class Broker:
         common = ("user root", "persistence false", "log_type all", f"listener {self.port} {self.host}")
         self.configuration.write_text("\n".join((*common, *(lines or ("allow_anonymous true",)))) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
+        self.launcher: tuple[str, ...] = ()
+        """Words before its own, of a program that becomes it."""
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
@@ -178,7 +180,8 @@ class Broker:
         if program is None:
             pytest.fail("these tests need a real broker: apt-get install mosquitto")
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([program, "-c", str(self.configuration)], stdout=log, stderr=log)
+            words = [*self.launcher, program, "-c", str(self.configuration)]
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -217,6 +220,12 @@ class Broker:
         """Stop it and start it again on the same port; it forgets everything."""
         self.stop()
         self.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, such as SIGSTOP to freeze it."""

@@ -16,7 +16,7 @@ from sirend.client import Subscription
 from sirend.publish.mqtt.publisher import Mqtt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Broker
@@ -25,23 +25,24 @@ pytestmark = pytest.mark.system
 STATE = "sirend/s/main/emergency"
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+FILL = 'dd if=/dev/zero of="$0/fill" bs=1k'
+SMALL_DISK = f'''
+mount -t tmpfs -o size=64k none "$0"
+[ ! -e "$0.full" ] || {FILL}
+exec "$@"
+'''
+"""What a broker begins in: a mount of its own, for which nobody needs to be root, full where a file beside it says so."""
 
 
 def test_a_broker_that_can_keep_nothing_and_restarts_carries_a_call_all_the_same(
-    make_broker: Callable[..., Broker], disk: Path
+    make_broker: Callable[..., Broker], tmp_path: Path
 ) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
     keeps = ("persistence true", f"persistence_location {disk}/", "autosave_interval 1", "autosave_on_changes true")
-    broker = make_broker("allow_anonymous true", f"log_dest file {disk}/log", *keeps)
+    broker = make_broker("allow_anonymous true", "log_dest stderr", f"log_dest file {disk}/log", *keeps)
     broker.configuration.write_text(broker.configuration.read_text().replace("persistence false\n", ""))
+    broker.launcher = ("unshare", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, str(disk))
     broker.start()
     by, states = scribe(5.0), []
     with made("daemon", broker.port) as site, made("consumer", broker.port) as controller:
@@ -51,8 +52,9 @@ def test_a_broker_that_can_keep_nothing_and_restarts_carries_a_call_all_the_same
         for second in range(20):
             site.publish(by.write(replace(CALL, refresh=second > 0)))
             if second == 3:
-                fill = ["dd", "if=/dev/zero", f"of={disk}/fill", "bs=1k"]
+                fill = ["sh", "-c", FILL, f"/proc/{broker.pid}/root{disk}"]
                 assert b"No space left" in subprocess.run(fill, check=False, capture_output=True).stderr
+                disk.with_name("disk.full").touch()
             if second == 8:
                 broker.kill()
                 broker.start()
@@ -61,6 +63,7 @@ def test_a_broker_that_can_keep_nothing_and_restarts_carries_a_call_all_the_same
         assert all(states)
         assert site.problem is None
         assert site.counts.refused == 0
+    assert "No space left" in broker.log, "the disk of the second run was full too"
 
 
 def test_a_broker_that_acknowledges_nothing_is_told_of_and_hears_the_call_as_soon_as_it_does(

@@ -261,20 +261,25 @@ def test_a_camera_that_comes_back_with_another_codec_and_rate_is_heard_at_its_pi
     assert caplog.text.count("microphone: opened again") == len(coders) - 1
 
 
+def made_up_frame(samples: int) -> SimpleNamespace:
+    """Return silence as PyAV decodes it."""
+    return SimpleNamespace(
+        sample_rate=8_000,
+        time_base=Fraction(1, 8_000),
+        pts=0,
+        layout=SimpleNamespace(nb_channels=1),
+        format=SimpleNamespace(is_planar=False),
+        to_ndarray=lambda: np.zeros((1, samples), dtype=np.int16),
+    )
+
+
 @pytest.mark.parametrize("change", [{"sample_rate": 16_000}, {"layout": SimpleNamespace(nb_channels=2)}])
 def test_a_stream_that_changes_its_rate_or_channels_is_opened_anew_and_nothing_of_it_is_heard_wrong(
     monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
 ) -> None:
     monkeypatch.setattr(rtsp.RtspConnection, "_run", lambda _: None)
     connection = rtsp.RtspConnection(AudioConfig(device="rtsp://127.0.0.1:1/"))
-    frame = SimpleNamespace(
-        sample_rate=8_000,
-        time_base=Fraction(1, 8_000),
-        pts=0,
-        layout=SimpleNamespace(nb_channels=1),
-        format=SimpleNamespace(is_planar=False),
-        to_ndarray=lambda: np.zeros((1, 320), dtype=np.int16),
-    )
+    frame = made_up_frame(320)
     while connection.format is None:  # what was buffered is thrown away first
         list(connection._heard(frame, "pcm_alaw"))  # noqa: SLF001
         frame.pts += 320
@@ -420,14 +425,7 @@ def test_jumping_time_stamps_are_told_for_a_minute(monkeypatch: pytest.MonkeyPat
     assert device.notice is None
     connection = device._connection  # noqa: SLF001  what a camera whose clock is set would do to it
     assert connection is not None
-    frame = SimpleNamespace(
-        sample_rate=8_000,
-        time_base=Fraction(1, 8_000),
-        pts=0,
-        layout=SimpleNamespace(nb_channels=1),
-        format=SimpleNamespace(is_planar=False),
-        to_ndarray=lambda: np.zeros((1, 160), dtype=np.int16),
-    )
+    frame = made_up_frame(160)
     for pts in (0, 160, 80_000, 320):
         frame.pts = pts
         list(connection._heard(frame, "pcm_alaw"))  # noqa: SLF001

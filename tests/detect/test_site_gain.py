@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sirend.detect.site_gain import SiteGain, SiteGainSpec, gain, step
+from sirend.detect.site_gain import SiteGain, SiteGainSpec, gain, quietest_dbfs, step
 
 SPEC = SiteGainSpec(target_rms=2.0, prior_s=30.0, memory_s=120.0, low_db=-20.0, high_db=40.0, tolerance_db=0.0)
 LENIENT = replace(SPEC, tolerance_db=12.0)
@@ -51,6 +51,11 @@ def test_a_level_as_streets_have_it_is_left_alone_and_of_others_what_is_beyond_i
 ) -> None:
     settled = SiteGain(20.0 * np.log10(np.array([rms]) / SPEC.target_rms), SPEC.memory_s)
     assert 20.0 * np.log10(gain(LENIENT, settled)[0]) == pytest.approx(wanted_db, abs=1e-9)
+
+
+def test_the_quietest_street_is_one_that_the_greatest_gain_brings_within_the_tolerance() -> None:
+    assert quietest_dbfs(replace(LENIENT, high_db=30.0)) == pytest.approx(-64.0)
+    assert quietest_dbfs(replace(LENIENT, target_rms=0.2, high_db=30.0)) == pytest.approx(-84.0)
 
 
 def test_digital_silence_says_nothing_of_the_site() -> None:

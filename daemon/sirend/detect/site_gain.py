@@ -3,16 +3,19 @@
 A network knows sirens at the level at which streets are recorded. A microphone that is far too quiet or too loud is
 brought near it, slowly: normalising each window or patch takes away the level by which a network tells a siren from the
 sound around it (recall of two-tone sirens at one false burst an hour .75 against .95, the same network). A level as
-streets have it is left alone: bringing each to the same one cost .03 of all recorded sirens (models/README.md).
+streets have it is left alone: bringing each to the same one cost some recorded sirens (see the card of siren-2.4.0).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+_STREET_RMS, _STREET_DBFS = 2.0, -22.0
+"""RMS of the mel magnitudes of a street at that level."""
 _SILENT = 1e-5
 """RMS of mel magnitudes under which nothing sounds: a microphone's own noise is over it, digital silence is not."""
 _FAR_BELOW_DB, _FAR_ABOVE_DB = -60.0, 40.0
@@ -26,7 +29,7 @@ class SiteGainSpec:
     """To what level a site is brought, and how slowly."""
 
     target_rms: float
-    """RMS of mel magnitudes that needs no gain; 2.0 is a street at about -22 dBFS."""
+    """RMS of mel magnitudes that needs no gain: 2.0 is a street at about -22 dBFS."""
     prior_s: float
     """A stream begins as if it had heard the target for so long."""
     memory_s: float
@@ -62,3 +65,9 @@ def gain(spec: SiteGainSpec, state: SiteGain) -> Floats:
     """Return the factor float64[approaches or 1] for mel magnitudes."""
     beyond_db = state.mean_db - np.clip(state.mean_db, -spec.tolerance_db, spec.tolerance_db)
     return np.asarray(10.0 ** (np.clip(-beyond_db, spec.low_db, spec.high_db) / 20.0))
+
+
+def quietest_dbfs(spec: SiteGainSpec) -> float:
+    """Return about which level a street must have so that all it lacks is made good, dBFS."""
+    target_dbfs = _STREET_DBFS + 20.0 * math.log10(spec.target_rms / _STREET_RMS)
+    return target_dbfs - spec.tolerance_db - spec.high_db

@@ -26,12 +26,12 @@ STATE = "sirend/s/main/emergency"
 
 
 FILL = 'dd if=/dev/zero of="$0/fill" bs=1k'
-SMALL_DISK = f'''
+SMALL_DISK = f"""
 mount -t tmpfs -o size=64k none "$0"
 [ ! -e "$0.full" ] || {FILL}
 exec "$@"
-'''
-"""What a broker begins in: a mount of its own, for which nobody needs to be root, full where a file beside it says so."""
+"""
+"""What a broker begins in: a mount of its own, for which nobody needs to be root, full where a file beside it is."""
 
 
 def test_a_broker_that_can_keep_nothing_and_restarts_carries_a_call_all_the_same(

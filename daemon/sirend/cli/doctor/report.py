@@ -8,9 +8,10 @@ import sirend
 from sirend.cli.doctor import host
 from sirend.cli.doctor.broker import broker
 from sirend.cli.doctor.finding import Finding, Grade
-from sirend.cli.doctor.sound import microphones
+from sirend.cli.doctor.sound import QUIET_DBFS, microphones
 from sirend.config import load as config
 from sirend.detect import bundle
+from sirend.detect.site_gain import quietest_dbfs
 from sirend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,13 +36,17 @@ def examine_site(path: Path, *, is_stopped: bool, with_microphone: bool = True) 
         "settings", Grade.OK, f"site {loaded.site}: {', '.join(approach.name for approach in loaded.approaches)}"
     )
     yield from host.disks(loaded)
+    quiet_dbfs = QUIET_DBFS
     try:
-        yield host.speed(loaded, bundle.load(bundle.find(loaded.detect.model)))
+        model = bundle.load(bundle.find(loaded.detect.model))
+        yield host.speed(loaded, model)
+        if (gain := model.streaming.site_gain) is not None:
+            quiet_dbfs = quietest_dbfs(gain)
     except ConfigError as error:
         yield Finding("model", Grade.FAULT, str(error))
     yield from broker(loaded, is_stopped=is_stopped)
     if with_microphone:
-        yield from microphones(loaded)
+        yield from microphones(loaded, quiet_dbfs)
     else:
         yield Finding("microphone", Grade.SKIPPED, "--no-microphone")
 

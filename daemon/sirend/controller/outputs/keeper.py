@@ -66,24 +66,23 @@ class Errand:
 
     def wait_s(self, now: float) -> float | None:
         """Return how long there is nothing to do, s; 0 when there is, None when only news bring something."""
-        goal = self.goal(now)
-        waits = []
-        if goal is not None and goal == self.done and self.again_s < math.inf:
-            waits.append(self.done_at + self.again_s - now)
-        elif goal is not None and goal != self.done:
-            waits.append(self.due_at - now if goal == self.tried else 0.0)
+        least_s = self._due_in_s(now)
         if self.wanted is not None and self.wanted.is_active and not self.is_leaving and not self.hangs(now):
-            waits.append(self.beaten_at + BEAT_S - now)
-        return max(0.0, min(waits)) if waits else None
+            least_s = min(least_s, self.beaten_at + BEAT_S - now)
+        return None if math.isinf(least_s) else max(0.0, least_s)
 
     def is_due(self, now: float) -> bool:
         """Return whether the goal has to be done now."""
+        return self._due_in_s(now) <= 0.0
+
+    def _due_in_s(self, now: float) -> float:
+        """Return in how long the goal has to be done, s; infinite where there is none, or it holds."""
         goal = self.goal(now)
         if goal is None:
-            return False
+            return math.inf
         if goal == self.done:
-            return now >= self.done_at + self.again_s
-        return goal != self.tried or now >= self.due_at
+            return self.done_at + self.again_s - now
+        return self.due_at - now if goal == self.tried else 0.0
 
     def after(self, call: Call, problem: str | None, now: float) -> Errand:
         """Return the task after ``call`` was tried: it worked, or there was a ``problem``."""
@@ -198,7 +197,7 @@ class Keeper:
                 goal, wait_s = self._task.goal(now), self._task.wait_s(now)
                 if self._task.is_leaving and (goal is None or goal == self._task.done):
                     return None
-                if goal is not None and self._task.is_due(now):
+                if self._task.is_due(now):
                     return goal
                 self._condition.wait(wait_s)
             return None

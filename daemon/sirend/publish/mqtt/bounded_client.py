@@ -107,7 +107,7 @@ class BoundedClient(Client):
     It overrides eight of paho's own methods; ``tests/publish/mqtt/test_session.py`` holds that they are still called.
     """
 
-    excess: str | None = None
+    cause: str | None = None
     """What the broker sent that ends the connection, as a predicate; None while it did not."""
     heard: Callable[[Incoming], None]
     """Gets every message."""
@@ -186,8 +186,8 @@ class BoundedClient(Client):
     def _sock_recv(self, bufsize: int) -> bytes:
         """Read many packets with one call of the system, and none that is too large."""
         if bufsize > LARGEST_PACKET:  # paho asks for the rest of a packet at once, and keeps it all
-            self.excess = f"sent a packet of {bufsize} bytes, more than {LARGEST_PACKET}"
-            raise ConnectionAbortedError(self.excess)
+            self.cause = f"sent a packet of {bufsize} bytes, more than {LARGEST_PACKET}"
+            raise ConnectionAbortedError(self.cause)
         if not self.has_read_ahead:
             try:
                 self._ahead, self._position = super()._sock_recv(LARGEST_PACKET), 0
@@ -212,14 +212,14 @@ class BoundedClient(Client):
         """Remember why the broker ends an encrypted connection; since TLS 1.3 it says so after the handshake."""
         _, is_alert, words = (error.reason or "").partition("_ALERT_")
         if is_alert:
-            self.excess = f"refuses the encryption: {words.lower().replace('_', ' ')}; see mqtt.tls"
+            self.cause = f"refuses the encryption: {words.lower().replace('_', ' ')}; see mqtt.tls"
 
     def _handle_connack(self) -> MQTTErrorCode:
         """Take the broker's answer; HiveMQ allows packets of 268,435,460 bytes if nobody tells it otherwise."""
         if self.protocol is MQTTProtocolVersion.MQTTv5:
             self._in_packet["packet"] = bytearray(_within_reason(bytes(self._in_packet["packet"])))
         elif self._in_packet["packet"][1:2] == _UNACCEPTABLE_PROTOCOL:  # which paho takes for a lost connection
-            self.excess = "refused the connection: it speaks neither MQTT 5 nor 3.1.1; update the broker"
+            self.cause = "refused the connection: it speaks neither MQTT 5 nor 3.1.1; update the broker"
         return super()._handle_connack()
 
     def _handle_publish(self) -> MQTTErrorCode:
@@ -231,7 +231,7 @@ class BoundedClient(Client):
         end = 2 + int.from_bytes(packet[:2], "big")
         at = end + (2 if header & 0x06 else 0)
         if header & 0x04:  # paho would keep it until it is released
-            self.excess = "sends with QoS 2, which nobody asked for"
+            self.cause = "sends with QoS 2, which nobody asked for"
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         beside = b""
         if self.protocol is MQTTProtocolVersion.MQTTv5:

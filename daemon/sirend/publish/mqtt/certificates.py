@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EARLY = timedelta(days=14)
 EARLY_PART = 6
 """A certificate is told of so long before its end, or a sixth of its time: one of a week lasts less than two."""
-_SEQUENCE, _VERSION, _UTC_TIME = 0x30, 0xA0, 0x17
+_VERSION, _UTC_TIME = 0xA0, 0x17
 _LONG_FORM = 0x80
 """Tags of DER, X.690, and what marks a length of several bytes."""
 

@@ -140,7 +140,7 @@ class Connection:
         self, _c: Client, _u: object, flags: DisconnectFlags, code: ReasonCode, _p: Properties | None
     ) -> None:
         said = f"ended the connection: {code}" if flags.is_disconnect_packet_from_server else "lost the connection"
-        self.end = self.end or self._client.excess or said
+        self.end = self.end or self._client.cause or said
 
     def _on_publish(self, _c: Client, _u: object, mid: int, code: ReasonCode, _p: Properties | None) -> None:
         if mid in self._sent:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = "sirend/main-5th"
+HOP = 4_000
+"""A quarter of a second in samples: events lie that far apart or multiples of it."""
 
 
 def configuration(port: int, stall_s: float = 5.0) -> str:
@@ -58,8 +60,8 @@ def test_a_siren_in_the_microphone_calls_as_a_replay_of_it_does(  # noqa: PLR091
     live = payloads(received, f"{ROOT}/main/event")
     assert [event["state"] for event in live] == ["approaching", "clear"]
     assert live[1]["reason"] in ("quiet", "departed")
-    lasted = {end["sample"] - begin["sample"] for begin, end in zip(replayed[::2], replayed[1::2], strict=True)}
-    assert live[1]["sample"] - live[0]["sample"] in lasted
+    lasted = [end["sample"] - begin["sample"] for begin, end in zip(replayed[::2], replayed[1::2], strict=True)]
+    assert min(lasted) - HOP <= live[1]["sample"] - live[0]["sample"] <= max(lasted) + HOP
     for event in live:
         jsonschema.validate(event, schemas.event_schema())
         assert event["mode"] == "live"
@@ -78,7 +80,8 @@ def _placed(recording: Path, folder: Path) -> list[Path]:
     """Return ``recording`` after 3 s of a quiet room and a part of the half second from which the network counts.
 
     Patches end at multiples of that, counted from the stream's first sample: where a sound lies between them decides by
-    up to a hop or two when it is called. Nobody knows where the live one lies.
+    up to a hop or two when it is called, and when it ends. Nobody knows where the live one lies: of 64 places the call
+    lasts 21.75 s in 6, 22 s in 44, 22.25 s in 13 and 21.5 s in one, so eight of them may miss a hop on either side.
     """
     pcm, rate_hz = soundfile.read(recording, dtype="float32")
     out = []

@@ -18,7 +18,18 @@ from sirend.audio.routing import columns, pickups, rows_of
 from sirend.audio.stream import Block, Gap, GapReason, Samples
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
-from sirend.call.sector import PASSING, Leg, Legs, Sectors, allowed, follow
+from sirend.call.sector import (
+    PASSING,
+    SECOND,
+    SURE,
+    TURNS_ROUND,
+    Leg,
+    Legs,
+    Second,
+    Sectors,
+    allowed,
+    follow,
+)
 from sirend.config.geometry import KNOWN
 from sirend.config.settings import Approach, ArrayConfig, AudioConfig, Config
 from sirend.detect import bundle
@@ -33,7 +44,7 @@ from sirend.simulate.array_scene import render_at_array
 from sirend.simulate.scene import Scene
 from tests.bench import figures
 from tests.bundles import MODEL
-from tests.simulate.crossings import array_crossing, two_at_array
+from tests.simulate.crossings import AFTER_S, AT_ONCE_S, array_crossing, two_at_array
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -199,16 +210,21 @@ def test_sectors_hold_a_bearing_with_a_sigma_to_spare() -> None:
     assert sectors.of_bearing(replace(at, deg=70.0, sd_deg=30.0)) is None
 
 
-@given(st.lists(st.none() | st.floats(0.0, 359.9), max_size=30))
-def test_a_leg_that_is_known_stays_while_the_siren_is_heard(seen: list[float | None]) -> None:
+@given(st.lists(st.none() | st.floats(0.0, 359.9) | st.sampled_from([270.0] * SECOND), max_size=30))
+def test_a_leg_that_is_known_stays_until_another_siren_was_seen_to_stay_on_another(seen: list[float | None]) -> None:
     sectors, leg = Sectors.of(site("hold")), Leg()
     before: frozenset[str] = frozenset()
+    past: list[Bearing] = []
     for deg in seen:
-        leg = follow(sectors, leg, None if deg is None else Bearing(Samples(0), deg, 2.0))
+        bearing = None if deg is None else Bearing(Samples(0), deg, 2.0)
+        past += [] if bearing is None else [bearing]
+        leg = follow(sectors, leg, bearing)
         now = allowed(sectors, leg, 10_000_000)
-        assert now == before or not before
+        if before and now != before:
+            assert {sectors.of_bearing(each) for each in past[-SECOND:]} == now
+            assert any(sectors.is_behind(min(before), each) for each in past[:-SECOND])
         before = now
-    assert len(before) <= 1
+        assert len(now) <= 1
 
 
 def test_a_leg_needs_three_windows_and_a_siren_that_leaves_keeps_its_own() -> None:
@@ -281,6 +297,60 @@ def test_what_fades_or_drives_away_opens_no_leg_and_what_comes_nearer_does() -> 
     assert followed(bearings(270.0, 20), after_a_pass, Motion.APPROACHING, believed=True).approach == "west"
 
 
+def after_a_pass(*later: list[Bearing]) -> Leg:
+    """Return the leg after a siren that came from the north, passed and drives to the south, and then ``later``."""
+    came = [*bearings(5.0, 4), *bearings(90.0, 2, 1.0, 120.0), *bearings(190.0, 2, 1.5, 30.0), *bearings(182.0, 8, 2.0)]
+    return followed([*came, *(bearing for each in later for bearing in each)], believed=True)
+
+
+def test_a_second_siren_has_a_leg_of_its_own_once_the_first_has_passed_and_it_is_seen_to_stay() -> None:
+    assert after_a_pass().approach == "north"
+    echo = after_a_pass(bearings(270.0, SECOND - 1, 4.0))
+    assert echo.approach == "north"
+    assert echo.second == Second("west", Samples(64_000), SECOND - 1)
+    assert after_a_pass(bearings(270.0, SECOND - 1, 4.0), bearings(182.0, 1, 6.0)).second is None
+    assert after_a_pass(bearings(270.0, SECOND, 4.0)) == Leg("west", SURE, since=Samples(64_000))
+
+
+def test_a_vehicle_that_turns_off_or_whose_road_bends_is_no_second_one() -> None:
+    bends = [each for number in range(12) for each in bearings(182.0 + 8.0 * number, 2, 4.0 + number / 2.0)]
+    assert after_a_pass(bends).approach == "north"
+    assert after_a_pass(bearings(225.0, SECOND, 4.0)).approach == "north"  # round a corner, all at once
+
+
+def test_a_second_siren_that_was_not_told_before_it_passed_is_not_called_where_it_leaves() -> None:
+    passes = bearings(120.0, TURNS_ROUND, 4.0, -90.0)
+    assert after_a_pass(passes, bearings(80.0, 12, 6.0)).approach == "north"
+    assert after_a_pass(passes[1:], bearings(80.0, 12, 6.0)).approach == "east"  # looks at two sirens, for a moment
+
+
+def test_what_fades_while_it_is_seen_to_stay_is_no_second_siren() -> None:
+    steady = bearings(270.0, 24, 4.0)
+    fading = [replace(each, below_db=0.5 * number) for number, each in enumerate(steady)]
+    assert after_a_pass(fading).approach == "north"
+    nearing = [replace(each, below_db=12.0 - 0.5 * number) for number, each in enumerate(steady)]
+    assert after_a_pass(nearing).approach == "west"
+
+
+def test_the_second_of_two_sirens_is_called_on_its_own_leg_and_the_first_is_over() -> None:
+    # From the west, 8 s after the one from the south has passed, which drives on to the north.
+    drive = Scene("wail", "us", start_m=60.0, speed_kmh=50.0, pass_m=4.0, snr_db=25.0)
+    first = render_at_array(drive, ARRAY, bearing_deg=182.0)
+    drive = replace(drive, siren="hilo", profile="de", start_m=170.0, seed=1)
+    second = render_at_array(drive, ARRAY, bearing_deg=268.0)
+    pcm = 0.5 * second.pcm
+    pcm[: len(first.pcm)] += 0.5 * first.pcm
+    made = stages(site(), EverySoundIsSiren())
+    called, over, instead = [event for event in detect([Block(Samples(0), pcm)], made) if not event.refresh][:3]
+    assert (called.approach, called.state) == ("south", "approaching")
+    assert (over.approach, over.state, over.reason) == ("south", "clear", "departed")
+    assert (instead.approach, instead.state, instead.motion) == ("west", "approaching", "unknown")
+    assert first.truth["closest_s"] < over.sample / 16_000 < instead.sample / 16_000
+    assert instead.sample / 16_000 < second.truth["closest_s"] - 1.0
+    assert over.at <= instead.at
+    assert (instead.at - instead.onset_at).total_seconds() == pytest.approx(0.25 * SECOND)
+
+
 def test_a_leg_stays_that_of_a_siren_which_was_seen_to_pass_before_it_was_believed() -> None:
     leg = followed(bearings(90.0, 3), believed=False)
     leg = followed(bearings(170.0, 2, 0.75, 110.0), leg, believed=False)
@@ -345,10 +415,11 @@ def test_the_right_leg_is_called_by_the_network_that_ships() -> None:
     assert found["another later"] <= 0.1 * DRIVES
 
 
-def test_of_two_sirens_at_once_no_leg_is_called_that_has_none() -> None:
+@pytest.mark.parametrize("later_s", [AT_ONCE_S, AFTER_S])
+def test_of_two_sirens_no_leg_is_called_that_has_none(later_s: tuple[float, float]) -> None:
     model = bundle.load(bundle.find(None))
     ear = Classifier(model, 1)
     for seed in range(max(2, DRIVES // 5)):
-        rendered, legs = two_at_array(seed, ARRAY)
-        called = calls(list(detect([Block(Samples(0), rendered.pcm)], stages(site("main"), ear))))
-        assert {event.approach for event in called} <= legs | {"main"}
+        pair = two_at_array(seed, ARRAY, later_s)
+        called = calls(list(detect([Block(Samples(0), pair.pcm)], stages(site("main"), ear))))
+        assert {event.approach for event in called} <= {*pair.legs, "main"}

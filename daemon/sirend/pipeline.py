@@ -167,6 +167,8 @@ class Stages:
         """Yield the score, what is believed and the transition of each approach at the end of ``window``."""
         heard_by = window if self.ear is None else self.ear.pick(window)
         tracks = [(score, self.watches[score.approach].tracker.update(score)) for score in self.scores(heard_by)]
+        if self.legs is not None:
+            tracks = [(score, self.legs.of_present(track)) for score, track in tracks]
         # Half of what a street costs would go into the pitch of no siren.
         is_wanted = any(track.is_suspected for _, track in tracks)
         is_first = is_wanted and not self.pitch.remembered
@@ -196,7 +198,7 @@ class Stages:
             return heard, self.legs.reset()
         # Asked as soon as there may be a siren: one that is believed only as it passes came from where it was before.
         is_believed = any(track.onset < track.end for _, track in heard)
-        is_settled = is_believed and self.legs.is_known
+        is_settled = is_believed and self.legs.is_settled
         bearing = self.ear.bearing(window, pitch, is_believed=is_believed, is_settled=is_settled)
         self.legs.recall(self.ear.past)
         tracks, legs = self.legs.observe([track for _, track in heard], bearing)

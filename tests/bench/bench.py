@@ -112,7 +112,7 @@ def array_ms(bundle: bundles.Bundle) -> tuple[float, float, float]:
     """
     scene = Scene(siren="hilo", profile="de", start_m=150.0, snr_db=20.0)
     rendered = array_scene.render_at_array(scene, legs.ARRAY, bearing_deg=60.0)
-    costs = [legs.called(legs.ONE, bundle, rendered)[1] for _ in range(ROUNDS)]
+    costs = [legs.called(legs.ONE, bundle, rendered.pcm, rendered.truth["closest_s"])[1] for _ in range(ROUNDS)]
     return (
         statistics.median(cost.bearing_ms for cost in costs),
         statistics.median(cost.beams_ms for cost in costs),

@@ -3,9 +3,9 @@
     python -m tests.bench.legs [--drives 200] [--out build/legs] [--again]
 
 Every third drive is between houses. The bearing is measured in all windows, whether a siren is believed in or not, and
-the leg through the whole pipeline with the network that ships. Two sirens at once come from different legs in a fifth
-as many drives. What was measured at the same commit with the same model is not measured again: a run that was stopped
-goes on where it was.
+the leg through the whole pipeline with the network that ships. Two sirens from different legs, at once and one after
+the other, come in a fifth as many drives each. What was measured at the same commit with the same model is not measured
+again: a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import re
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tests.bench import figures, report
-from tests.simulate.crossings import array_crossing, two_at_array
+from tests.simulate.crossings import AFTER_S, AT_ONCE_S, array_crossing, two_at_array
 
 from sirend.audio.routing import columns
 from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Samples
@@ -42,8 +43,9 @@ from sirend.simulate import array_scene, junction
 from sirend.simulate.junction import LEGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from sirend.audio.stream import Pcm
     from sirend.detect.bundle import Bundle
     from sirend.simulate.scene import Rendered
 
@@ -62,6 +64,7 @@ BINS = ((-10.0, 0.0), (0.0, 10.0), (10.0, 20.0), (20.0, 60.0))
 LOUD_DB = 10.0
 LEADS_S = (0.0, 1.0, 2.0)
 """From a call until the vehicle passes, at least."""
+HALF_TURN_DEG = 180.0
 NICE = 10
 
 
@@ -71,8 +74,8 @@ class Called:
 
     first: str | None
     """The approach that was called first."""
-    later: tuple[str, ...]
-    """Those that were called after it."""
+    later: tuple[tuple[str, float], ...]
+    """Those that were called after it, and when, seconds."""
     known_s: float | None
     """From the siren's onset to that call."""
     to_pass_s: float | None
@@ -104,11 +107,13 @@ class Drive:
 
 @dataclass(frozen=True, slots=True)
 class Two:
-    """What an array made of two sirens at once."""
+    """What an array made of two sirens."""
 
     seed: int
-    legs: tuple[str, ...]
-    """By which they come."""
+    legs: tuple[str, str]
+    """By which they come, in that order."""
+    closest_s: tuple[float, float]
+    """When they pass."""
     array: Called
 
 
@@ -160,8 +165,8 @@ class Cost:
     network_ms: float
 
 
-def called(config: Config, model: Bundle, rendered: Rendered) -> tuple[Called, Cost]:
-    """Return what the site ``config`` made of a drive, and what that took."""
+def called(config: Config, model: Bundle, pcm: Pcm, closest_s: float) -> tuple[Called, Cost]:
+    """Return what the site ``config`` made of a drive whose vehicle passes at ``closest_s``, and what that took."""
     scribe = Scribe(
         site="main-5th", boot_id="replay", mode="replay", model=model.name, clock=ReplayClock(), valid_for_s=5.0
     )
@@ -173,7 +178,7 @@ def called(config: Config, model: Bundle, rendered: Rendered) -> tuple[Called, C
         bearing, beams = clocked(stages.ear, "bearing"), clocked(stages.ear, "pick")
     events = [
         event
-        for event in detect([Block(Samples(0), rendered.pcm)], stages)
+        for event in detect([Block(Samples(0), pcm)], stages)
         if not event.refresh and event.type == "emergency_approaching"
     ]
     # Who looks on asks for what was picked before, twice a window: the mean is of the windows.
@@ -187,8 +192,8 @@ def called(config: Config, model: Bundle, rendered: Rendered) -> tuple[Called, C
         return Called(None, (), None, None), cost
     first = events[0]
     known_s = (first.at - first.onset_at).total_seconds()
-    to_pass_s = rendered.truth["closest_s"] - first.sample / SAMPLE_RATE_HZ
-    later = tuple(each.approach for each in events[1:])
+    to_pass_s = closest_s - first.sample / SAMPLE_RATE_HZ
+    later = tuple((each.approach, each.sample / SAMPLE_RATE_HZ) for each in events[1:])
     return Called(first.approach, later, known_s, round(to_pass_s, 2)), cost
 
 
@@ -215,8 +220,9 @@ def measure(model: Bundle, seed: int) -> Drive:
     """Drive past both."""
     scene, leg, deg, around = array_crossing(np.random.default_rng(seed), seed)
     rendered = array_scene.render_at_array(scene, ARRAY, bearing_deg=deg, around=around)
-    one, cost = called(ONE, model, rendered)
-    four, _ = called(FOUR, model, junction.render_at_junction(scene, leg=leg))
+    one, cost = called(ONE, model, rendered.pcm, rendered.truth["closest_s"])
+    at_junction = junction.render_at_junction(scene, leg=leg)
+    four, _ = called(FOUR, model, at_junction.pcm, at_junction.truth["closest_s"])
     return Drive(
         seed=seed,
         leg=leg,
@@ -232,11 +238,11 @@ def measure(model: Bundle, seed: int) -> Drive:
     )
 
 
-def measure_two(model: Bundle, seed: int) -> Two:
-    """Let two drive past the array."""
-    rendered, legs = two_at_array(seed, ARRAY)
-    found, _ = called(ONE, model, rendered)
-    return Two(seed, tuple(sorted(legs)), found)
+def measure_two(model: Bundle, seed: int, later_s: tuple[float, float]) -> Two:
+    """Let two drive past the array, the second so much later."""
+    pair = two_at_array(seed, ARRAY, later_s)
+    found, _ = called(ONE, model, pair.pcm, pair.closest_s[0])
+    return Two(seed, pair.legs, pair.closest_s, found)
 
 
 def collect(count: int, out: Path, measure: Callable[[Bundle, int], Drive | Two] = measure) -> list[dict[str, Any]]:
@@ -272,7 +278,8 @@ def legs(drives: Sequence[dict[str, Any]], site: str) -> figures.Figures:
         "main": sum(first == "main" for first, _ in firsts),
         "not_called": sum(first is None for first, _ in firsts),
         "another_later": sum(
-            drive[site]["first"] is not None and set(drive[site]["later"]) - {drive["leg"], "main"} != set()
+            drive[site]["first"] is not None
+            and {each for each, _ in drive[site]["later"]} - {drive["leg"], "main"} != set()
             for drive in drives
         ),
         "known_s": [round(float(each), 2) for each in np.percentile(known, [50, 90])] if known else None,
@@ -283,20 +290,39 @@ def legs(drives: Sequence[dict[str, Any]], site: str) -> figures.Figures:
 
 
 def two(drives: Sequence[dict[str, Any]]) -> figures.Figures:
-    """Return what was called of two sirens at once."""
-    names = [({each["array"]["first"], *each["array"]["later"]} - {None}, set(each["legs"])) for each in drives]
+    """Return what was called of two sirens."""
+    names = [(called_of(each), set(each["legs"])) for each in drives]
+    leads_s = [
+        each["closest_s"][1] - min(at_s for leg, at_s in each["array"]["later"] if leg == each["legs"][1])
+        for each in drives
+        if each["legs"][1] in dict(each["array"]["later"])
+    ]
     return {
         "drives": len(drives),
         "a_leg_of_theirs": sum(bool(found & legs) for found, legs in names),
         "both": sum(legs <= found for found, legs in names),
+        "second_after_first": len(leads_s),
+        "second_before_its_pass": {f"{lead_s:g} s": sum(each >= lead_s for each in leads_s) for lead_s in LEADS_S},
+        "opposite": sum(is_opposite(each["legs"]) for each in drives),
         "main": sum(found == {"main"} for found, _ in names),
         "not_called": sum(not found for found, _ in names),
         "a_leg_without_one": sum(bool(found - legs - {"main"}) for found, legs in names),
     }
 
 
-def summary(drives: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> figures.Figures:
-    """Return all figures."""
+def called_of(drive: dict[str, Any]) -> set[str]:
+    """Return the approaches that the array called in a drive."""
+    array = drive["array"]
+    return {array["first"], *(leg for leg, _ in array["later"])} - {None}
+
+
+def is_opposite(pair: Sequence[str]) -> bool:
+    """Return whether two legs are one street: the second vehicle comes from where the first one drives to."""
+    return abs(LEGS[pair[0]] - LEGS[pair[1]]) == HALF_TURN_DEG
+
+
+def summary(drives: Sequence[dict[str, Any]], pairs: Mapping[str, Sequence[dict[str, Any]]]) -> figures.Figures:
+    """Return all figures; ``pairs`` are those of two sirens, by how they follow each other."""
     around = {"in the open": [each for each in drives if not each["is_canyon"]]}
     around["between houses"] = [each for each in drives if each["is_canyon"]]
     return {
@@ -311,7 +337,7 @@ def summary(drives: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -
             "from 10 dB as it passes": legs([each for each in drives if each["snr_db"] >= LOUD_DB], "array"),
             **{place: legs(some, "array") for place, some in around.items()},
         },
-        "two_sirens": two(pairs),
+        "two_sirens": {how: two(some) for how, some in pairs.items()},
         "four": {"all": legs(drives, "four")},
         "bearing_ms": round(float(np.median([each["bearing_ms"] for each in drives if each["bearing_ms"]])), 2),
         **{name: round(float(np.median([each[name] for each in drives])), 2) for name in ("beams_ms", "network_ms")},
@@ -328,7 +354,11 @@ def main() -> int:
     here = report.machine()
     name = re.sub(r"[^a-z0-9.-]", "-", f"{here['commit']}-{here['model']}")
     drives = collect(args.drives, args.out / f"{name}.jsonl")
-    found = summary(drives, collect(args.drives // 5, args.out / f"{name}-two.jsonl", measure_two))
+    pairs = {
+        how: collect(args.drives // 5, args.out / f"{name}-{how}.jsonl", partial(measure_two, later_s=later_s))
+        for how, later_s in {"at-once": AT_ONCE_S, "one-after-the-other": AFTER_S}.items()
+    }
+    found = summary(drives, pairs)
     print(json.dumps(found, indent=1))
     figures.record(**found)
     return 0

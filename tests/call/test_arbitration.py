@@ -100,6 +100,14 @@ def test_the_siren_of_a_call_that_ended_is_not_called_for_another_leg() -> None:
     assert _after_a_call(0.25, south, replace(RULES, hold=Samples(0))) == {"south"}
 
 
+def test_another_siren_than_that_of_the_call_is_no_echo_of_it() -> None:
+    north, south = _bid("north", state="calls"), _bid("south", state="ready", onset=77)
+    for is_others, granted in ((False, set[str]()), (True, {"south"})):
+        state, none = arbitrate(RULES, ArbitrationState(), Samples(0), (replace(north, is_others=is_others), south))
+        assert not none
+        assert _granted(_bid("north", state="deaf"), south, state=state, now=HOP) == granted
+
+
 def test_a_siren_that_outlasts_its_call_calls_nowhere_else_until_it_is_gone() -> None:
     south = _bid("south", state="ready", onset=77)
     parked = _bid("north", state="hears", onset=5)

@@ -213,6 +213,15 @@ def test_a_second_siren_that_comes_nearer_is_called_while_the_first_drives_away(
     assert changes == [(1.0, Reason.SIREN), (6.0, Reason.DEPARTED), (20.25, Reason.SIREN)]
 
 
+def test_a_call_is_over_when_what_is_heard_is_the_siren_of_another_leg() -> None:
+    own = _tracks([0.9] * 4)
+    others = [replace(track, is_others=True) for track in _tracks([0.9] * 40, start=own[-1].end)]
+    held = [step(RULES, State(), track, held=True)[1] for track in others]
+    assert held == [None] * 40
+    assert _changes([*own, *others[:4]]) == [(1.0, Reason.SIREN)]  # no call is shorter than min_duration
+    assert _changes([*own, *others[:30]])[:2] == [(1.0, Reason.SIREN), (6.0, Reason.DEPARTED)]
+
+
 def test_departing_is_counted_anew_when_it_is_interrupted() -> None:
     def part(motion: Motion, hops: int, start: int) -> list[Track]:
         return _tracks([0.9] * hops, start=start * HOP, motion=motion)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sirend.simulate import array_scene
 from sirend.simulate.junction import LEGS
-from sirend.simulate.scene import Rendered, Scene
+from sirend.simulate.scene import Scene
 from sirend.simulate.street import KMH
 
 if TYPE_CHECKING:
+    from sirend.audio.stream import Pcm
     from sirend.config.geometry import Geometry
 
 STREET_SIRENS = (
@@ -32,6 +34,9 @@ STREET_SIRENS = (
 )
 
 SIRENS = (("us", "wail"), ("de", "hilo"), ("us", "yelp"), ("it", "hilo"), ("fr", "samu"), ("uk", "hilo"))
+
+AT_ONCE_S, AFTER_S = (0.0, 4.0), (4.0, 14.0)
+"""How much later the second of two sirens passes: while the first one does, or when that is gone."""
 
 TWO_SEED = 20_000
 """Seeds of two sirens at once begin here: none of them is heard alone as well."""
@@ -71,11 +76,21 @@ def street_drive(seed: int) -> Scene:
     return Scene(siren, profile, sight_m + 40.0, 15.0, float(rng.uniform(30.0, 70.0)), in_sight_m=sight_m, seed=seed)
 
 
-def two_at_array(seed: int, geometry: Geometry) -> tuple[Rendered, set[str]]:
-    """Let two such vehicles of different sirens drive past an array from different legs; return those too.
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two vehicles with different sirens that drive past an array from different legs."""
 
-    The second passes up to 4 s after the first. Each has 5 to 30 dB over a street of its own, and both streets are
-    heard; the truth is that of the first.
+    pcm: Pcm
+    legs: tuple[str, str]
+    """By which they come, the one that passes first before the other."""
+    closest_s: tuple[float, float]
+    """When they pass."""
+
+
+def two_at_array(seed: int, geometry: Geometry, later_s: tuple[float, float] = AT_ONCE_S) -> Pair:
+    """Let two such vehicles drive past an array; the second passes so much later than the first, seconds from until.
+
+    Each has 5 to 30 dB over a street of its own, and both streets are heard.
     """
     rng = np.random.default_rng(TWO_SEED + seed)
     legs = [list(LEGS)[int(number)] for number in rng.permutation(len(LEGS))[:2]]
@@ -87,7 +102,7 @@ def two_at_array(seed: int, geometry: Geometry) -> tuple[Rendered, set[str]]:
         scene = Scene(
             siren=siren,
             profile=profile,
-            start_m=speed_kmh * KMH * (8.0 + number * float(rng.uniform(0.0, 4.0))),
+            start_m=speed_kmh * KMH * (8.0 + number * float(rng.uniform(*later_s))),
             speed_kmh=speed_kmh,
             pass_m=float(rng.uniform(2.0, 6.0)),
             snr_db=float(rng.uniform(5.0, 30.0)),
@@ -95,6 +110,8 @@ def two_at_array(seed: int, geometry: Geometry) -> tuple[Rendered, set[str]]:
         )
         bearing_deg = (LEGS[leg] + float(rng.uniform(-5.0, 5.0))) % 360.0
         heard.append(array_scene.render_at_array(scene, geometry, bearing_deg=bearing_deg, around=around))
+    pcm = 0.5 * heard[1].pcm
     length = min(len(each.pcm) for each in heard)
-    pcm = 0.5 * (heard[0].pcm[:length] + heard[1].pcm[:length])
-    return Rendered(pcm, heard[0].truth), set(legs)
+    pcm[:length] += 0.5 * heard[0].pcm[:length]
+    (first, second), (first_s, second_s) = legs, (float(each.truth["closest_s"]) for each in heard)
+    return Pair(pcm, (first, second), (first_s, second_s))

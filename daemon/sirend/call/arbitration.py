@@ -76,6 +76,8 @@ class Bid:
     motion: Motion = Motion.UNKNOWN
     ahead: int = 0
     """Samples by which the site's count is ahead of its device's; 0 where there is one device."""
+    is_others: bool = False
+    """Whether what is heard is another siren than the one that it called for, which has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ def arbitrate(
         return state, frozenset()
     state = replace(state, peaks=_peaks(rules, state, now, bids), nearing=_nearing(state, now, bids))
     if any(bid.calls for bid in bids):
-        echoes = tuple((bid.approach, bid.onset) for bid in bids if bid.hears and not bid.calls)
+        is_echo = not any(bid.is_others for bid in bids if bid.calls)
+        echoes = tuple((bid.approach, bid.onset) for bid in bids if is_echo and bid.hears and not bid.calls)
         caller = next((bid.approach, bid.onset) for bid in bids if bid.calls)
         return replace(state, waiting=(), echoes=echoes, called=now, caller=caller), frozenset()
     if any(bid.hears and (bid.approach, bid.onset) == state.caller for bid in bids):

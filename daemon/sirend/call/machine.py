@@ -167,6 +167,8 @@ def _end(rules: Rules, state: State, now: Samples, *, inhibited: bool) -> tuple[
         pass
     elif inhibited:
         ended = state, Reason.INHIBITED
+    elif state.last is not None and state.last.is_others:
+        ended = state, Reason.DEPARTED
     elif state.absent_since is not None and absent_for >= rules.release:
         ended = state, Reason.DEPARTED if state.motion is Motion.DEPARTING else Reason.QUIET
     elif _moved(state, Motion.DEPARTING, now, rules.departed):

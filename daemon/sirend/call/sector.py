@@ -31,6 +31,17 @@ FADED_DB = 2.5
 NEARED_DB = 5.0
 """What became so much louder later came nearer: in the second before it passes a siren gains 10 dB and more, and over a
 second the tones of one that stands differ by 3."""
+LEAPS_DEG = 35.0
+"""A siren that is seen so far from where the one that passed drives to, and did not turn there, is another."""
+VEERS_DEG = 20.0
+"""The one that passed drives on where it is seen so near to where it drove to: roads bend."""
+TURNS_ROUND = 5
+"""So many bearings in a row turn when a second siren passes; those that one leaps by are fewer, for looks at two sirens
+lie on a line that seems to turn for half a second."""
+FADES_DB = 1.0
+"""A siren that loses so much while it is seen to stay may drive away; with ``FADED_DB`` it does."""
+SECOND = 6
+"""Windows that make a second siren, 1.5 s: an echo of the first is seen for less."""
 PASSED = to_samples(10.0)
 """For so long after a vehicle has passed a siren is held to be that one leaving, unless it comes nearer."""
 
@@ -82,9 +93,13 @@ class Sectors:
         """Return ``track`` with ``bearing``; one that lies behind the leg's side is of a vehicle that has passed."""
         if bearing is None or track.onset == track.end:
             return track
-        own = [leg for leg in self.legs if leg.approach == track.approach]
-        has_passed = bool(own) and apart_deg(bearing.deg, own[0].bearing_deg) - bearing.sd_deg > PASSED_DEG
+        has_passed = self.is_behind(track.approach, bearing)
         return replace(track, bearing=bearing, motion=Motion.DEPARTING if has_passed else track.motion)
+
+    def is_behind(self, approach: str | None, bearing: Bearing) -> bool:
+        """Return whether a siren at ``bearing`` lies behind the side of the leg ``approach``; never for one without."""
+        own = (leg for leg in self.legs if leg.approach == approach)
+        return any(apart_deg(bearing.deg, leg.bearing_deg) - bearing.sd_deg > PASSED_DEG for leg in own)
 
     def of_bearing(self, bearing: Bearing | None) -> str | None:
         """Return the leg in whose sector a siren at ``bearing`` is, the nearest if there are two; None for none."""
@@ -92,6 +107,19 @@ class Sectors:
         if not inside or bearing is None:
             return None
         return min(inside, key=lambda leg: apart_deg(bearing.deg, leg.bearing_deg)).approach
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """Another siren, as it seems, that is heard after the first one has passed."""
+
+    approach: str
+    since: Samples
+    """The end of the first window that saw it there."""
+    windows: int = 1
+    """How many did, none between them saw it elsewhere."""
+    below_db: float = 0.0
+    """How far it lay under its loudest in the second of them; in the first that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +134,11 @@ class Leg:
     """When a vehicle was seen to pass: what is heard then drives away, whether its leg is known or not."""
     turned: int = 0
     """How many bearings in a row turned as one that passes, up to ``PASSING``."""
+    leaves_deg: float | None = None
+    """Where the vehicle is that came by a known leg, once it lies behind that leg's side."""
+    second: Second | None = None
+    since: Samples | None = None
+    """Since when the siren is heard, where another one passed before it; None: since there is any."""
 
     @property
     def is_known(self) -> bool:
@@ -121,10 +154,11 @@ def follow(
     It is the first that the siren was seen on for ``SURE`` windows, and stays so while the siren is heard: one that was
     heard late is seen to leave by another leg, for which nobody must stop. So no bearing counts that turns as one does
     that passes, or of a siren that has faded, and none after these; nor does ``motion`` away from the array. But one
-    that was known before the siren passed is the one by which it came. A wrong leg is worse than none.
+    that was known before the siren passed is the one by which it came. A wrong leg is worse than none. Of a siren that
+    was seen to pass the bearing does not leap to another leg and stay there: that is a second one's.
     """
     if bearing is None or (leg.is_known and is_believed):
-        return leg
+        return leg if bearing is None else _after_pass(sectors, leg, bearing)
     comes = motion is Motion.APPROACHING or bearing.nears_db >= NEARED_DB
     turned = leg.turned + 1 if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S else 0
     if turned or motion is Motion.DEPARTING:
@@ -140,6 +174,34 @@ def follow(
     if leg.is_known and seen != leg.approach:  # it passed unseen, or there is another; which, nobody can tell yet
         return Leg(passed=bearing.end)
     return Leg(seen, leg.windows + 1 if seen == leg.approach else 1)
+
+
+def _after_pass(sectors: Sectors, leg: Leg, bearing: Bearing) -> Leg:
+    """Return what ``leg``, which is known, is after another ``bearing``: a second siren's once that has been seen."""
+    if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S:
+        turned = leg.turned + 1
+        return replace(leg, turned=turned, second=None, leaves_deg=None if turned >= TURNS_ROUND else leg.leaves_deg)
+    leg = replace(leg, turned=0)
+    off_deg = 0.0 if leg.leaves_deg is None else apart_deg(bearing.deg, leg.leaves_deg)
+    if leg.leaves_deg is None or off_deg - bearing.sd_deg <= LEAPS_DEG:
+        is_seen_to_leave = off_deg <= VEERS_DEG and sectors.is_behind(leg.approach, bearing)
+        return replace(leg, leaves_deg=bearing.deg if is_seen_to_leave else leg.leaves_deg, second=None)
+    return _elsewhere(sectors, leg, bearing)
+
+
+def _elsewhere(sectors: Sectors, leg: Leg, bearing: Bearing) -> Leg:
+    """Return what ``leg`` is after a ``bearing`` that leapt from where its vehicle drives to."""
+    seen, second = sectors.of_bearing(bearing), leg.second
+    if seen is None:
+        return leg
+    if second is None or second.approach != seen:
+        return replace(leg, second=Second(seen, bearing.end))
+    below_db = bearing.below_db if second.windows == 1 else second.below_db
+    if bearing.below_db - below_db > FADED_DB:
+        return replace(leg, second=None, leaves_deg=bearing.deg)  # round a corner
+    second = replace(second, windows=second.windows + 1, below_db=below_db)
+    is_there = second.windows >= SECOND and bearing.below_db - below_db <= FADES_DB
+    return Leg(seen, SURE, since=second.since) if is_there else replace(leg, second=second)
 
 
 def allowed(sectors: Sectors, leg: Leg, heard: int) -> frozenset[str]:
@@ -161,9 +223,15 @@ class Legs:
         self._leg = Leg()
 
     @property
-    def is_known(self) -> bool:
-        """Whether the leg of what is heard is believed."""
-        return self._leg.is_known
+    def is_settled(self) -> bool:
+        """Whether the leg of what is heard is believed, and nothing speaks of a second siren."""
+        return self._leg.is_known and self._leg.second is None
+
+    def of_present(self, track: Track) -> Track:
+        """Return ``track`` with the onset of the siren that is heard now, where another one passed before it."""
+        if self._leg.since is None or track.onset == track.end:
+            return track
+        return replace(track, onset=max(track.onset, self._leg.since))
 
     def reset(self) -> frozenset[str]:
         """Forget the siren, which is gone; return who may call without a bearing."""
@@ -180,5 +248,7 @@ class Legs:
         heard = max((track.end - track.onset for track in tracks), default=0)
         motion = next((track.motion for track in tracks if track.onset < track.end), Motion.UNKNOWN)
         self._leg = follow(self._sectors, self._leg, bearing, motion=motion, is_believed=heard > 0)
-        placed = [self._sectors.placed(track, bearing) for track in tracks]
+        placed = [self._sectors.placed(self.of_present(track), bearing) for track in tracks]
+        if self._leg.since is not None:
+            placed = [replace(track, is_others=track.approach != self._leg.approach) for track in placed]
         return placed, allowed(self._sectors, self._leg, heard)

@@ -62,6 +62,7 @@ class ApproachWatch:
             priority=self.priority,
             motion=track.motion,
             ahead=ahead,
+            is_others=track.is_others,
         )
 
     def decide(self, track: Track, *, held: bool) -> Transition | None:

@@ -49,6 +49,8 @@ class Track:
     """Where it comes from, where an array hears it and knows; the tracker itself does not."""
     arrival: Arrival | None = None
     """How long it still needs, where it comes nearer and that is known; nor does the tracker."""
+    is_others: bool = False
+    """Whether it comes by another leg, after one that came by this leg has passed; nor does the tracker know that."""
 
     @property
     def is_suspected(self) -> bool:

@@ -37,17 +37,21 @@ STATE = f"{ROOT}/main/emergency"
 CONNECTED = "sirend: info: MQTT broker 127.0.0.1:{}: connected with MQTT 5, following sirend/main-5th/+/emergency\n"
 PATIENCE_S = 60.0
 DYING = """
-import ctypes, sys, threading
+import ctypes, sys, threading, time
 from sirend.cli.main import command
 def kill():
     sys.stdin.readline()
-    (number,) = (each.ident for each in threading.enumerate() if each.name == name)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(number), ctypes.py_object(SystemError))
+    (thread,) = (each for each in threading.enumerate() if each.name == name)
+    while thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemError))
+        time.sleep(0.05)
 name = sys.argv.pop(1)
 threading.Thread(target=kill, daemon=True).start()
 command()
 """
-"""Runs ``sirend``; when it is told to, an error that nobody expects comes up in one of its threads."""
+"""Runs ``sirend``; when it is told to, an error that nobody expects comes up in one of its threads, until that ends:
+what comes up while a controller is asked is told as a bug, and the next round may work.
+"""
 RELAYED = """
 import os, sys
 from pathlib import Path

@@ -111,7 +111,9 @@ def half_way(programs: Path, image: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Yield an installation that stands where the new version is being built."""
     hold, seen = programs / "hold", programs / "hold.seen"
     hold.touch()
-    process = subprocess.Popen(INSTALL, env=variables_of(programs, image), start_new_session=True)
+    # A shell cannot trap what was ignored when it began, as under nohup.
+    words = ["env", "--default-signal=INT,HUP", *INSTALL]
+    process = subprocess.Popen(words, env=variables_of(programs, image), start_new_session=True)
     try:
         end = time.monotonic() + 60.0
         while not seen.exists():

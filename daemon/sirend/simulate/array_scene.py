@@ -19,7 +19,7 @@ from sirend.simulate.background import background as street_of
 from sirend.simulate.balance import Balance
 from sirend.simulate.levels import RATE_HZ, TRUTH_HZ, db, rms, short_db
 from sirend.simulate.scene import Rendered
-from sirend.simulate.street import KMH, Air, DriveBy, drive_by
+from sirend.simulate.street import KMH, Air, DelayLine, DriveBy, drive_by
 from sirend.simulate.truth import MEANING, described, heard_of, to_stop_line_s
 from sirend.simulate.wind import turbulence
 
@@ -81,10 +81,11 @@ def render_at_array(scene: Scene, array: Array, *, bearing_deg: float = 0.0, aro
     source = synthesis.synthesise(
         tone, longest + RATE_HZ, RATE_HZ, siren_rng, start_s=siren_rng.uniform(0.0, tone.motion.cycle_s)
     )
+    line = DelayLine.of(source)
     siren = np.zeros((samples, len(ways)), np.float32)
     for column, each in enumerate(ways):
         for way, share in each:
-            heard, _ = drive_by(source, way, RATE_HZ, air=air, samples=samples, since_s=since_s)
+            heard, _ = drive_by(line, way, RATE_HZ, air=air, samples=samples, since_s=since_s)
             siren[:, column] += share * heard
     first = ways[0][0][0]
     siren *= scene.shadow(first.emission_s(np.arange(samples) / RATE_HZ, air)).astype(np.float32)[:, np.newaxis]

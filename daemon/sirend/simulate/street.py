@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from scipy import fft, ndimage, signal
@@ -108,8 +108,33 @@ class DriveBy:
         return math.hypot(self.pass_m, rise_m)
 
 
+@dataclass(frozen=True, slots=True)
+class DelayLine:
+    """A source, made ready to be read between its samples: half of a drive-by's work, once for all of its ways."""
+
+    spline: NDArray[np.float64]
+    """Coefficients float64[OVERSAMPLING m] of the quintic spline through the oversampled source."""
+
+    @classmethod
+    def of(cls, source: NDArray[np.float32]) -> Self:
+        """Prepare a source float32[m]."""
+        images = signal.firwin(64 * OVERSAMPLING + 1, 1.0 / OVERSAMPLING, window=("kaiser", 8.0))  # -80 dB
+        wide = signal.resample_poly(np.asarray(source, np.float64), OVERSAMPLING, 1, window=images)
+        return cls(ndimage.spline_filter1d(wide, order=5))
+
+    @property
+    def size(self) -> int:
+        """Samples of the source, m."""
+        return self.spline.size // OVERSAMPLING
+
+    def read(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Read it between its samples: float64[n] at `at` float64[n], counted in those of the source."""
+        where = (at * OVERSAMPLING)[np.newaxis]
+        return np.asarray(ndimage.map_coordinates(self.spline, where, order=5, mode="constant", prefilter=False))
+
+
 def drive_by(  # noqa: PLR0913 - the geometry is one argument already; the rest are independent switches
-    source: NDArray[np.float32],
+    source: NDArray[np.float32] | DelayLine,
     geometry: DriveBy,
     rate_hz: int,
     *,
@@ -124,6 +149,7 @@ def drive_by(  # noqa: PLR0913 - the geometry is one argument already; the rest 
     Args:
         source: float32[m], the siren 1 m away. Its first sample is the one heard at time 0, emitted a little earlier:
             the siren is on already when the drive begins. Past its end there is silence (see `source_samples`).
+            Where several ways are rendered, its `DelayLine` saves the work of making one for each.
         geometry: the drive.
         rate_hz: sample rate, Hz.
         air: weather; `Air()` when left out.
@@ -138,18 +164,16 @@ def drive_by(  # noqa: PLR0913 - the geometry is one argument already; the rest 
 
     """
     air = air or Air()
-    seconds = np.arange(source.size if samples is None else samples) / rate_hz
-    images = signal.firwin(64 * OVERSAMPLING + 1, 1.0 / OVERSAMPLING, window=("kaiser", 8.0))  # -80 dB
-    wide = signal.resample_poly(np.asarray(source, np.float64), OVERSAMPLING, 1, window=images)
-    spline = ndimage.spline_filter1d(wide, order=5)
+    line = source if isinstance(source, DelayLine) else DelayLine.of(source)
+    seconds = np.arange(line.size if samples is None else samples) / rate_hz
     emitted_s = geometry.emission_s(seconds, air)
     heard_m = air.sound_m_s * (seconds - emitted_s)
     begun_s = float(emitted_s[0]) if since_s is None else since_s
-    received = _read(spline, (emitted_s - begun_s) * rate_hz) / np.maximum(heard_m, NEAREST_M)
+    received = line.read((emitted_s - begun_s) * rate_hz) / np.maximum(heard_m, NEAREST_M)
     if geometry.ground_reflection > 0.0:
         mirrored_s = geometry.emission_s(seconds, air, mirrored=True)
         mirrored_m = air.sound_m_s * (seconds - mirrored_s)
-        echo = _read(spline, (mirrored_s - begun_s) * rate_hz) / np.maximum(mirrored_m, NEAREST_M)
+        echo = line.read((mirrored_s - begun_s) * rate_hz) / np.maximum(mirrored_m, NEAREST_M)
         lowpass = signal.butter(1, min(geometry.ground_cutoff_hz, 0.45 * rate_hz), fs=rate_hz)
         received += geometry.ground_reflection * signal.lfilter(*lowpass, echo)
     if absorbing:
@@ -157,12 +181,6 @@ def drive_by(  # noqa: PLR0913 - the geometry is one argument already; the rest 
     if impulse_response is not None:
         received = signal.oaconvolve(received, np.asarray(impulse_response, np.float64))[: seconds.size]
     return received.astype(np.float32), geometry.distance_m(seconds)
-
-
-def _read(spline: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Read the oversampled delay line between its samples: float64[n] at `at` float64[n], counted at the plain rate."""
-    where = (at * OVERSAMPLING)[np.newaxis]
-    return np.asarray(ndimage.map_coordinates(spline, where, order=5, mode="constant", prefilter=False))
 
 
 def _absorb(pcm: NDArray[np.float64], path_m: NDArray[np.float64], air: Air, rate_hz: int) -> NDArray[np.float64]:

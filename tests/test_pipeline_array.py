@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from sirend.detect.features import Spectrogram
     from sirend.detect.pitch import Pitch
     from sirend.pipeline import Scorer
+    from sirend.simulate.scene import Rendered
 
 DRIVES = int(os.environ.get("SIREND_DRIVES", "8"))
 NO_LEG = Leg()
@@ -94,9 +96,17 @@ def calls(events: list[Event]) -> list[Event]:
 DRIVE = Scene(siren="hilo", profile="de", start_m=120.0, speed_kmh=50.0, pass_m=4.0, snr_db=25.0, seed=2)
 
 
-@pytest.fixture(scope="module")
+@cache
+def driven(bearing_deg: float) -> Rendered:
+    """Return `DRIVE` past the array, rendered once however many tests hear it: none of them can write to it."""
+    rendered = render_at_array(DRIVE, ARRAY, bearing_deg=bearing_deg)
+    rendered.pcm.setflags(write=False)
+    return rendered
+
+
+@pytest.fixture
 def from_the_east() -> npt.NDArray[np.float32]:
-    return render_at_array(DRIVE, ARRAY, bearing_deg=65.0).pcm
+    return driven(65.0).pcm
 
 
 def heard(pcm: npt.NDArray[np.float32], config: Config) -> tuple[list[Event], Stages]:
@@ -130,7 +140,7 @@ class BelievesLate:
 @pytest.mark.parametrize("late_s", [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
 @pytest.mark.parametrize("deg", [65.0, 165.0, 280.0])
 def test_a_siren_that_is_believed_only_as_it_passes_is_called_on_no_wrong_leg(deg: float, late_s: float) -> None:
-    rendered = render_at_array(DRIVE, ARRAY, bearing_deg=deg)
+    rendered = driven(deg)
     leg = next(name for name, at in LEGS.items() if abs(float(apart(at, deg))) < 45.0)
     late = BelievesLate(round(4 * (rendered.truth["closest_s"] + late_s - 2.0)))
     made = stages(site(), late)
@@ -140,7 +150,7 @@ def test_a_siren_that_is_believed_only_as_it_passes_is_called_on_no_wrong_leg(de
 
 @pytest.mark.parametrize("late_s", [0.5, 1.0, 2.0])
 def test_a_siren_that_is_first_suspected_after_it_passed_came_by_the_leg_that_it_was_on(late_s: float) -> None:
-    rendered = render_at_array(DRIVE, ARRAY, bearing_deg=280.0)
+    rendered = driven(280.0)
     late = BelievesLate(round(4 * (rendered.truth["closest_s"] + late_s - 2.0)))
     called = calls(list(detect([Block(Samples(0), rendered.pcm)], stages(site(), late))))
     assert [event.approach for event in called] == ["west"]

@@ -1,7 +1,7 @@
 # The menu. `make demo` and `make test` need nothing but python3, make and, for missing system packages, root.
 PYTHON ?= python3
 VENV   ?= .venv
-WORKERS ?= 4
+WORKERS ?= 3
 BIN    := $(VENV)/bin
 comma  := ,
 
@@ -24,7 +24,7 @@ ifneq ($(origin EXTRAS),undefined)
 export EXTRAS
 endif
 
-.PHONY: help demo test test-arm64 test-system test-homeassistant test-cluster venv readme report lint unit fuzz chaos bench bench-fleet soak install uninstall wheels deb drives legs identity evaluate clean
+.PHONY: help demo test test-arm64 test-system test-homeassistant test-cluster venv readme report lint unit unit-daemon unit-training fuzz chaos bench bench-fleet soak install uninstall wheels deb drives legs identity evaluate clean
 help:            ## show this menu
 	@sed -n 's/^\([a-z0-9-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
@@ -39,7 +39,7 @@ test:            ## install what the tests need, then lint, type check and run e
 	.ci/system-packages $(TEST_PACKAGES)
 	.ci/npm-package axe-core 4.14.1
 	.ci/venv $(VENV) plot,test,train,psds
-	$(MAKE) --no-print-directory -j 2 lint unit
+	$(MAKE) --no-print-directory -j 3 lint unit-daemon unit-training
 
 venv:            ## .venv with more of sirend's extras: make venv EXTRAS=plot,train
 	.ci/venv $(VENV) $(or $(EXTRAS),plot)
@@ -55,8 +55,19 @@ lint:            ## ruff, the direction of imports and mypy --strict over everyt
 
 # Compiled files are kept whatever the environment says: without them each worker, and each `sirend` that a test starts,
 # compiles all of it again, 80 of 1,000 s of processor time.
-unit:            ## pytest alone (after `make test` has installed it); most tests wait: WORKERS of them at a time
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
+# The tests of training are a session of their own: each worker imports what it may run, and TensorFlow takes 9 s of
+# processor time and .5 GB. Where it is not installed there is nothing to run.
+SESSIONS = unit-daemon $(if $(wildcard $(VENV)/lib/*/site-packages/tensorflow),unit-training)
+
+unit:            ## pytest alone (after `make test` has installed it); most tests wait: WORKERS at a time, and one of training
+	$(MAKE) --no-print-directory -j 2 $(SESSIONS)
+
+unit-daemon:
+	$(PYTEST) -n $(WORKERS) --dist worksteal --ignore tests/training
+
+unit-training:
+	$(PYTEST) -n 1 tests/training
 
 fuzz:            ## every parser against inputs without end: make fuzz [MINUTES=10]
 	.ci/venv $(VENV) plot,test

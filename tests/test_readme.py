@@ -40,8 +40,8 @@ HERE = {
 ELSEWHERE = {
     "make demo": ("tests/e2e/test_replay.py", 'sirend("demo")'),
     "make test": (".ci/run", "exec make test"),
-    "make unit": ("Makefile", "lint unit\n"),
-    "make lint": ("Makefile", "lint unit\n"),
+    "make unit": ("Makefile", "lint unit-daemon unit-training\n"),
+    "make lint": ("Makefile", "lint unit-daemon unit-training\n"),
     "make test-system": ("Makefile", "tests/e2e/cabinet.py"),
     "make readme": ("tests/test_readme.py", "readme.current("),
     "make report": ("tests/bench/test_report.py", "report.main("),

@@ -110,13 +110,14 @@ def selftest(args: argparse.Namespace) -> int:
     import json
 
     from sirend.config import load as config
-    from sirend.publish.mqtt.guest import Delivery
     from sirend.selftest import run as proof
 
     loaded = config.load(args.config)
     payload = proof.selftest_payload(loaded)
     print(json.dumps(payload, sort_keys=True), flush=True)
     if not args.no_mqtt:
+        from sirend.publish.mqtt.guest import Delivery
+
         with Delivery(loaded.mqtt, loaded.site, [each.name for each in loaded.approaches], "selftest") as delivery:
             delivery.selftest(payload)
     if not payload["passed"]:

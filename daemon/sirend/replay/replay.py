@@ -25,7 +25,6 @@ from sirend.evidence.chart_data import ChartData
 from sirend.host.files import as_text
 from sirend.host.outfile import OutFile
 from sirend.pipeline import Stages, detect
-from sirend.publish.mqtt.guest import Delivery
 from sirend.replay.results import Results
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from sirend.detect.bundle import Bundle
     from sirend.detect.tracker import Track
     from sirend.pipeline import Scorer
+    from sirend.publish.mqtt.guest import Delivery
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -92,6 +92,8 @@ class Replay:
         with ExitStack() as stack:
             picture_file = None if wishes.plot is None else stack.enter_context(OutFile(wishes.plot))
             if wishes.is_mqtt:
+                from sirend.publish.mqtt.guest import Delivery  # noqa: PLC0415  takes time, and most replays tell nobody
+
                 approaches = [approach.name for approach in self._config.approaches]
                 self._delivery = stack.enter_context(Delivery(self._config.mqtt, self._config.site, approaches))
             charts: list[ChartData] = []

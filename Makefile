@@ -54,8 +54,9 @@ lint:            ## ruff, the direction of imports and mypy --strict over everyt
 	$(BIN)/mypy
 
 # Compiled files are kept whatever the environment says: without them each worker, and each `sirend` that a test starts,
-# compiles all of it again, 80 of 1,000 s of processor time.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
+# compiles all of it again, 80 of 1,000 s of processor time. One thread, as the service has it: OpenBLAS makes one for
+# each core, which waits by counting, and a replay takes 5.7 s of processor time with one and 12 s with two.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest
 # The tests of training are a session of their own: each worker imports what it may run, and TensorFlow takes 9 s of
 # processor time and .5 GB. Where it is not installed there is nothing to run.
 SESSIONS = unit-daemon $(if $(wildcard $(VENV)/lib/*/site-packages/tensorflow),unit-training)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sirend.evidence.chart_data import ChartData
+    from sirend.evidence.chart_data import CallSpan, ChartData
     from sirend.evidence.drive import Drive
 
 TOP_HZ = 5_000
@@ -43,6 +43,8 @@ TRUTH_COLOUR = "#1f6f8b"
 """Of what is known of a simulated drive."""
 PANELS = (("spectrum", 3.0), ("pitch", 1.5), ("bearing", 1.5), ("scores", 1.9), ("levels", 1.0), ("decisions", 0.9))
 """The panels of a recording from top to bottom, and their heights, parts; that of the bearing is an array's alone."""
+SHADED = ("pitch", "bearing", "scores", "levels")
+"""Panels that are shaded while the controller is called."""
 INCHES = 7.4 / 8.1
 """Of a part."""
 LANE = 0.28
@@ -116,12 +118,9 @@ def _draw(data: ChartData, axes: dict[str, Any]) -> None:
         place.tick_params(labelbottom=place is axes["decisions"])
     room_s = LABEL_ROOM * (data.end_s - data.start_s)
     labelled_s = -math.inf
+    for panel, place in axes.items():
+        _draw_calls(calls, place, is_shaded=panel in SHADED)
     for call in sorted(calls, key=lambda call: call.start_s):
-        for place in axes.values():
-            place.axvline(call.start_s, color=CALL_COLOUR, linewidth=1.2)
-            place.axvline(call.end_s, color=CALL_COLOUR, linewidth=1.2, linestyle="--")
-        for panel in (each for each in ("pitch", "bearing", "scores", "levels") if each in axes):
-            axes[panel].axvspan(call.start_s, call.end_s, color=CALL_COLOUR, alpha=0.18, linewidth=0.0)
         where = f" on {call.start.approach}" if len(data.traces) > 1 else ""
         if call.start_s - labelled_s >= room_s:
             labelled_s = call.start_s
@@ -134,6 +133,19 @@ def _draw(data: ChartData, axes: dict[str, Any]) -> None:
                 "right",
                 f"cleared: {in_words(call.end.reason, call.end.mode)}, {time_text(call.end_s, data.end_s)}",
             )
+
+
+def _draw_calls(calls: Sequence[CallSpan], axis: Any, *, is_shaded: bool) -> None:  # noqa: ANN401
+    """Draw over the whole height when calls began and ended: all in one piece each, for a night has hundreds."""
+    from matplotlib.collections import LineCollection, PolyCollection  # noqa: PLC0415  an extra
+
+    across = {"transform": axis.get_xaxis_transform(), "color": CALL_COLOUR}
+    for times_s, style in (([call.start_s for call in calls], "-"), ([call.end_s for call in calls], "--")):
+        lines = [[(at_s, 0.0), (at_s, 1.0)] for at_s in times_s]
+        axis.add_collection(LineCollection(lines, linewidth=1.2, linestyle=style, **across), autolim=False)
+    if is_shaded:
+        spans = [[(call.start_s, 0.0), (call.start_s, 1.0), (call.end_s, 1.0), (call.end_s, 0.0)] for call in calls]
+        axis.add_collection(PolyCollection(spans, alpha=0.18, linewidth=0.0, **across), autolim=False)
 
 
 def _draw_spectrum(data: ChartData, axis: Any) -> None:  # noqa: ANN401  matplotlib's own types need it installed

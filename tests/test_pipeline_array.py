@@ -226,7 +226,7 @@ def test_a_leg_that_is_known_stays_until_another_siren_was_seen_to_stay_on_anoth
     before: frozenset[str] = frozenset()
     past: list[Bearing] = []
     for deg in seen:
-        bearing = None if deg is None else Bearing(Samples(0), deg, 2.0)
+        bearing = None if deg is None else Bearing(Samples(0), deg, 2.0, level_dbfs=-60.0 + len(past))
         past += [] if bearing is None else [bearing]
         leg = follow(sectors, leg, bearing)
         now = allowed(sectors, leg, 10_000_000)
@@ -259,7 +259,7 @@ def followed(bearings: list[Bearing], leg: Leg = NO_LEG, motion: Motion = Motion
 
 def bearings(deg: float, count: int, start_s: float = 0.0, turning_deg_s: float = 0.0) -> list[Bearing]:
     ends = [Samples(round(16_000 * (start_s + 0.25 * number))) for number in range(count)]
-    return [Bearing(end, deg, 3.0, turning_deg_s, 2.0) for end in ends]
+    return [Bearing(end, deg, 3.0, turning_deg_s, 2.0, level_dbfs=-40.0 + end / 8_000) for end in ends]
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 359.9), st.floats(23.0, 180.0), st.booleans()), max_size=20))
@@ -317,7 +317,7 @@ def test_a_second_siren_has_a_leg_of_its_own_once_the_first_has_passed_and_it_is
     assert after_a_pass().approach == "north"
     echo = after_a_pass(bearings(270.0, SECOND - 1, 4.0))
     assert echo.approach == "north"
-    assert echo.second == Second("west", Samples(64_000), SECOND - 1)
+    assert echo.second == Second("west", Samples(64_000), SECOND - 1, -31.5)
     assert after_a_pass(bearings(270.0, SECOND - 1, 4.0), bearings(182.0, 1, 6.0)).second is None
     assert after_a_pass(bearings(270.0, SECOND, 4.0)) == Leg("west", SURE, since=Samples(64_000))
 
@@ -334,12 +334,12 @@ def test_a_second_siren_that_was_not_told_before_it_passed_is_not_called_where_i
     assert after_a_pass(passes[1:], bearings(80.0, 12, 6.0)).approach == "east"  # looks at two sirens, for a moment
 
 
-def test_what_fades_while_it_is_seen_to_stay_is_no_second_siren() -> None:
-    steady = bearings(270.0, 24, 4.0)
-    fading = [replace(each, below_db=0.5 * number) for number, each in enumerate(steady)]
-    assert after_a_pass(fading).approach == "north"
-    nearing = [replace(each, below_db=12.0 - 0.5 * number) for number, each in enumerate(steady)]
-    assert after_a_pass(nearing).approach == "west"
+@pytest.mark.parametrize(("rises_db_s", "leg"), [(-1.0, "north"), (-4.0, "north"), (0.0, "north"), (2.0, "west")])
+def test_only_what_becomes_louder_while_it_is_seen_to_stay_is_a_second_siren(rises_db_s: float, leg: str) -> None:
+    steady = bearings(270.0, 12, 4.0)
+    seen = [replace(each, level_dbfs=-50.0 + 0.25 * rises_db_s * number) for number, each in enumerate(steady)]
+    assert after_a_pass(seen).approach == leg
+    assert after_a_pass([replace(each, level_dbfs=None) for each in seen]).approach == "north"
 
 
 def test_the_second_of_two_sirens_is_called_on_its_own_leg_and_the_first_is_over() -> None:

@@ -38,10 +38,11 @@ VEERS_DEG = 20.0
 TURNS_ROUND = 5
 """So many bearings in a row turn when a second siren passes; those that one leaps by are fewer, for looks at two sirens
 lie on a line that seems to turn for half a second."""
-FADES_DB = 1.0
-"""A siren that loses so much while it is seen to stay may drive away; with ``FADED_DB`` it does."""
 SECOND = 6
 """Windows that make a second siren, 1.5 s: an echo of the first is seen for less."""
+RISES_DB = 2.0
+"""By so much a second siren becomes louder where it is seen to stay: at 50 km/h in a second, 4 s before it passes. What
+leaves fades, and a bearing that leaps between two that leave is of neither's coming."""
 PASSED = to_samples(10.0)
 """For so long after a vehicle has passed a siren is held to be that one leaving, unless it comes nearer."""
 
@@ -118,8 +119,8 @@ class Second:
     """The end of the first window that saw it there."""
     windows: int = 1
     """How many did, none between them saw it elsewhere."""
-    below_db: float = 0.0
-    """How far it lay under its loudest in the second of them; in the first that is not known."""
+    level_dbfs: float | None = None
+    """How loud it was when that was first known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def follow(
     heard late is seen to leave by another leg, for which nobody must stop. So no bearing counts that turns as one does
     that passes, or of a siren that has faded, and none after these; nor does ``motion`` away from the array. But one
     that was known before the siren passed is the one by which it came. A wrong leg is worse than none. Of a siren that
-    was seen to pass the bearing does not leap to another leg and stay there: that is a second one's.
+    was seen to pass the bearing does not leap to another leg and become louder there: that is a second one's.
     """
     if bearing is None or (leg.is_known and is_believed):
         return leg if bearing is None else _after_pass(sectors, leg, bearing)
@@ -196,11 +197,14 @@ def _elsewhere(sectors: Sectors, leg: Leg, bearing: Bearing) -> Leg:
         return leg
     if second is None or second.approach != seen:
         return replace(leg, second=Second(seen, bearing.end))
-    below_db = bearing.below_db if second.windows == 1 else second.below_db
-    if bearing.below_db - below_db > FADED_DB:
+    if bearing.level_dbfs is None:
+        return leg
+    first_dbfs = bearing.level_dbfs if second.level_dbfs is None else second.level_dbfs
+    rises_db = bearing.level_dbfs - first_dbfs
+    if rises_db < -FADED_DB:
         return replace(leg, second=None, leaves_deg=bearing.deg)  # round a corner
-    second = replace(second, windows=second.windows + 1, below_db=below_db)
-    is_there = second.windows >= SECOND and bearing.below_db - below_db <= FADES_DB
+    second = replace(second, windows=second.windows + 1, level_dbfs=first_dbfs)
+    is_there = second.windows >= SECOND and rises_db >= RISES_DB
     return Leg(seen, SURE, since=second.since) if is_there else replace(leg, second=second)
 
 

@@ -86,6 +86,8 @@ class Bearing:
     """The uncertainty of that, one sigma."""
     below_db: float = 0.0
     """How far the siren lies under the loudest that it was of late, dB: one that has passed soon lies far under it."""
+    level_dbfs: float | None = None
+    """How loud its tone was over the last second; None where nobody asks for it."""
     nears_db: float = 0.0
     """By how much the siren became louder after it, where that is known, dB."""
 

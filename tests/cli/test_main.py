@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -105,6 +106,22 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"sirend {sirend.__version__}\n"
+
+
+ONE_THREAD = """
+import os, sys
+from sirend.cli import main
+main.main = lambda: print(os.environ["OMP_NUM_THREADS"], "numpy" in sys.modules) or 0
+main.command()
+"""
+
+
+@pytest.mark.parametrize(("given", "threads"), [({}, "1"), ({"OMP_NUM_THREADS": "3"}, "3")])
+def test_numpy_has_one_thread_unless_the_environment_says_otherwise(given: dict[str, str], threads: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    words = [sys.executable, "-c", ONE_THREAD]
+    done = subprocess.run(words, env={**environment, **given}, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{threads} False\n"
 
 
 @pytest.mark.parametrize("what", ["event", "health", "ack"])

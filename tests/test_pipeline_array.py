@@ -322,6 +322,14 @@ def test_a_second_siren_has_a_leg_of_its_own_once_the_first_has_passed_and_it_is
     assert after_a_pass(bearings(270.0, SECOND, 4.0)) == Leg("west", SURE, since=Samples(64_000))
 
 
+def test_an_echo_from_behind_is_no_pass_and_what_is_heard_after_it_no_second_siren() -> None:
+    for count, leg in ((SURE - 1, "north"), (SURE, "east")):
+        came = [*bearings(5.0, 4), *bearings(185.0, count, 1.0), *bearings(80.0, 12, 2.0)]
+        assert followed(came, believed=True).approach == leg
+    again = [*bearings(5.0, 4), *bearings(185.0, 2, 1.0), *bearings(5.0, 1, 1.5), *bearings(185.0, 2, 1.75)]
+    assert followed([*again, *bearings(80.0, 12, 2.25)], believed=True).approach == "north"
+
+
 def test_a_vehicle_that_turns_off_or_whose_road_bends_is_no_second_one() -> None:
     bends = [each for number in range(12) for each in bearings(182.0 + 8.0 * number, 2, 4.0 + number / 2.0)]
     assert after_a_pass(bends).approach == "north"

@@ -137,6 +137,8 @@ class Leg:
     """How many bearings in a row turned as one that passes, up to ``PASSING``."""
     leaves_deg: float | None = None
     """Where the vehicle is that came by a known leg, once it lies behind that leg's side."""
+    left: int = 0
+    """How many windows saw it there, one after the other, up to ``SURE``: an echo from behind is no pass."""
     second: Second | None = None
     since: Samples | None = None
     """Since when the siren is heard, where another one passed before it; None: since there is any."""
@@ -180,14 +182,15 @@ def follow(
 def _after_pass(sectors: Sectors, leg: Leg, bearing: Bearing) -> Leg:
     """Return what ``leg``, which is known, is after another ``bearing``: a second siren's once that has been seen."""
     if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S:
-        turned = leg.turned + 1
-        return replace(leg, turned=turned, second=None, leaves_deg=None if turned >= TURNS_ROUND else leg.leaves_deg)
+        leg = replace(leg, turned=leg.turned + 1, second=None)
+        return replace(leg, leaves_deg=None, left=0) if leg.turned >= TURNS_ROUND else leg
     leg = replace(leg, turned=0)
     off_deg = 0.0 if leg.leaves_deg is None else apart_deg(bearing.deg, leg.leaves_deg)
-    if leg.leaves_deg is None or off_deg - bearing.sd_deg <= LEAPS_DEG:
-        is_seen_to_leave = off_deg <= VEERS_DEG and sectors.is_behind(leg.approach, bearing)
-        return replace(leg, leaves_deg=bearing.deg if is_seen_to_leave else leg.leaves_deg, second=None)
-    return _elsewhere(sectors, leg, bearing)
+    if leg.left == SURE and off_deg - bearing.sd_deg > LEAPS_DEG:
+        return _elsewhere(sectors, leg, bearing)
+    if off_deg <= VEERS_DEG and sectors.is_behind(leg.approach, bearing):
+        return replace(leg, leaves_deg=bearing.deg, left=min(leg.left + 1, SURE), second=None)
+    return replace(leg, second=None) if leg.left == SURE else replace(leg, leaves_deg=None, left=0)
 
 
 def _elsewhere(sectors: Sectors, leg: Leg, bearing: Bearing) -> Leg:

@@ -166,7 +166,7 @@ class ArrayEar:
         self._past = tuple(
             replace(each, below_db=faded_db, nears_db=nears_db(pitch, each.end)) for each in self._compass.past
         )
-        return None if found is None else replace(found, below_db=faded_db, level_dbfs=level_dbfs(pitch))
+        return None if found is None else replace(found, below_db=faded_db, level_dbfs=last_second_dbfs(pitch))
 
 
 def _joined(windows: Sequence[Window]) -> Window:
@@ -182,7 +182,7 @@ def below_db(pitch: Pitch) -> float:
     return float(level_db.max() - level_db[-1]) if level_db.size else 0.0
 
 
-def level_dbfs(pitch: Pitch) -> float | None:
+def last_second_dbfs(pitch: Pitch) -> float | None:
     """Return the level of the tone of the last second, dBFS; None where less is known."""
     _, level_db = _seconds(pitch)
     return float(level_db[-1]) if level_db.size else None

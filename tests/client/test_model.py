@@ -33,6 +33,10 @@ STATE = TOPICS.state("main")
 VALID_S = 5.0
 SETTLED_S = 2.0 * VALID_S + 2.0
 """After so long with a living daemon, whatever happened before is over."""
+AHEAD_S = 60.0
+"""A daemon whose clock is further ahead is not heard. One that is set back to a snapshot says its numbers again, and is
+known by its dates alone; if its clock was ahead and is then set right, those are said again too, for so long at most.
+"""
 
 
 @dataclass
@@ -214,7 +218,7 @@ class Site(RuleBasedStateMachine):
         self.daemon_s = self.controller_s = 0.0
         self.connection += 1
         self.deliver(self.availability("online"))
-        for _ in range(round(SETTLED_S)):
+        for _ in range(round(SETTLED_S + (AHEAD_S if self.is_restored else 0.0))):
             self.real_s += 1.0
             said = self.state(is_call=True)
             if self.deliver(said) is None:
@@ -232,6 +236,17 @@ class Site(RuleBasedStateMachine):
     def a_call_that_was_said_and_delivered_stands(self) -> None:
         if self.key is not None and self.standing is not None and self.is_fresh(self.standing):
             assert self.is_active
+
+
+def test_a_daemon_that_was_set_back_while_its_clock_was_ahead_is_heard_within_a_minute_of_its_being_set_right() -> None:
+    site = Site()
+    site.begins(ahead_s=59.0)
+    site.says_and_is_heard(is_call=False)
+    site.is_set_back_to_a_snapshot()
+    site.time_passes(seconds=11.0)
+    site.says_and_is_heard(is_call=False)
+    site.teardown()
+    assert site.is_active
 
 
 class SiteWithoutKey(Site):

@@ -34,7 +34,7 @@ demo:            ## simulate a drive-by, replay it, print the events, draw the p
 
 test:            ## install what the tests need, then lint, type check and run every test
 	@echo "Installs, where missing: mosquitto, PulseAudio, Chromium, snmpd, Prometheus, a compiler (0.7 GB of Debian packages), then"
-	@echo "$(VENV) with TensorFlow (2.4 GB): 7 minutes on a fresh machine. Then linters, types and tests: 8 to 11 minutes on two cores."
+	@echo "$(VENV) with TensorFlow (2.4 GB): 7 minutes on a fresh machine. Then linters, types and tests: 8 to 12 minutes on two cores."
 	@echo "The light way, without TensorFlow and the tests of training: make venv EXTRAS=plot,test && make unit"
 	.ci/system-packages $(TEST_PACKAGES)
 	.ci/npm-package axe-core 4.14.1
@@ -54,8 +54,7 @@ lint:            ## ruff, the direction of imports and mypy --strict over everyt
 	$(BIN)/mypy
 
 # Compiled files are kept whatever the environment says: without them each worker, and each `sirend` that a test starts,
-# compiles all of it again, 80 of 1,000 s of processor time. One thread, as the service has it: OpenBLAS makes one for
-# each core, which waits by counting, and a replay takes 5.7 s of processor time with one and 12 s with two.
+# compiles all of it again, 80 of 1,000 s of processor time. numpy has one thread, as `sirend` gives itself (cli/main.py).
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest
 # The tests of training are a session of their own: each worker imports what it may run, and TensorFlow takes 9 s of
 # processor time and .5 GB. Where it is not installed there is nothing to run.

@@ -1,6 +1,6 @@
 """``make legs``: an array of 64 mm beside four directional microphones, over the same simulated drives.
 
-    python -m tests.bench.legs [--drives 200] [--out build/legs] [--again]
+    python -m tests.bench.legs [--drives 200] [--out build/legs]
 
 Every third drive is between houses. The bearing is measured in all windows, whether a siren is believed in or not, and
 the leg through the whole pipeline with the network that ships. Two sirens from different legs, at once and one after

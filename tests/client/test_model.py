@@ -24,6 +24,7 @@ from tests.transitions import CALL, CLEAR
 from sirend.call.event import to_json
 from sirend.call.scribe import Scribe
 from sirend.client import Consumer, Fault, Keyring, Moment, Refusal, Topics
+from sirend.client.runs import CLOCKS_DIFFER, LONGEST_VALIDITY
 from sirend.publish.mqtt.stamp import Stamp
 
 NOW = datetime(2026, 11, 22, 21, 3, 4, tzinfo=UTC)
@@ -33,7 +34,7 @@ STATE = TOPICS.state("main")
 VALID_S = 5.0
 SETTLED_S = 2.0 * VALID_S + 2.0
 """After so long with a living daemon, whatever happened before is over."""
-AHEAD_S = 60.0
+AHEAD_S = (LONGEST_VALIDITY + CLOCKS_DIFFER).total_seconds() - VALID_S
 """A daemon whose clock is further ahead is not heard. One that is set back to a snapshot says its numbers again, and is
 known by its dates alone; if its clock was ahead and is then set right, those are said again too, for so long at most.
 """

@@ -6,7 +6,7 @@ import pytest
 from sirend.audio.stream import Block, Gap, GapReason, Samples, Window
 from sirend.audio.windows import Windows
 from sirend.config.geometry import KNOWN
-from sirend.detect.array import EARLIER, ArrayEar, below_db, nears_db
+from sirend.detect.array import EARLIER, ArrayEar, Loudness
 from sirend.detect.beams import LATE
 from sirend.detect.pitch import STEP, Pitch
 
@@ -23,21 +23,29 @@ def heard(level_dbfs: list[float], strength: list[float]) -> Pitch:
 
 
 def test_a_tone_lies_so_far_under_its_loudest_second() -> None:
-    assert below_db(heard([-40.0, -30.0, -36.0], [0.9, 0.9, 0.9])) == pytest.approx(6.0, abs=0.1)
-    assert below_db(heard([-50.0, -40.0, -30.0], [0.9, 0.9, 0.9])) == pytest.approx(0.0, abs=0.1)
-    assert below_db(heard([-30.0], [0.9])) == 0.0
+    assert Loudness.of(heard([-40.0, -30.0, -36.0], [0.9, 0.9, 0.9])).below_db == pytest.approx(6.0, abs=0.1)
+    assert Loudness.of(heard([-50.0, -40.0, -30.0], [0.9, 0.9, 0.9])).below_db == pytest.approx(0.0, abs=0.1)
+    assert Loudness.of(heard([-30.0], [0.9])).below_db == 0.0
 
 
 def test_a_tone_that_sinks_into_the_street_fades_though_its_level_stays() -> None:
-    assert below_db(heard([-40.0, -40.5, -41.0], [0.5, 0.35, 0.3])) > 4.0
-    assert below_db(heard([-40.0, -40.0, -40.0], [0.5, 0.3, 0.2])) > 20.0
-    assert below_db(heard([-41.0, -40.5, -40.0], [0.3, 0.35, 0.5])) == pytest.approx(0.0, abs=0.1)
+    assert Loudness.of(heard([-40.0, -40.5, -41.0], [0.5, 0.35, 0.3])).below_db > 4.0
+    assert Loudness.of(heard([-40.0, -40.0, -40.0], [0.5, 0.3, 0.2])).below_db > 20.0
+    assert Loudness.of(heard([-41.0, -40.5, -40.0], [0.3, 0.35, 0.5])).below_db == pytest.approx(0.0, abs=0.1)
 
 
 def test_a_tone_comes_nearer_by_what_it_gains_later() -> None:
-    came = heard([-50.0, -40.0, -30.0, -44.0], [0.9, 0.9, 0.9, 0.9])
-    gains = [nears_db(came, Samples(16_000 * second)) for second in (1, 2, 3, 4)]
+    came = Loudness.of(heard([-50.0, -40.0, -30.0, -44.0], [0.9, 0.9, 0.9, 0.9]))
+    gains = [came.nears_db(Samples(16_000 * second)) for second in (1, 2, 3, 4)]
     assert gains == pytest.approx([20.0, 10.0, 0.0, 0.0], abs=1.5)  # a frame more or less
+
+
+def test_the_level_of_the_last_second_is_the_tone_s_and_unknown_before_there_is_one() -> None:
+    falls, rises = (Loudness.of(heard(levels, [0.9] * 3)).last_dbfs for levels in ([-30.0, -31.0, -36.0], [-50.0] * 3))
+    assert falls is not None
+    assert rises is not None
+    assert falls - rises == pytest.approx(14.0, abs=0.1)
+    assert Loudness.of(heard([-30.0], [0.9])).last_dbfs is None
 
 
 LEGS_DEG = [0.0, 90.0, 180.0, 270.0]

@@ -57,7 +57,7 @@ def test_everything_at_once_stays_within_what_the_unit_grants(
     pulse: PulseAudio, broker: Broker, drive_by: Path, run: Callable[[str, Mapping[str, str]], Daemon]
 ) -> None:
     web, metrics = free_port(), free_port()
-    limits = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    limits = {"PYTHONDONTWRITEBYTECODE": "1"}
     with broker.subscribe(STATE) as subscriber, ExitStack() as idle:
         daemon = run(
             f"site: main-5th\nmqtt: {{port: {broker.port}}}\njournal: {{path: journal.jsonl}}\n"

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from sirend.audio.stream import to_samples
 from sirend.call import schemas
+from sirend.config.settings import DetectConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = "sirend/main-5th"
-HOP = 4_000
-"""A quarter of a second in samples: events lie that far apart or multiples of it."""
+HOP = to_samples(DetectConfig().hop_s)
+"""Events lie that far apart, or multiples of it."""
 
 
 def configuration(port: int, stall_s: float = 5.0) -> str:

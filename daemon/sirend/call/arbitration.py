@@ -130,8 +130,8 @@ def arbitrate(
         return state, frozenset()
     state = replace(state, peaks=_peaks(rules, state, now, bids), nearing=_nearing(state, now, bids))
     if any(bid.calls for bid in bids):
-        is_echo = not any(bid.is_others for bid in bids if bid.calls)
-        echoes = tuple((bid.approach, bid.onset) for bid in bids if is_echo and bid.hears and not bid.calls)
+        is_another = any(bid.calls and bid.is_others for bid in bids)  # than that of the call, so no echo of it
+        echoes = () if is_another else tuple((bid.approach, bid.onset) for bid in bids if bid.hears and not bid.calls)
         caller = next((bid.approach, bid.onset) for bid in bids if bid.calls)
         return replace(state, waiting=(), echoes=echoes, called=now, caller=caller), frozenset()
     if any(bid.hears and (bid.approach, bid.onset) == state.caller for bid in bids):

@@ -134,7 +134,7 @@ class Leg:
     passed: Samples | None = None
     """When a vehicle was seen to pass: what is heard then drives away, whether its leg is known or not."""
     turned: int = 0
-    """How many bearings in a row turned as one that passes, up to ``PASSING``."""
+    """How many bearings in a row turned as one that passes."""
     leaves_deg: float | None = None
     """Where the vehicle is that came by a known leg, once it lies behind that leg's side."""
     left: int = 0
@@ -163,7 +163,7 @@ def follow(
     if bearing is None or (leg.is_known and is_believed):
         return leg if bearing is None else _after_pass(sectors, leg, bearing)
     comes = motion is Motion.APPROACHING or bearing.nears_db >= NEARED_DB
-    turned = leg.turned + 1 if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S else 0
+    turned = leg.turned + 1 if _turns(bearing) else 0
     if turned or motion is Motion.DEPARTING:
         has_passed = turned >= PASSING or motion is Motion.DEPARTING
         passed = bearing.end if has_passed else leg.passed
@@ -179,9 +179,14 @@ def follow(
     return Leg(seen, leg.windows + 1 if seen == leg.approach else 1)
 
 
+def _turns(bearing: Bearing) -> bool:
+    """Return whether it turns as that of a vehicle that passes, with one sigma to spare."""
+    return abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S
+
+
 def _after_pass(sectors: Sectors, leg: Leg, bearing: Bearing) -> Leg:
     """Return what ``leg``, which is known, is after another ``bearing``: a second siren's once that has been seen."""
-    if abs(bearing.turning_deg_s) - bearing.turning_sd_deg_s > PASSES_DEG_S:
+    if _turns(bearing):
         leg = replace(leg, turned=leg.turned + 1, second=None)
         return replace(leg, leaves_deg=None, left=0) if leg.turned >= TURNS_ROUND else leg
     leg = replace(leg, turned=0)

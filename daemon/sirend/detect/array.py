@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -162,11 +162,12 @@ class ArrayEar:
         if is_settled:
             self._past = ()
             return found  # who asks knows the leg, and not whether it fades
-        faded_db = below_db(pitch)
+        loudness = Loudness.of(pitch)
         self._past = tuple(
-            replace(each, below_db=faded_db, nears_db=nears_db(pitch, each.end)) for each in self._compass.past
+            replace(each, below_db=loudness.below_db, nears_db=loudness.nears_db(each.end))
+            for each in self._compass.past
         )
-        return None if found is None else replace(found, below_db=faded_db, level_dbfs=last_second_dbfs(pitch))
+        return None if found is None else replace(found, below_db=loudness.below_db, level_dbfs=loudness.last_dbfs)
 
 
 def _joined(windows: Sequence[Window]) -> Window:
@@ -176,35 +177,41 @@ def _joined(windows: Sequence[Window]) -> Window:
     return Window(windows[-1].end, pcm, pcm.shape[1])
 
 
-def below_db(pitch: Pitch) -> float:
-    """Return how far the tone of the last second lies under its loudest second of the last ``LOUDEST_S``, dB."""
-    _, level_db = _seconds(pitch)
-    return float(level_db.max() - level_db[-1]) if level_db.size else 0.0
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """How loud a siren's tone was over each second of the last ``LOUDEST_S``; nothing where less than one is known."""
 
+    ends: npt.NDArray[np.int64]
+    """Where each second ends, int64[seconds]."""
+    level_dbfs: npt.NDArray[np.float64]
+    """The tone's level in it, float64[seconds]."""
 
-def last_second_dbfs(pitch: Pitch) -> float | None:
-    """Return the level of the tone of the last second, dBFS; None where less is known."""
-    _, level_db = _seconds(pitch)
-    return float(level_db[-1]) if level_db.size else None
+    @classmethod
+    def of(cls, pitch: Pitch) -> Self:
+        """Return that of the first channel of ``pitch``."""
+        begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(LOUDEST_S))) if pitch.at.size else 0
+        weight = np.square(pitch.strength[0, begin:].astype(np.float64))
+        own = np.maximum(1.0 - _STREET / np.maximum(pitch.strength[0, begin:], 1e-3), 0.0)  # its share of the tone
+        power = weight * own * 10.0 ** (pitch.level_dbfs[0, begin:] / 10.0)
+        frames = SAMPLE_RATE_HZ // STEP
+        if weight.size <= frames:
+            return cls(np.zeros(0, np.int64), np.zeros(0))
+        of_second = np.convolve(power, np.ones(frames), "valid") / np.maximum(
+            np.convolve(weight, np.ones(frames), "valid"), 1e-9
+        )
+        return cls(pitch.at[begin + frames - 1 :], 10.0 * np.log10(np.maximum(of_second, 1e-20)))
 
+    @property
+    def last_dbfs(self) -> float | None:
+        """The level of the last second, dBFS; None where less is known."""
+        return float(self.level_dbfs[-1]) if self.level_dbfs.size else None
 
-def nears_db(pitch: Pitch, at: Samples) -> float:
-    """Return by how much the loudest second of the tone after ``at`` exceeds the one that ends there, dB."""
-    ends, level_db = _seconds(pitch)
-    first = max(0, int(np.searchsorted(ends, at, side="right")) - 1)
-    return float(level_db[first:].max() - level_db[first]) if level_db.size else 0.0
+    @property
+    def below_db(self) -> float:
+        """How far the last second lies under the loudest, dB."""
+        return float(self.level_dbfs.max() - self.level_dbfs[-1]) if self.level_dbfs.size else 0.0
 
-
-def _seconds(pitch: Pitch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return where each second of the last ``LOUDEST_S`` ends, and the tone's level in it: dB, float64[seconds]."""
-    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(LOUDEST_S))) if pitch.at.size else 0
-    weight = np.square(pitch.strength[0, begin:].astype(np.float64))
-    own = np.maximum(1.0 - _STREET / np.maximum(pitch.strength[0, begin:], 1e-3), 0.0)  # its share of the tone
-    power = weight * own * 10.0 ** (pitch.level_dbfs[0, begin:] / 10.0)
-    frames = SAMPLE_RATE_HZ // STEP
-    if weight.size <= frames:
-        return np.zeros(0, np.int64), np.zeros(0)
-    of_second = np.convolve(power, np.ones(frames), "valid") / np.maximum(
-        np.convolve(weight, np.ones(frames), "valid"), 1e-9
-    )
-    return pitch.at[begin + frames - 1 :], 10.0 * np.log10(np.maximum(of_second, 1e-20))
+    def nears_db(self, at: Samples) -> float:
+        """Return by how much the loudest second after ``at`` exceeds the one that ends there, dB."""
+        first = max(0, int(np.searchsorted(self.ends, at, side="right")) - 1)
+        return float(self.level_dbfs[first:].max() - self.level_dbfs[first]) if self.level_dbfs.size else 0.0

@@ -13,6 +13,7 @@ from sirend.training import listening, passages, recipe, unheard
 from sirend.training.corpus import Clip, Corpus, Kind
 from sirend.training.hearing import score_stream
 from sirend.training.passages import Passage
+from sirend.training.shipped import shipped_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,9 @@ def test_a_whole_head_is_asked_about_nothing_that_it_may_learn_from(monkeypatch:
     ]
     asked: list[int] = []
 
-    def note(_plan: object, _drawn: object, known: np.ndarray, wanted: Sequence[int], *_: object) -> unheard.Asked:
+    def note(
+        _plan: object, _backbone: object, _drawn: object, known: np.ndarray, wanted: Sequence[int], *_: object
+    ) -> unheard.Asked:
         assert list(known) == [0, 1]
         asked.extend(wanted)
         return {}
@@ -43,7 +46,8 @@ def test_a_whole_head_is_asked_about_nothing_that_it_may_learn_from(monkeypatch:
     monkeypatch.setattr(unheard, "_asked", note)
     every = Corpus(rows, tuple(np.zeros(48_000, np.int16) for _ in rows))
     plan = replace(recipe.load_recipe(RECIPE), licences=("CC0",))
-    unheard._whole(plan, EMPTY, planned, unheard.Heard([], [], [], []), Path(), every)  # noqa: SLF001
+    backbone = shipped_backbone(plan, bundles.load(bundles.find(None)))
+    unheard._whole(plan, backbone, EMPTY, planned, unheard.Heard([], [], [], []), Path(), every)  # noqa: SLF001
     assert asked == [1, 3, 4]
 
 

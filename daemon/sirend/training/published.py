@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sirend.training import backbone, rounding, temporal
+from sirend.training import backbone, listening, rounding, temporal, tuning
 from sirend.training.export import to_tflite
 from sirend.training.listening import Speaking
 from sirend.training.specs import EMBEDDING
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import keras
+    import numpy as np
 
     from sirend.training.backbone import Weights
     from sirend.training.corpus import Corpus
@@ -34,6 +35,15 @@ class PublishedBackbone:
     vehicles: int = EMBEDDING
     begin: None = None
 
+    def tuned(self, heard: listening.Heard, which: np.ndarray, work: Path) -> tuple[PublishedBackbone, listening.Heard]:
+        """Return the backbone after it learned on from the episodes ``which``, and them as it hears them then."""
+        spec = self.plan.tuning
+        if spec is None:
+            return self, heard
+        weights = tuning.tuned(self.weights, heard, which, spec, work)
+        after = _speaking_backbone(self.plan, self.recordings, weights, work / "speaking.tflite", anew=True)
+        return after, heard.again(which, self.plan.features, after.speaking, work / "episodes")
+
     def shipped(self, model: keras.Model) -> bytes:
         """Return backbone and ear as a TFLite file, its weights stored as the recipe says."""
         speaking = backbone.backbone_network(self.plan.features.bands, self.weights)
@@ -48,8 +58,14 @@ def published_backbone(
     Raises ``ConfigError`` when the weights are not those that ``teacher`` names.
     """
     weights = backbone.read_weights(published / teacher.variables, teacher.sha256)
-    path = work / "speaking.tflite"
-    if not path.exists():
+    return _speaking_backbone(plan, recordings, weights, work / "speaking.tflite")
+
+
+def _speaking_backbone(
+    plan: Recipe, recordings: Corpus, weights: Weights, path: Path, *, anew: bool = False
+) -> PublishedBackbone:
+    """Return the backbone of ``weights``; its network is kept in ``path``, and made where it is missing or ``anew``."""
+    if anew or not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(to_tflite(backbone.backbone_network(plan.features.bands, weights)))
     return PublishedBackbone(plan, recordings, weights, Speaking(path, path.read_bytes(), OUTPUTS, with_mel=True))

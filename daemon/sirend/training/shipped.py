@@ -18,9 +18,12 @@ from sirend.training.specs import PATCH_FRAMES
 from sirend.training.tflite_file import TfliteFile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import keras
 
     from sirend.detect.bundle import Bundle
+    from sirend.training.listening import Heard
     from sirend.training.recipe import Recipe
 
 
@@ -31,6 +34,15 @@ class ShippedBackbone:
     speaking: Speaking
     vehicles: int
     begin: temporal.HeadWeights
+
+    def tuned(
+        self,
+        heard: Heard,
+        which: np.ndarray,  # noqa: ARG002  whatever the episodes, it stays as it is
+        work: Path,  # noqa: ARG002
+    ) -> tuple[ShippedBackbone, Heard]:
+        """Return it and the episodes as they are."""
+        return self, heard
 
     def shipped(self, model: keras.Model) -> bytes:  # noqa: ARG002  it is the same for every head
         """Return the bundle's own backbone."""

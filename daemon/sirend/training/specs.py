@@ -37,6 +37,21 @@ class TemporalSpec:
 
 
 @dataclass(frozen=True)
+class TuningSpec:
+    """How the backbone learns on from patches of episodes; part of a recipe."""
+
+    blocks: int = 8
+    """Its last so many pairs of convolutions learn, and its classes."""
+    epochs: int = 1
+    batch: int = 64
+    learning_rate: float = 2e-5
+    """Ten times as much destroys what it knows."""
+    others: float = 0.003
+    """Weight of the mean square by which the logits of the other classes moved."""
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class TeacherSpec:
     """Which published weights the backbone has; part of a recipe."""
 

@@ -42,6 +42,9 @@ class Backbone(Protocol):
     def begin(self) -> temporal.HeadWeights | None:
         """Where the head begins to learn; None draws its weights."""
 
+    def tuned(self, heard: listening.Heard, which: np.ndarray, work: Path) -> tuple[Backbone, listening.Heard]:
+        """Return the backbone after it learned on from the episodes ``which``, and these as it hears them then."""
+
     def shipped(self, model: keras.Model) -> bytes:
         """Return the TFLite file that ships beside the head ``model``."""
 
@@ -57,9 +60,11 @@ def train_streaming(
     known = heard.without(without)
     if not (heard.label[known] == 1).any() or not (heard.label[known] == 0).any():
         raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
+    suffix = f"-without-{without}" if without else ""
+    folder = work / f"head{suffix}"
+    backbone, heard = backbone.tuned(heard, known, work / f"backbone{suffix}")
     tested = drawn(plan, recordings, backbone.speaking, work, kept_back=True)
     held = tested.without(without)
-    folder = work / ("head" + ("-without-" + without if without else ""))
     model = temporal.fit_temporal(heard, known, plan.temporal, folder, backbone.begin)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0

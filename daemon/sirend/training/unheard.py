@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from tqdm import tqdm
 
 from sirend.detect import bundle as bundles
 from sirend.detect import recollection
 from sirend.detect.classifier import SURE, SUSPECTED_S, Classifier
 from sirend.detect.features import log_mel, mel_frames
 from sirend.training import corpus as corpora
-from sirend.training import passages, patches, published, recipe, streaming, temporal, unheard_table
+from sirend.training import listening, passages, patches, published, recipe, streaming, temporal, unheard_table
 from sirend.training.backbone import VEHICLES
 from sirend.training.episodes import LABEL_S
 from sirend.training.hearing import score_stream
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from sirend.audio.stream import Pcm
     from sirend.detect.bundle import Bundle
-    from sirend.training import listening
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.decision import Series
     from sirend.training.listening import Speaking
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sirend.training.passages import Passage
     from sirend.training.recipe import Recipe
     from sirend.training.specs import TemporalSpec
+    from sirend.training.streaming import Backbone
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,9 @@ def listened(head: np.ndarray, vehicles: np.ndarray, spec: TemporalSpec, calibra
     return (np.arange(len(said)) + patches.FIRST) * LABEL_S, 1.0 / (1.0 + np.exp(-np.clip(said, -SURE, SURE)))
 
 
-def _folds(plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path) -> Asked:
+def _folds(
+    plan: Recipe, backbone: Backbone, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path
+) -> Asked:
     """Ask of each passage the head of its fold, which learned from episodes in which nothing is that it leaves out."""
     folds = passages.Folds()
     logits: Asked = {}
@@ -125,7 +128,7 @@ def _folds(plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], hea
         known = np.flatnonzero([not any(folds.of(group) == fold for group in groups) for groups in drawn.groups])
         log.info("fold %d: %d of %d episodes", fold, len(known), len(drawn.groups))
         own = [number for number, passage in enumerate(planned) if passage.fold == fold]
-        logits |= _asked(plan, drawn, known, own, heard, work / f"fold{fold}")
+        logits |= _asked(plan, backbone, drawn, known, own, heard, work / f"fold{fold}")
     return logits
 
 
@@ -142,23 +145,28 @@ def strange(plan: Recipe, every: Corpus, planned: Sequence[Passage]) -> list[int
 
 
 def _whole(
-    plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path, every: Corpus
-) -> Asked:
-    """Ask the head that ``sirend train`` makes about the passages that are strange to it."""
-    return _asked(plan, drawn, drawn.without(""), strange(plan, every, planned), heard, work / "head")
+    plan: Recipe, backbone: Backbone, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path,
+    every: Corpus,
+) -> Asked:  # fmt: skip
+    """Ask the networks that ``sirend train`` makes about the passages that are strange to them."""
+    return _asked(plan, backbone, drawn, drawn.without(""), strange(plan, every, planned), heard, work)
 
 
 def _asked(
-    plan: Recipe, drawn: listening.Heard, known: np.ndarray, wanted: Sequence[int], heard: Heard, folder: Path
-) -> Asked:
+    plan: Recipe, backbone: Backbone, drawn: listening.Heard, known: np.ndarray, wanted: Sequence[int], heard: Heard,
+    folder: Path,
+) -> Asked:  # fmt: skip
     """Train on the episodes ``known``, and ask about the passages ``wanted``."""
-    judged = temporal.quarters(temporal.fit_temporal(drawn, known, plan.temporal, folder))
+    tuned, episodes = backbone.tuned(drawn, known, folder / "backbone")
+    judged = temporal.quarters(temporal.fit_temporal(episodes, known, plan.temporal, folder / "head"))
+    network = None if tuned is backbone else tuned.speaking.load(plan.features)
     logits: Asked = {}
-    for number in wanted:
-        said, mel = heard.said[number], heard.mel[number]
+    for number in tqdm(wanted, desc="asking of passages", unit="passage", disable=None):
+        mel = heard.mel[number].astype(np.float32)
         cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
+        said = heard.said[number] if network is None else listening.said_of(network, cut)
         vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1).astype(np.float64)
-        logits[number] = judged(said.astype(np.float32), cut.astype(np.float32)), vehicles
+        logits[number] = judged(said.astype(np.float32), cut), vehicles
     return logits
 
 
@@ -245,13 +253,13 @@ def _of_heads(args: argparse.Namespace, plan: Recipe, clips: Sequence[Clip], fol
     recordings = corpora.load_clips(filter(plan.allows, clips), folder)
     every = corpora.load_clips(clips, folder) if args.whole else recordings
     planned = passages.plan_passages(every, passages.Folds())
-    speaking = published.published_backbone(plan, plan.teacher, recordings, args.teacher, args.work).speaking
-    heard = hear_passages(every, planned, plan, speaking, args.peer, args.work / "passages")
-    drawn = streaming.drawn(plan, recordings, speaking, args.work)
+    backbone = published.published_backbone(plan, plan.teacher, recordings, args.teacher, args.work)
+    heard = hear_passages(every, planned, plan, backbone.speaking, args.peer, args.work / "passages")
+    drawn = streaming.drawn(plan, recordings, backbone.speaking, args.work)
     if args.whole:
-        logits = _whole(plan, drawn, planned, heard, args.work, every)
+        logits = _whole(plan, backbone, drawn, planned, heard, args.work, every)
     else:
-        logits = _folds(plan, drawn, planned, heard, args.work)
+        logits = _folds(plan, backbone, drawn, planned, heard, args.work)
     calibration = plan.calibration or (1.0, 0.0)
     series = {plan.name: [listened(*each, plan.temporal, calibration) for each in logits.values()]}
     if args.peer:

@@ -33,9 +33,10 @@ from sirend.training.peer import ends_s
 from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sirend.audio.stream import Pcm
+    from sirend.call.rules import Recommended
     from sirend.detect.bundle import Bundle
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.decision import Series
@@ -197,10 +198,8 @@ def main() -> None:
     table = corpora.table_of(args.data)
     clips = corpora.read_clips(table)
     if args.bundle is None:
-        planned, seconds, series = _of_heads(args, plan, clips, table.parent)
-        report = {
-            name: unheard_table.lines(planned, seconds, each, plan.operating_point) for name, each in series.items()
-        }
+        points = {"balanced": plan.operating_point, "strict": plan.strict}
+        report = _report(_of_heads(args, plan, clips, table.parent), points)
     else:
         every = corpora.load_clips(clips, table.parent)
         report = report_of(bundles.load(args.bundle), plan, every, args.peer, args.work)
@@ -214,13 +213,18 @@ Found: TypeAlias = "tuple[list[Passage], list[float], dict[str, list[Series]]]"
 
 def report_of(bundle: Bundle, plan: Recipe, every: Corpus, peer: Path | None, work: Path) -> dict[str, Any]:
     """Return what a bundle calls of what is strange to it, at its own points too, and a peer that calls as often."""
-    planned, seconds, series = score_strange(bundle, plan, every, peer, work)
     points = {profile: bundle.point(profile) for profile in ("balanced", "strict")}
+    return _report(score_strange(bundle, plan, every, peer, work), points)
+
+
+def _report(found: Found, points: Mapping[str, Recommended]) -> dict[str, Any]:
+    """Return what the first detector calls at its ``points``, and what all call where they are as often wrong."""
+    planned, seconds, series = found
     own = next(iter(series))
     shipped = unheard_table.at_points(planned, seconds, series[own], points)
     counts = sorted({*unheard_table.FALSE_CALLS, *(row["false_calls"]["street"][0] for row in shipped.values())})
     report = {
-        name: unheard_table.lines(planned, seconds, each, bundle.operating, counts) for name, each in series.items()
+        name: unheard_table.lines(planned, seconds, each, points["balanced"], counts) for name, each in series.items()
     }
     report[own]["as_shipped"] = shipped
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import keras
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
 
 BANDS = 64
-SPEC = TuningSpec(blocks=1, epochs=4, batch=8, learning_rate=3e-4)
+SPEC = TuningSpec(blocks=1, epochs=4, batch=8, learning_rate=3e-4, share=1.0)
 TONE = slice(20, 24)
 """The bands in which what is labelled a siren lies."""
 
@@ -87,6 +88,15 @@ def test_only_the_last_blocks_and_the_classes_learn(weights: Weights, heard: Hea
     np.testing.assert_array_equal(learned[:, rest], kernel[:, rest])
     strange = np.arange(8, 12)
     assert _apart(after, heard, strange) > 1.2 * _apart(weights, heard, strange) > 0
+
+
+def test_weights_go_a_part_of_the_way(weights: Weights, heard: Heard, tmp_path: Path) -> None:
+    which = np.arange(8)
+    whole = tuning.tuned(weights, heard, which, SPEC, tmp_path)
+    part = tuning.tuned(weights, heard, which, replace(SPEC, share=0.25), tmp_path)
+    for before, learned, now in zip(weights.layers, whole.layers, part.layers, strict=True):
+        for name, values in now.items():
+            np.testing.assert_allclose(values, 0.75 * before[name] + 0.25 * learned[name], atol=1e-6)
 
 
 def test_a_tuning_that_was_stopped_goes_on(

@@ -48,6 +48,9 @@ class TuningSpec:
     """Ten times as much destroys what it knows."""
     others: float = 0.003
     """Weight of the mean square by which the logits of the other classes moved."""
+    share: float = 0.3
+    """How far the weights go from the published ones to the learned, 0..1: with all of it they know the recordings that
+    they learned from, and what the published ones knew of others is lost (Wortsman et al., CVPR 2022)."""
     seed: int = 1
 
 

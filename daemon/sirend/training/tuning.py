@@ -2,7 +2,8 @@
 
 Its published weights were learned from recordings as people publish them, where a siren is the loudest. The four
 vehicle classes are asked of patches in which it lies up to 18 dB under a street, and of whatever is taken for one; what
-the other classes say of a patch is held to what they said before, so that no general knowledge is lost for it.
+the other classes say of a patch is held to what they said before, and the weights go but a part of the way, so that no
+general knowledge is lost for it.
 """
 
 from __future__ import annotations
@@ -65,7 +66,17 @@ def tuned(weights: Weights, heard: Heard, which: np.ndarray, spec: TuningSpec, f
         network.reset_metrics()
         if (step + 1) % _KEPT_EACH == 0 or step + 1 == total:
             checkpoint.keep(network, folder, step + 1, identity, losses[-_KEPT_EACH:])
-    return _weights_of(network, weights)
+    return _blended(weights, _weights_of(network, weights), spec.share)
+
+
+def _blended(before: Weights, after: Weights, share: float) -> Weights:
+    """Return weights a ``share`` of the way from ``before`` to ``after``."""
+    return Weights(
+        tuple(
+            {name: values + np.float32(share) * (now[name] - values) for name, values in then.items()}
+            for then, now in zip(before.layers, after.layers, strict=True)
+        )
+    )
 
 
 def _open_blocks(network: keras.Model, blocks: int) -> None:
@@ -123,4 +134,5 @@ def _identity(weights: Weights, heard: Heard, which: np.ndarray, spec: TuningSpe
     content = hashlib.sha256()
     for array in (*weights.layers[-2].values(), heard.said[which[::7]], heard.label[which]):
         content.update(np.ascontiguousarray(array).data)
-    return json.dumps([asdict(spec), len(which), content.hexdigest()])
+    learned = {name: value for name, value in asdict(spec).items() if name != "share"}
+    return json.dumps([learned, len(which), content.hexdigest()])

@@ -75,7 +75,7 @@ def _apart(weights: Weights, heard: Heard, which: np.ndarray) -> float:
 
 def test_only_the_last_blocks_and_the_classes_learn(weights: Weights, heard: Heard, tmp_path: Path) -> None:
     which = np.arange(8)
-    after = tuning.tuned(weights, heard, which, SPEC, tmp_path)
+    after = tuning.fine_tuned(weights, heard, which, SPEC, tmp_path)
     assert len(after.layers) == len(weights.layers)
     pairs = list(zip(weights.layers[:-1], after.layers[:-1], strict=True))
     for before, now in pairs[:-4]:
@@ -92,8 +92,8 @@ def test_only_the_last_blocks_and_the_classes_learn(weights: Weights, heard: Hea
 
 def test_weights_go_a_part_of_the_way(weights: Weights, heard: Heard, tmp_path: Path) -> None:
     which = np.arange(8)
-    whole = tuning.tuned(weights, heard, which, SPEC, tmp_path)
-    part = tuning.tuned(weights, heard, which, replace(SPEC, share=0.25), tmp_path)
+    whole = tuning.fine_tuned(weights, heard, which, SPEC, tmp_path)
+    part = tuning.fine_tuned(weights, heard, which, replace(SPEC, share=0.25), tmp_path)
     for before, learned, now in zip(weights.layers, whole.layers, part.layers, strict=True):
         for name, values in now.items():
             np.testing.assert_allclose(values, 0.75 * before[name] + 0.25 * learned[name], atol=1e-6)
@@ -104,7 +104,7 @@ def test_a_tuning_that_was_stopped_goes_on(
 ) -> None:
     monkeypatch.setattr(tuning, "_KEPT_EACH", 1)
     which = np.arange(8)
-    whole = tuning.tuned(weights, heard, which, SPEC, tmp_path / "whole")
+    whole = tuning.fine_tuned(weights, heard, which, SPEC, tmp_path / "whole")
     keep, done = checkpoint.keep, list[int]()
 
     def stop(model: keras.Model, folder: Path, at: int, *rest: object) -> None:
@@ -115,8 +115,8 @@ def test_a_tuning_that_was_stopped_goes_on(
 
     monkeypatch.setattr(checkpoint, "keep", stop)
     with pytest.raises(KeyboardInterrupt):
-        tuning.tuned(weights, heard, which, SPEC, tmp_path / "stopped")
-    again = tuning.tuned(weights, heard, which, SPEC, tmp_path / "stopped")
+        tuning.fine_tuned(weights, heard, which, SPEC, tmp_path / "stopped")
+    again = tuning.fine_tuned(weights, heard, which, SPEC, tmp_path / "stopped")
     assert done[3:5] == [4, 5]
     for one, other in zip(whole.layers, again.layers, strict=True):
         for name, values in one.items():

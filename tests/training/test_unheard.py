@@ -16,7 +16,7 @@ from sirend.training.passages import Passage
 from sirend.training.shipped import shipped_backbone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 RECIPE = Path(__file__).parents[2] / "models" / "recipe.yaml"
 EMPTY = listening.Heard(np.zeros((2, 1, 1)), None, (96,), np.zeros((2, 1)), ((), ()))
@@ -37,17 +37,18 @@ def test_a_whole_head_is_asked_about_nothing_that_it_may_learn_from(monkeypatch:
     asked: list[int] = []
 
     def note(
-        _plan: object, _backbone: object, _drawn: object, known: np.ndarray, wanted: Sequence[int], *_: object
+        _asking: object, known: Callable[[listening.Heard], np.ndarray], wanted: Sequence[int], _folder: Path
     ) -> unheard.Asked:
-        assert list(known) == [0, 1]
+        assert list(known(EMPTY)) == [0, 1]
         asked.extend(wanted)
         return {}
 
-    monkeypatch.setattr(unheard, "_asked", note)
+    monkeypatch.setattr(unheard.Asking, "asked", note)
     every = Corpus(rows, tuple(np.zeros(48_000, np.int16) for _ in rows))
     plan = replace(recipe.load_recipe(RECIPE), licences=("CC0",))
     backbone = shipped_backbone(plan, bundles.load(bundles.find(None)))
-    unheard._whole(plan, backbone, EMPTY, planned, unheard.Heard([], [], [], []), Path(), every)  # noqa: SLF001
+    asking = unheard.Asking(plan, every, backbone, unheard.Heard([], [], [], []), Path())
+    unheard._whole(asking, planned, every)  # noqa: SLF001
     assert asked == [1, 3, 4]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sirend.training import backbone, listening, rounding, temporal, tuning
+from sirend.training import backbone, rounding, temporal, tuning
 from sirend.training.export import to_tflite
 from sirend.training.listening import Speaking
 from sirend.training.specs import EMBEDDING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sirend.training.backbone import Weights
     from sirend.training.corpus import Corpus
+    from sirend.training.listening import Heard
     from sirend.training.recipe import Recipe
     from sirend.training.specs import TeacherSpec
 
@@ -35,14 +36,12 @@ class PublishedBackbone:
     vehicles: int = EMBEDDING
     begin: None = None
 
-    def tuned(self, heard: listening.Heard, which: np.ndarray, work: Path) -> tuple[PublishedBackbone, listening.Heard]:
-        """Return the backbone after it learned on from the episodes ``which``, and them as it hears them then."""
-        spec = self.plan.tuning
-        if spec is None:
-            return self, heard
-        weights = tuning.tuned(self.weights, heard, which, spec, work)
-        after = _speaking_backbone(self.plan, self.recordings, weights, work / "speaking.tflite", anew=True)
-        return after, heard.again(which, self.plan.features, after.speaking, work / "episodes")
+    def tuned(self, heard: Heard, which: np.ndarray, work: Path) -> PublishedBackbone:
+        """Return the backbone after it learned on, as the recipe says, from the episodes ``which``."""
+        if self.plan.tuning is None:
+            return self
+        weights = tuning.fine_tuned(self.weights, heard, which, self.plan.tuning, work)
+        return _speaking_backbone(self.plan, self.recordings, weights, work / "speaking.tflite", anew=True)
 
     def shipped(self, model: keras.Model) -> bytes:
         """Return backbone and ear as a TFLite file, its weights stored as the recipe says."""

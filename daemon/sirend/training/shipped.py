@@ -35,14 +35,9 @@ class ShippedBackbone:
     vehicles: int
     begin: temporal.HeadWeights
 
-    def tuned(
-        self,
-        heard: Heard,
-        which: np.ndarray,  # noqa: ARG002  whatever the episodes, it stays as it is
-        work: Path,  # noqa: ARG002
-    ) -> tuple[ShippedBackbone, Heard]:
-        """Return it and the episodes as they are."""
-        return self, heard
+    def tuned(self, heard: Heard, which: np.ndarray, work: Path) -> ShippedBackbone:  # noqa: ARG002  it stays as it is
+        """Return it as it is, whatever the episodes."""
+        return self
 
     def shipped(self, model: keras.Model) -> bytes:  # noqa: ARG002  it is the same for every head
         """Return the bundle's own backbone."""

@@ -40,6 +40,8 @@ class TemporalSpec:
 class TuningSpec:
     """How the backbone learns on from patches of episodes; part of a recipe."""
 
+    synthetic: float = 0.4
+    """Share of the sirens in its episodes that are synthesised; the head's have ``episodes.synthetic``."""
     blocks: int = 8
     """Its last so many pairs of convolutions learn, and its classes."""
     epochs: int = 1

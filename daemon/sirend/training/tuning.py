@@ -39,7 +39,7 @@ _LONGEST_STEP = 1.0
 _OTHERS = slice(EMBEDDING + VEHICLES, EMBEDDING + len(CLASSES))
 
 
-def tuned(weights: Weights, heard: Heard, which: np.ndarray, spec: TuningSpec, folder: Path) -> Weights:
+def fine_tuned(weights: Weights, heard: Heard, which: np.ndarray, spec: TuningSpec, folder: Path) -> Weights:
     """Return ``weights`` after they learned from the episodes ``which`` of ``heard``, as they were heard with them.
 
     Goes on from the last step that ``folder`` holds of the same weights, episodes and ``spec``.
@@ -134,5 +134,5 @@ def _identity(weights: Weights, heard: Heard, which: np.ndarray, spec: TuningSpe
     content = hashlib.sha256()
     for array in (*weights.layers[-2].values(), heard.said[which[::7]], heard.label[which]):
         content.update(np.ascontiguousarray(array).data)
-    learned = {name: value for name, value in asdict(spec).items() if name != "share"}
+    learned = {name: value for name, value in asdict(spec).items() if name not in ("share", "synthetic")}
     return json.dumps([learned, len(which), content.hexdigest()])

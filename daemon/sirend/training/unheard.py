@@ -33,7 +33,7 @@ from sirend.training.peer import ends_s
 from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sirend.audio.stream import Pcm
     from sirend.call.rules import Recommended
@@ -119,17 +119,46 @@ def listened(head: np.ndarray, vehicles: np.ndarray, spec: TemporalSpec, calibra
     return (np.arange(len(said)) + patches.FIRST) * LABEL_S, 1.0 / (1.0 + np.exp(-np.clip(said, -SURE, SURE)))
 
 
-def _folds(
-    plan: Recipe, backbone: Backbone, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path
-) -> Asked:
-    """Ask of each passage the head of its fold, which learned from episodes in which nothing is that it leaves out."""
+@dataclass(frozen=True)
+class Asking:
+    """What networks are made of, and what they are asked about."""
+
+    plan: Recipe
+    recordings: Corpus
+    backbone: Backbone
+    heard: Heard
+    work: Path
+
+    def asked(self, known: Callable[[listening.Heard], np.ndarray], wanted: Sequence[int], folder: Path) -> Asked:
+        """Train on the episodes that ``known`` chooses, and ask about the passages ``wanted``."""
+        plan = self.plan
+        backbone, episodes, chosen = streaming.tuned(
+            plan, self.recordings, self.backbone, known, self.work, folder / "backbone"
+        )
+        log.info("%d of %d episodes", len(chosen), len(episodes.groups))
+        judged = temporal.quarters(temporal.fit_temporal(episodes, chosen, plan.temporal, folder / "head"))
+        network = None if backbone is self.backbone else backbone.speaking.load(plan.features)
+        logits: Asked = {}
+        for number in tqdm(wanted, desc="asking of passages", unit="passage", disable=None):
+            mel = self.heard.mel[number].astype(np.float32)
+            cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
+            said = self.heard.said[number] if network is None else listening.said_of(network, cut)
+            vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1).astype(np.float64)
+            logits[number] = judged(said.astype(np.float32), cut), vehicles
+        return logits
+
+
+def _folds(asking: Asking, planned: Sequence[Passage]) -> Asked:
+    """Ask of each passage the networks of its fold, made of episodes in which nothing is that it leaves out."""
     folds = passages.Folds()
     logits: Asked = {}
     for fold in range(len(folds.sets)):
-        known = np.flatnonzero([not any(folds.of(group) == fold for group in groups) for groups in drawn.groups])
-        log.info("fold %d: %d of %d episodes", fold, len(known), len(drawn.groups))
+
+        def known(drawn: listening.Heard, fold: int = fold) -> np.ndarray:
+            return np.flatnonzero([not any(folds.of(each) == fold for each in groups) for groups in drawn.groups])
+
         own = [number for number, passage in enumerate(planned) if passage.fold == fold]
-        logits |= _asked(plan, backbone, drawn, known, own, heard, work / f"fold{fold}")
+        logits |= asking.asked(known, own, asking.work / f"fold{fold}")
     return logits
 
 
@@ -145,30 +174,9 @@ def strange(plan: Recipe, every: Corpus, planned: Sequence[Passage]) -> list[int
     return found
 
 
-def _whole(
-    plan: Recipe, backbone: Backbone, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path,
-    every: Corpus,
-) -> Asked:  # fmt: skip
+def _whole(asking: Asking, planned: Sequence[Passage], every: Corpus) -> Asked:
     """Ask the networks that ``sirend train`` makes about the passages that are strange to them."""
-    return _asked(plan, backbone, drawn, drawn.without(""), strange(plan, every, planned), heard, work)
-
-
-def _asked(
-    plan: Recipe, backbone: Backbone, drawn: listening.Heard, known: np.ndarray, wanted: Sequence[int], heard: Heard,
-    folder: Path,
-) -> Asked:  # fmt: skip
-    """Train on the episodes ``known``, and ask about the passages ``wanted``."""
-    tuned, episodes = backbone.tuned(drawn, known, folder / "backbone")
-    judged = temporal.quarters(temporal.fit_temporal(episodes, known, plan.temporal, folder / "head"))
-    network = None if tuned is backbone else tuned.speaking.load(plan.features)
-    logits: Asked = {}
-    for number in tqdm(wanted, desc="asking of passages", unit="passage", disable=None):
-        mel = heard.mel[number].astype(np.float32)
-        cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
-        said = heard.said[number] if network is None else listening.said_of(network, cut)
-        vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1).astype(np.float64)
-        logits[number] = judged(said.astype(np.float32), cut), vehicles
-    return logits
+    return asking.asked(lambda drawn: drawn.without(""), strange(asking.plan, every, planned), asking.work)
 
 
 def main() -> None:
@@ -259,11 +267,8 @@ def _of_heads(args: argparse.Namespace, plan: Recipe, clips: Sequence[Clip], fol
     planned = passages.plan_passages(every, passages.Folds())
     backbone = published.published_backbone(plan, plan.teacher, recordings, args.teacher, args.work)
     heard = hear_passages(every, planned, plan, backbone.speaking, args.peer, args.work / "passages")
-    drawn = streaming.drawn(plan, recordings, backbone.speaking, args.work)
-    if args.whole:
-        logits = _whole(plan, backbone, drawn, planned, heard, args.work, every)
-    else:
-        logits = _folds(plan, backbone, drawn, planned, heard, args.work)
+    asking = Asking(plan, recordings, backbone, heard, args.work)
+    logits = _whole(asking, planned, every) if args.whole else _folds(asking, planned)
     calibration = plan.calibration or (1.0, 0.0)
     series = {plan.name: [listened(*each, plan.temporal, calibration) for each in logits.values()]}
     if args.peer:

@@ -1,7 +1,7 @@
 # The menu. `make demo` and `make test` need nothing but python3, make and, for missing system packages, root.
 PYTHON ?= python3
 VENV   ?= .venv
-WORKERS ?= 4
+WORKERS ?= 6
 BIN    := $(VENV)/bin
 comma  := ,
 

@@ -22,6 +22,8 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
 )  # fmt: skip
+_DRAWN = "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))));"
+"""Ends once the page was drawn with what it was told before: media queries are told of with a frame."""
 
 
 class Browser:
@@ -89,9 +91,13 @@ class Browser:
             raise
 
     def size(self, width: int, height: int) -> None:
-        """Give the screen so many pixels: a window cannot be as narrow as a phone, its screen can."""
+        """Give the screen so many pixels: a window cannot be as narrow as a phone, its screen can.
+
+        The page has heard of it when this returns.
+        """
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._say("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
+        self.run(_DRAWN)
 
     def open(self, url: str) -> None:
         """Go to a page."""

@@ -34,7 +34,7 @@ demo:            ## simulate a drive-by, replay it, print the events, draw the p
 
 test:            ## install what the tests need, then lint, type check and run every test
 	@echo "Installs, where missing: mosquitto, PulseAudio, Chromium, snmpd, Prometheus, a compiler (0.7 GB of Debian packages), then"
-	@echo "$(VENV) with TensorFlow (2.4 GB): 7 minutes on a fresh machine. Then linters, types and tests: 8 to 12 minutes on two cores."
+	@echo "$(VENV) with TensorFlow (2.4 GB): 7 minutes on a fresh machine. Then linters, types and tests: 6 to 12 minutes on two cores."
 	@echo "The light way, without TensorFlow and the tests of training: make venv EXTRAS=plot,test && make unit"
 	.ci/system-packages $(TEST_PACKAGES)
 	.ci/npm-package axe-core 4.14.1

@@ -111,18 +111,3 @@ def test_a_data_set_is_left_out_with_every_episode_it_had_a_part_in() -> None:
     heard = listening.Heard(np.zeros((3, 1, 1), np.float16), None, (96,), np.zeros((3, 1), np.float32), groups)
     assert list(heard.without("us8k")) == [1, 2]
     assert list(heard.without("")) == [0, 1, 2]
-
-
-def test_episodes_are_heard_again_by_another_backbone_as_if_drawn_for_it(tmp_path: Path) -> None:
-    first = _listen(tmp_path / "first")
-    louder = mean(PATCH_FRAMES, FEATURES.bands, OUTPUTS + 1)
-    speaking = listening.Speaking(tmp_path, louder, OUTPUTS + 1, with_mel=True)
-    drawn = listening.hear_episodes(
-        _corpus(), SPEC, FEATURES, speaking, lambda _: True, tmp_path / "drawn", seed=1, purpose="train"
-    )
-    which = np.array([0, 2])
-    again = first.again(which, FEATURES, speaking, tmp_path / "again")
-    assert again.said.shape == drawn.said.shape
-    np.testing.assert_allclose(again.said[which], drawn.said[which], atol=0.02)  # frames are kept in float16
-    assert again.label is first.label
-    assert again.groups is first.groups

@@ -14,7 +14,7 @@ from sirend.errors import ConfigError
 from sirend.training.corpus import Clip, Kind
 from sirend.training.episodes import EpisodeSpec
 from sirend.training.recipe import Recipe, load_recipe
-from sirend.training.specs import TeacherSpec, TemporalSpec, TuningSpec
+from sirend.training.specs import TeacherSpec, TemporalSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
@@ -32,7 +32,6 @@ WHOLE = replace(
     site_gain=SITE_GAIN,
     licences=("CC0", "CC-BY"),
     teacher=TEACHER,
-    tuning=TuningSpec(),
     stored="float16",
     episodes=EpisodeSpec(set_weights={"a": 2.0}),
     temporal=TemporalSpec(suspect=-1.0),
@@ -168,7 +167,7 @@ def test_the_digest_changes_with_every_field(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "section", ["features", "episodes", "temporal", "teacher", "tuning", "operating_point", "strict", "site_gain"]
+    "section", ["features", "episodes", "temporal", "teacher", "operating_point", "strict", "site_gain"]
 )
 def test_the_digest_changes_with_every_field_of_a_section(section: str) -> None:
     value = getattr(WHOLE, section)

@@ -50,7 +50,7 @@ def test_without_a_recipe_a_bundle_is_named_like_its_folder(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"a bundle is named like its folder, siren-<a>.<b>.<c>, such as siren-9.0.0"):
         _train("--data", tmp_path, "--out", tmp_path / "mine")
     plan, ours = train.own_recipe(tmp_path / "siren-9.8.7"), recipe.load_recipe(RECIPE)
-    assert plan == replace(ours, name="siren-9.8.7", licences=None, teacher=None, tuning=None)
+    assert plan == replace(ours, name="siren-9.8.7", licences=None, teacher=None)
 
 
 def test_recordings_that_the_recipe_does_not_allow_are_as_if_they_were_not_there(tmp_path: Path) -> None:

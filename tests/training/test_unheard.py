@@ -13,10 +13,9 @@ from sirend.training import listening, passages, recipe, unheard
 from sirend.training.corpus import Clip, Corpus, Kind
 from sirend.training.hearing import score_stream
 from sirend.training.passages import Passage
-from sirend.training.shipped import shipped_backbone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 RECIPE = Path(__file__).parents[2] / "models" / "recipe.yaml"
 EMPTY = listening.Heard(np.zeros((2, 1, 1)), None, (96,), np.zeros((2, 1)), ((), ()))
@@ -36,19 +35,15 @@ def test_a_whole_head_is_asked_about_nothing_that_it_may_learn_from(monkeypatch:
     ]
     asked: list[int] = []
 
-    def note(
-        _asking: object, known: Callable[[listening.Heard], np.ndarray], wanted: Sequence[int], _folder: Path
-    ) -> unheard.Asked:
-        assert list(known(EMPTY)) == [0, 1]
+    def note(_plan: object, _drawn: object, known: np.ndarray, wanted: Sequence[int], *_: object) -> unheard.Asked:
+        assert list(known) == [0, 1]
         asked.extend(wanted)
         return {}
 
-    monkeypatch.setattr(unheard.Asking, "asked", note)
+    monkeypatch.setattr(unheard, "_asked", note)
     every = Corpus(rows, tuple(np.zeros(48_000, np.int16) for _ in rows))
     plan = replace(recipe.load_recipe(RECIPE), licences=("CC0",))
-    backbone = shipped_backbone(plan, bundles.load(bundles.find(None)))
-    asking = unheard.Asking(plan, every, backbone, unheard.Heard([], [], [], []), Path())
-    unheard._whole(asking, planned, every)  # noqa: SLF001
+    unheard._whole(plan, EMPTY, planned, unheard.Heard([], [], [], []), Path(), every)  # noqa: SLF001
     assert asked == [1, 3, 4]
 
 

@@ -17,7 +17,6 @@ from sirend.errors import ConfigError
 from sirend.training.specs import PATCH_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy as np
@@ -91,15 +90,10 @@ def assembled(bands: int, weights: Weights) -> keras.Model:
     """Return the network of one patch with the published weights; the class layer is ``class_layer``."""
     model = build(bands)
     layers = [layer for layer in model.layers if layer.weights]
-    for layer, values in zip(layers, weights.layers[:-1], strict=True):
-        layer.set_weights([values[name] for name in order_of(values)])
-    return model
-
-
-def order_of(values: Iterable[str]) -> list[str]:
-    """Return the names of a published layer's variables in the order in which Keras has them."""
     order = {"kernel": 0, "depthwise_kernel": 0, "beta": 0, "moving_mean": 1, "moving_variance": 2}
-    return sorted(values, key=order.__getitem__)
+    for layer, values in zip(layers, weights.layers[:-1], strict=True):
+        layer.set_weights([values[name] for name in sorted(values, key=order.__getitem__)])
+    return model
 
 
 def class_layer(weights: Weights) -> tuple[np.ndarray, np.ndarray]:

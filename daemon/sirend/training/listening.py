@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from sirend.training.episodes import EpisodeSpec
 
 SHARD = 100
-
-
-def said_of(backbone: Network, cut: np.ndarray) -> np.ndarray:
-    """Return what is said of patches float32[..., 96, bands], float16[..., outputs]."""
-    each = [backbone(patch[np.newaxis]) for patch in cut.reshape(-1, *cut.shape[-2:])]
-    return np.concatenate(each).reshape(*cut.shape[:-2], -1).astype(np.float16)
 
 
 @dataclass(frozen=True)
@@ -70,32 +64,6 @@ class Heard:
     groups: tuple[tuple[str, ...], ...]
     """The recordings that went into each."""
 
-    def again(self, which: np.ndarray, features: FeatureSpec, speaking: Speaking, folder: Path) -> Heard:
-        """Return the same episodes, ``which`` of them as ``speaking`` hears them; asks on all cores, each once.
-
-        The others are as they were.
-        """
-        mel = self.mel
-        if mel is None:
-            raise AssertionError("only of episodes whose frames were kept")
-
-        def prepare() -> Callable[[int], dict[str, Any]]:
-            backbone = speaking.load(features)
-
-            def one(shard: int) -> dict[str, Any]:
-                cut = patches.cut(mel[which[shard * SHARD : (shard + 1) * SHARD]], self.until)
-                return {"said": said_of(backbone, cut.astype(np.float32))}
-
-            return one
-
-        content = hashlib.sha256(np.ascontiguousarray(which).data)
-        content.update(np.ascontiguousarray(self.said[which[::7]]).data)
-        identity = f"{speaking.digest} {content.hexdigest()}"
-        shards = work.spread(prepare, -(-len(which) // SHARD), identity, folder, title="hearing episodes again")
-        said = np.empty((*self.said.shape[:2], speaking.outputs), np.float16)
-        said[which] = np.concatenate([shard["said"] for shard in shards])
-        return replace(self, said=said)
-
     def without(self, left_out: str) -> np.ndarray:
         """Return the indices of the episodes in which the data set ``left_out`` had no part; all when it is empty."""
         part = f"{left_out}/"
@@ -119,7 +87,7 @@ def hear_episodes(
                 episode = episodes.episode(rng)
                 frames = log_mel(features, mel_frames(features, episode.pcm))
                 heard = patches.cut(frames, patches.ends(features, len(frames)))
-                said.append(said_of(backbone, heard))
+                said.append(np.concatenate([backbone(patch[np.newaxis]) for patch in heard]).astype(np.float16))
                 mel.append(frames.astype(np.float16))
                 label.append(episode.label[patches.FIRST - 1 :: patches.EACH])
                 groups.append(episode.groups)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sirend.training import backbone, rounding, temporal, tuning
+from sirend.training import backbone, rounding, temporal
 from sirend.training.export import to_tflite
 from sirend.training.listening import Speaking
 from sirend.training.specs import EMBEDDING
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import keras
-    import numpy as np
 
     from sirend.training.backbone import Weights
     from sirend.training.corpus import Corpus
-    from sirend.training.listening import Heard
     from sirend.training.recipe import Recipe
     from sirend.training.specs import TeacherSpec
 
@@ -36,13 +34,6 @@ class PublishedBackbone:
     vehicles: int = EMBEDDING
     begin: None = None
 
-    def tuned(self, heard: Heard, which: np.ndarray, work: Path) -> PublishedBackbone:
-        """Return the backbone after it learned on, as the recipe says, from the episodes ``which``."""
-        if self.plan.tuning is None:
-            return self
-        weights = tuning.fine_tuned(self.weights, heard, which, self.plan.tuning, work)
-        return _speaking_backbone(self.plan, self.recordings, weights, work / "speaking.tflite", anew=True)
-
     def shipped(self, model: keras.Model) -> bytes:
         """Return backbone and ear as a TFLite file, its weights stored as the recipe says."""
         speaking = backbone.backbone_network(self.plan.features.bands, self.weights)
@@ -57,14 +48,8 @@ def published_backbone(
     Raises ``ConfigError`` when the weights are not those that ``teacher`` names.
     """
     weights = backbone.read_weights(published / teacher.variables, teacher.sha256)
-    return _speaking_backbone(plan, recordings, weights, work / "speaking.tflite")
-
-
-def _speaking_backbone(
-    plan: Recipe, recordings: Corpus, weights: Weights, path: Path, *, anew: bool = False
-) -> PublishedBackbone:
-    """Return the backbone of ``weights``; its network is kept in ``path``, and made where it is missing or ``anew``."""
-    if anew or not path.exists():
+    path = work / "speaking.tflite"
+    if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(to_tflite(backbone.backbone_network(plan.features.bands, weights)))
     return PublishedBackbone(plan, recordings, weights, Speaking(path, path.read_bytes(), OUTPUTS, with_mel=True))

@@ -17,7 +17,7 @@ from sirend.detect.features import FeatureSpec
 from sirend.detect.site_gain import SiteGainSpec  # noqa: TC001  as well
 from sirend.errors import ConfigError
 from sirend.training.episodes import EpisodeSpec
-from sirend.training.specs import Stored, TeacherSpec, TemporalSpec, TuningSpec
+from sirend.training.specs import Stored, TeacherSpec, TemporalSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +51,6 @@ class Recipe:
     temporal: TemporalSpec = field(default_factory=TemporalSpec)
     teacher: TeacherSpec | None = None
     """What the backbone is made of; None takes that of the bundle that ships."""
-    tuning: TuningSpec | None = None
-    """How the teacher's weights learn on, as the backbone; None takes them as they are."""
     calibration: tuple[float, float] | None = None
     """Scale and offset that make log-odds of the fused logit, chosen with the operating points on recordings left out;
     None fits them to recordings kept back."""

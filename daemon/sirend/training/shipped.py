@@ -18,12 +18,9 @@ from sirend.training.specs import PATCH_FRAMES
 from sirend.training.tflite_file import TfliteFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import keras
 
     from sirend.detect.bundle import Bundle
-    from sirend.training.listening import Heard
     from sirend.training.recipe import Recipe
 
 
@@ -34,10 +31,6 @@ class ShippedBackbone:
     speaking: Speaking
     vehicles: int
     begin: temporal.HeadWeights
-
-    def tuned(self, heard: Heard, which: np.ndarray, work: Path) -> ShippedBackbone:  # noqa: ARG002  it stays as it is
-        """Return it as it is, whatever the episodes."""
-        return self
 
     def shipped(self, model: keras.Model) -> bytes:  # noqa: ARG002  it is the same for every head
         """Return the bundle's own backbone."""

@@ -37,26 +37,6 @@ class TemporalSpec:
 
 
 @dataclass(frozen=True)
-class TuningSpec:
-    """How the backbone learns on from patches of episodes; part of a recipe."""
-
-    synthetic: float = 0.4
-    """Share of the sirens in its episodes that are synthesised; the head's have ``episodes.synthetic``."""
-    blocks: int = 8
-    """Its last so many pairs of convolutions learn, and its classes."""
-    epochs: int = 1
-    batch: int = 64
-    learning_rate: float = 2e-5
-    """Ten times as much destroys what it knows."""
-    others: float = 0.003
-    """Weight of the mean square by which the logits of the other classes moved."""
-    share: float = 0.3
-    """How far the weights go from the published ones to the learned, 0..1: with all of it they know the recordings that
-    they learned from, and what the published ones knew of others is lost (Wortsman et al., CVPR 2022)."""
-    seed: int = 1
-
-
-@dataclass(frozen=True)
 class TeacherSpec:
     """Which published weights the backbone has; part of a recipe."""
 

@@ -16,7 +16,6 @@ from sirend.training import corpus, export, listening, patches, temporal
 from sirend.training.backbone import VEHICLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import keras
@@ -43,9 +42,6 @@ class Backbone(Protocol):
     def begin(self) -> temporal.HeadWeights | None:
         """Where the head begins to learn; None draws its weights."""
 
-    def tuned(self, heard: listening.Heard, which: np.ndarray, work: Path) -> Backbone:
-        """Return the backbone after it learned on from the episodes ``which``."""
-
     def shipped(self, model: keras.Model) -> bytes:
         """Return the TFLite file that ships beside the head ``model``."""
 
@@ -57,15 +53,14 @@ def train_streaming(
 
     Raises ``InputError`` when the recordings lack what training needs.
     """
-    suffix = f"-without-{without}" if without else ""
-    backbone, heard, known = tuned(
-        plan, recordings, backbone, lambda drawn: drawn.without(without), work, work / f"backbone{suffix}"
-    )
+    heard = drawn(plan, recordings, backbone.speaking, work)
+    known = heard.without(without)
     if not (heard.label[known] == 1).any() or not (heard.label[known] == 0).any():
         raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
     tested = drawn(plan, recordings, backbone.speaking, work, kept_back=True)
     held = tested.without(without)
-    model = temporal.fit_temporal(heard, known, plan.temporal, work / f"head{suffix}", backbone.begin)
+    folder = work / ("head" + ("-without-" + without if without else ""))
+    model = temporal.fit_temporal(heard, known, plan.temporal, folder, backbone.begin)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0
 
@@ -96,24 +91,6 @@ def train_streaming(
         export.BACKBONE_FILE: backbone.shipped(model),
     }
     export.write_bundle(out, plan, files, calibration, metrics)
-
-
-def tuned(
-    plan: Recipe, recordings: Corpus, backbone: Backbone, which: Callable[[listening.Heard], np.ndarray], work: Path,
-    folder: Path,
-) -> tuple[Backbone, listening.Heard, np.ndarray]:  # fmt: skip
-    """Return the backbone after it learned on as the recipe says, the episodes as it hears them, and the chosen ones.
-
-    ``which`` chooses what may be learned from, for backbone and head alike.
-    """
-    heard = drawn(plan, recordings, backbone.speaking, work)
-    known = which(heard)
-    if plan.tuning is None:
-        return backbone, heard, known
-    real = replace(plan, episodes=replace(plan.episodes, synthetic=plan.tuning.synthetic))
-    own = drawn(real, recordings, backbone.speaking, work)
-    after = backbone.tuned(own, which(own), folder)
-    return after, heard.again(known, plan.features, after.speaking, folder / "episodes"), known
 
 
 def drawn(

@@ -83,4 +83,4 @@ def own_recipe(out: Path) -> Recipe:
     if not re.fullmatch(recipe.NAME, out.name):
         raise UsageError(f"--out {out}: a bundle is named like its folder, siren-<a>.<b>.<c>, such as siren-9.0.0")
     ours = recipe.load_recipe(bundles.find(None).parent / recipe.FILE)
-    return replace(ours, name=out.name, licences=None, teacher=None, tuning=None)
+    return replace(ours, name=out.name, licences=None, teacher=None)

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from tqdm import tqdm
 
 from sirend.detect import bundle as bundles
 from sirend.detect import recollection
 from sirend.detect.classifier import SURE, SUSPECTED_S, Classifier
 from sirend.detect.features import log_mel, mel_frames
 from sirend.training import corpus as corpora
-from sirend.training import listening, passages, patches, published, recipe, streaming, temporal, unheard_table
+from sirend.training import passages, patches, published, recipe, streaming, temporal, unheard_table
 from sirend.training.backbone import VEHICLES
 from sirend.training.episodes import LABEL_S
 from sirend.training.hearing import score_stream
@@ -33,11 +32,11 @@ from sirend.training.peer import ends_s
 from sirend.training.specs import EMBEDDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from sirend.audio.stream import Pcm
-    from sirend.call.rules import Recommended
     from sirend.detect.bundle import Bundle
+    from sirend.training import listening
     from sirend.training.corpus import Clip, Corpus
     from sirend.training.decision import Series
     from sirend.training.listening import Speaking
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from sirend.training.passages import Passage
     from sirend.training.recipe import Recipe
     from sirend.training.specs import TemporalSpec
-    from sirend.training.streaming import Backbone
 
 log = logging.getLogger(__name__)
 
@@ -119,46 +117,15 @@ def listened(head: np.ndarray, vehicles: np.ndarray, spec: TemporalSpec, calibra
     return (np.arange(len(said)) + patches.FIRST) * LABEL_S, 1.0 / (1.0 + np.exp(-np.clip(said, -SURE, SURE)))
 
 
-@dataclass(frozen=True)
-class Asking:
-    """What networks are made of, and what they are asked about."""
-
-    plan: Recipe
-    recordings: Corpus
-    backbone: Backbone
-    heard: Heard
-    work: Path
-
-    def asked(self, known: Callable[[listening.Heard], np.ndarray], wanted: Sequence[int], folder: Path) -> Asked:
-        """Train on the episodes that ``known`` chooses, and ask about the passages ``wanted``."""
-        plan = self.plan
-        backbone, episodes, chosen = streaming.tuned(
-            plan, self.recordings, self.backbone, known, self.work, folder / "backbone"
-        )
-        log.info("%d of %d episodes", len(chosen), len(episodes.groups))
-        judged = temporal.quarters(temporal.fit_temporal(episodes, chosen, plan.temporal, folder / "head"))
-        network = None if backbone is self.backbone else backbone.speaking.load(plan.features)
-        logits: Asked = {}
-        for number in tqdm(wanted, desc="asking of passages", unit="passage", disable=None):
-            mel = self.heard.mel[number].astype(np.float32)
-            cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
-            said = self.heard.said[number] if network is None else listening.said_of(network, cut)
-            vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1).astype(np.float64)
-            logits[number] = judged(said.astype(np.float32), cut), vehicles
-        return logits
-
-
-def _folds(asking: Asking, planned: Sequence[Passage]) -> Asked:
-    """Ask of each passage the networks of its fold, made of episodes in which nothing is that it leaves out."""
+def _folds(plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path) -> Asked:
+    """Ask of each passage the head of its fold, which learned from episodes in which nothing is that it leaves out."""
     folds = passages.Folds()
     logits: Asked = {}
     for fold in range(len(folds.sets)):
-
-        def known(drawn: listening.Heard, fold: int = fold) -> np.ndarray:
-            return np.flatnonzero([not any(folds.of(each) == fold for each in groups) for groups in drawn.groups])
-
+        known = np.flatnonzero([not any(folds.of(group) == fold for group in groups) for groups in drawn.groups])
+        log.info("fold %d: %d of %d episodes", fold, len(known), len(drawn.groups))
         own = [number for number, passage in enumerate(planned) if passage.fold == fold]
-        logits |= asking.asked(known, own, asking.work / f"fold{fold}")
+        logits |= _asked(plan, drawn, known, own, heard, work / f"fold{fold}")
     return logits
 
 
@@ -174,9 +141,25 @@ def strange(plan: Recipe, every: Corpus, planned: Sequence[Passage]) -> list[int
     return found
 
 
-def _whole(asking: Asking, planned: Sequence[Passage], every: Corpus) -> Asked:
-    """Ask the networks that ``sirend train`` makes about the passages that are strange to them."""
-    return asking.asked(lambda drawn: drawn.without(""), strange(asking.plan, every, planned), asking.work)
+def _whole(
+    plan: Recipe, drawn: listening.Heard, planned: Sequence[Passage], heard: Heard, work: Path, every: Corpus
+) -> Asked:
+    """Ask the head that ``sirend train`` makes about the passages that are strange to it."""
+    return _asked(plan, drawn, drawn.without(""), strange(plan, every, planned), heard, work / "head")
+
+
+def _asked(
+    plan: Recipe, drawn: listening.Heard, known: np.ndarray, wanted: Sequence[int], heard: Heard, folder: Path
+) -> Asked:
+    """Train on the episodes ``known``, and ask about the passages ``wanted``."""
+    judged = temporal.quarters(temporal.fit_temporal(drawn, known, plan.temporal, folder))
+    logits: Asked = {}
+    for number in wanted:
+        said, mel = heard.said[number], heard.mel[number]
+        cut = patches.cut(mel, patches.ends(plan.features, len(mel), 1))
+        vehicles = said[:, EMBEDDING : EMBEDDING + VEHICLES].max(axis=1).astype(np.float64)
+        logits[number] = judged(said.astype(np.float32), cut.astype(np.float32)), vehicles
+    return logits
 
 
 def main() -> None:
@@ -206,8 +189,10 @@ def main() -> None:
     table = corpora.table_of(args.data)
     clips = corpora.read_clips(table)
     if args.bundle is None:
-        points = {"balanced": plan.operating_point, "strict": plan.strict}
-        report = _report(_of_heads(args, plan, clips, table.parent), points)
+        planned, seconds, series = _of_heads(args, plan, clips, table.parent)
+        report = {
+            name: unheard_table.lines(planned, seconds, each, plan.operating_point) for name, each in series.items()
+        }
     else:
         every = corpora.load_clips(clips, table.parent)
         report = report_of(bundles.load(args.bundle), plan, every, args.peer, args.work)
@@ -221,18 +206,13 @@ Found: TypeAlias = "tuple[list[Passage], list[float], dict[str, list[Series]]]"
 
 def report_of(bundle: Bundle, plan: Recipe, every: Corpus, peer: Path | None, work: Path) -> dict[str, Any]:
     """Return what a bundle calls of what is strange to it, at its own points too, and a peer that calls as often."""
+    planned, seconds, series = score_strange(bundle, plan, every, peer, work)
     points = {profile: bundle.point(profile) for profile in ("balanced", "strict")}
-    return _report(score_strange(bundle, plan, every, peer, work), points)
-
-
-def _report(found: Found, points: Mapping[str, Recommended]) -> dict[str, Any]:
-    """Return what the first detector calls at its ``points``, and what all call where they are as often wrong."""
-    planned, seconds, series = found
     own = next(iter(series))
     shipped = unheard_table.at_points(planned, seconds, series[own], points)
     counts = sorted({*unheard_table.FALSE_CALLS, *(row["false_calls"]["street"][0] for row in shipped.values())})
     report = {
-        name: unheard_table.lines(planned, seconds, each, points["balanced"], counts) for name, each in series.items()
+        name: unheard_table.lines(planned, seconds, each, bundle.operating, counts) for name, each in series.items()
     }
     report[own]["as_shipped"] = shipped
     return report
@@ -265,10 +245,13 @@ def _of_heads(args: argparse.Namespace, plan: Recipe, clips: Sequence[Clip], fol
     recordings = corpora.load_clips(filter(plan.allows, clips), folder)
     every = corpora.load_clips(clips, folder) if args.whole else recordings
     planned = passages.plan_passages(every, passages.Folds())
-    backbone = published.published_backbone(plan, plan.teacher, recordings, args.teacher, args.work)
-    heard = hear_passages(every, planned, plan, backbone.speaking, args.peer, args.work / "passages")
-    asking = Asking(plan, recordings, backbone, heard, args.work)
-    logits = _whole(asking, planned, every) if args.whole else _folds(asking, planned)
+    speaking = published.published_backbone(plan, plan.teacher, recordings, args.teacher, args.work).speaking
+    heard = hear_passages(every, planned, plan, speaking, args.peer, args.work / "passages")
+    drawn = streaming.drawn(plan, recordings, speaking, args.work)
+    if args.whole:
+        logits = _whole(plan, drawn, planned, heard, args.work, every)
+    else:
+        logits = _folds(plan, drawn, planned, heard, args.work)
     calibration = plan.calibration or (1.0, 0.0)
     series = {plan.name: [listened(*each, plan.temporal, calibration) for each in logits.values()]}
     if args.peer:

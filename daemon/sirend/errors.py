@@ -47,3 +47,7 @@ class ConfigError(SirendError):
         self.where = where
         self.problems = tuple(problems)
         super().__init__(f"{where}: " + "; ".join(problems))
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, list[str]]]:
+        """Say how another process makes it: a pool waits for ever for an error that does not reach it."""
+        return ConfigError, (self.where, list(self.problems))

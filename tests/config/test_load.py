@@ -142,7 +142,7 @@ def test_every_value_is_read(tmp_path: Path) -> None:
           - {name: north, channel: 3, bearing_deg: 12.5, priority: 2}
           - {name: south, channel: 1}
         detect: {model: models/x, hop_s: 0.5, profile: strict, enter: 0.8, exit: 0.3, confirm_s: null, release_s: 1,
-                 tones: [wail, unknown]}
+                 tones: [wail, unknown], sparing: true}
         call: {min_duration_s: 1, max_presence_s: 30, rearm_gap_s: 9, max_calls_per_hour: 3, valid_for_s: 4,
                advisory: true, departed_s: 3, stationary_s: 45, inhibit: [{days: [sat], from: 22:00, to: "06:30"}, {}]}
         arbitration: {mode: parallel, margin_db: 3, settle_s: 0.5, hold_s: 20}
@@ -152,7 +152,16 @@ def test_every_value_is_read(tmp_path: Path) -> None:
     )
     assert (loaded.site, loaded.audio.device, loaded.audio.rate) == ("a-1", "USB mic: front", 48_000)
     assert loaded.approaches == (Approach("north", 3, 12.5, 2), Approach("south", 1))
-    assert loaded.detect == DetectConfig(tmp_path / "models/x", 0.5, "strict", 0.8, 0.3, None, 1.0, ("wail", "unknown"))
+    assert loaded.detect == DetectConfig(
+        tmp_path / "models/x",
+        0.5,
+        "strict",
+        sparing=True,
+        enter=0.8,
+        exit=0.3,
+        release_s=1.0,
+        tones=("wail", "unknown"),
+    )
     assert loaded.call.inhibit == (Inhibit(("sat",), 22 * 60, 6 * 60 + 30), Inhibit())
     assert dataclasses.astuple(loaded.call)[:-1] == (1.0, 30.0, 9.0, 3, 4.0, True, 3.0, 45.0)
     assert loaded.arbitration == ArbitrationConfig("parallel", 3.0, 0.5, 20.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sirend.detect.features import FeatureSpec
 
-HEAD, BACKBONE = b"stands for a head", b"stands for a backbone"
+HEAD, BACKBONE, WAKE = b"stands for a head", b"stands for a backbone", b"stands for what wakes it"
 MANIFEST: dict[str, Any] = {
     "schema": "sirend/manifest/2",
     "name": "siren-2.0.0",
@@ -26,6 +26,14 @@ MANIFEST: dict[str, Any] = {
     "head": {"places": 15, "spacing_s": 0.5, "inputs": 128},
     "evidence": {"first": 128, "count": 4, "weight": 0.35},
     "suspect": -2,
+    "wake": {
+        "file": "wake.tflite",
+        "sha256": hashlib.sha256(WAKE).hexdigest(),
+        "over": -2.5,
+        "over_sparing": -2.25,
+        "hold_s": 2,
+        "back": 2,
+    },
     "site_gain": {"target_rms": 1.4, "prior_s": 30, "memory_s": 120, "low_db": -20, "high_db": 40, "tolerance_db": 12},
     "calibration": {"scale": 0.8, "offset": -0.5},
     "operating_points": {

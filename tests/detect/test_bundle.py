@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.detect.manifests import BACKBONE, HEAD, MANIFEST
+from tests.detect.manifests import BACKBONE, HEAD, MANIFEST, WAKE
 
 import sirend
+from sirend.config.settings import DetectConfig
 from sirend.detect import bundle
 from sirend.detect.bundle import Calibration, OperatingPoint
 from sirend.detect.features import FeatureSpec
@@ -29,6 +30,7 @@ def write(folder: Path, content: dict[str, Any] | None = None, head: bytes | Non
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps(content or MANIFEST))
     (folder / "backbone.tflite").write_bytes(BACKBONE)
+    (folder / "wake.tflite").write_bytes(WAKE)
     if head is not None:
         (folder / "model.tflite").write_bytes(head)
     return folder
@@ -68,7 +70,7 @@ def test_a_backbone_that_is_missing_is_refused(tmp_path: Path) -> None:
 
 def test_a_bundle_of_windows_that_remember_nothing_is_refused_in_a_line_that_says_what_to_do(tmp_path: Path) -> None:
     content = manifest(schema="sirend/manifest/1", operating_point=MANIFEST["operating_points"]["balanced"])
-    for name in ("backbone", "head", "evidence", "suspect", "site_gain", "operating_points"):
+    for name in ("backbone", "head", "evidence", "suspect", "wake", "site_gain", "operating_points"):
         del content[name]
     assert problems(write(tmp_path / "siren-0.1.0", content)) == (
         (
@@ -203,3 +205,22 @@ def installed(package: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_a_sparing_site_has_the_bundle_wake_at_more(tmp_path: Path) -> None:
+    folder = write(tmp_path / "b")
+    usual = bundle.load_configured(DetectConfig(model=folder))
+    assert usual == bundle.load(folder)
+    sparing = bundle.load_configured(DetectConfig(sparing=True), folder)
+    assert sparing.streaming.wake is not None
+    assert sparing.streaming.wake.over == sparing.streaming.wake.over_sparing == -2.25
+    assert sparing.identity != usual.identity
+
+
+def test_a_bundle_that_hears_everything_cannot_be_sparing(tmp_path: Path) -> None:
+    content = manifest()
+    del content["wake"]
+    folder = write(tmp_path / "b", content)
+    assert bundle.load_configured(DetectConfig(model=folder)).streaming.wake is None
+    with pytest.raises(ConfigError, match=r"detect.sparing: it is true, but siren-2.0.0@\w+ listens to everything"):
+        bundle.load_configured(DetectConfig(model=folder, sparing=True))

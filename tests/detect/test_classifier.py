@@ -14,7 +14,7 @@ from tests.detect.networks import banded, weighted
 
 from sirend.audio.stream import Block, Gap, GapReason, Samples
 from sirend.audio.windows import Windows
-from sirend.detect.bundle import Calibration, Evidence, Head, Patches, Streaming
+from sirend.detect.bundle import Calibration, Evidence, Head, Patches, Streaming, Wake
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Extractor, FeatureSpec, mel_frames
 from sirend.detect.golden import golden_outputs
@@ -46,16 +46,19 @@ def _bands(*outputs: slice) -> npt.NDArray[np.float64]:
 
 BACKBONE = banded(96, _bands(slice(0, 20), slice(20, 40), slice(40, 50), slice(50, 64)))
 """Two numbers for the head and the log-odds of two classes: mean log-mel of four ranges of bands."""
+WAKE = Wake(banded(96, _bands(slice(0, 64))), over=-2.5, over_sparing=-2.0, hold_s=1.0, back=2)
+"""Wakes at a mean log-mel of -2.5: about half of what ``sound`` brings."""
 HEAD = weighted(np.stack((LATE, -0.5 * LATE, np.full(PLACES, 0.25)), axis=1) / 40.0)
 
 
-def bundle(
+def bundle(  # noqa: PLR0913  each test needs another part
     *,
     suspect: float | None = None,
     site_gain: SiteGainSpec | None = None,
     evidence: Evidence | None = EVIDENCE,
     step_s: float = 0.25,
     calibration: Calibration = CALIBRATION,
+    wake: Wake | None = None,
 ) -> Bundle:
     return replace(
         MODEL,
@@ -67,6 +70,7 @@ def bundle(
             evidence=evidence,
             suspect=suspect,
             site_gain=site_gain,
+            wake=wake,
         ),
     )
 
@@ -146,11 +150,13 @@ def test_head_and_evidence_are_fused_as_the_manifest_says() -> None:
     suspect=st.sampled_from([None, -2.0, 0.0, 1.0]),
     gap_at=st.one_of(st.none(), st.integers(1, 15 * 16_000 - 1)),
     with_gain=st.booleans(),
+    wake=st.sampled_from([None, WAKE]),
 )
 def test_any_chunking_gives_the_same_scores(
-    cuts: list[int], suspect: float | None, gap_at: int | None, with_gain: bool
+    cuts: list[int], suspect: float | None, gap_at: int | None, with_gain: bool, wake: Wake | None
 ) -> None:
-    model, pcm = bundle(suspect=suspect, site_gain=SITE_GAIN if with_gain else None), sound(15.0, 1, 2)
+    model = bundle(suspect=suspect, site_gain=SITE_GAIN if with_gain else None, wake=wake)
+    pcm = sound(15.0, 1, 2)
     pieces = tuple(cut for cut in cuts if cut != gap_at)
     whole = hear(model, pcm, gap_at=gap_at)
     assert hear(model, pcm, cuts=pieces, gap_at=gap_at) == whole
@@ -158,10 +164,13 @@ def test_any_chunking_gives_the_same_scores(
 
 @pytest.mark.parametrize("hop", [800, 1_600, 4_800, 8_000, 16_000, 20_000, 32_000])
 @pytest.mark.parametrize("suspect", [None, 0.0])
-def test_whatever_the_hop_a_window_has_the_score_of_the_newest_patch(hop: int, suspect: float | None) -> None:
-    pcm = sound(16.0, 2)
-    fine = hear(bundle(suspect=suspect), pcm)
-    for end, score in hear(bundle(suspect=suspect), pcm, hop=hop).items():
+@pytest.mark.parametrize("wake", [None, WAKE])
+def test_whatever_the_hop_a_window_has_the_score_of_the_newest_patch(
+    hop: int, suspect: float | None, wake: Wake | None
+) -> None:
+    pcm, model = sound(16.0, 2), bundle(suspect=suspect, wake=wake)
+    fine = hear(model, pcm)
+    for end, score in hear(model, pcm, hop=hop).items():
         # A stream whose first window ends later has not heard its first patches.
         if end >= 12 * 16_000:
             assert score == pytest.approx(fine[end - end % 4_000], abs=1e-5)
@@ -226,8 +235,9 @@ def test_a_suspicion_lasts_a_second() -> None:
             assert scores[end] == (always[end] if recent else scores[end - 4_000])
 
 
-def test_one_approach_scores_alike_whatever_the_others_hear() -> None:
-    model = bundle(suspect=0.5, site_gain=SITE_GAIN)
+@pytest.mark.parametrize("wake", [None, WAKE])
+def test_one_approach_scores_alike_whatever_the_others_hear(wake: Wake | None) -> None:
+    model = bundle(suspect=0.5, site_gain=SITE_GAIN, wake=wake)
     pcm = np.concatenate([sound(20.0, 6), sound(20.0, 7), 0.001 * sound(20.0, 8)], axis=1)
     together = hear(model, pcm)
     for channel in range(3):
@@ -235,6 +245,44 @@ def test_one_approach_scores_alike_whatever_the_others_hear() -> None:
         assert [each[channel] for each in together.values()] == pytest.approx(
             [each[0] for each in alone.values()], abs=1e-5
         )
+
+
+def _quiet_but(begin_s: float, end_s: float, seconds: float) -> npt.NDArray[np.float32]:
+    """Return silence with noise in it, float32[n, 1]."""
+    pcm = np.zeros((round(16_000 * seconds), 1), np.float32)
+    loud = slice(round(16_000 * begin_s), round(16_000 * end_s))
+    pcm[loud] = 0.5 * np.random.default_rng(0).standard_normal((loud.stop - loud.start, 1))
+    return pcm
+
+
+def test_an_approach_that_sleeps_costs_no_patch_and_has_the_score_of_what_would_wake_it() -> None:
+    model, pcm = bundle(wake=WAKE), _quiet_but(0.0, 0.0, 12.0)
+    assert _patches(model, pcm) == 0
+    assert [each[0] for each in hear(model, pcm).values()] == pytest.approx([1.0 / 1001.0] * 41, abs=1e-8)
+    assert _patches(bundle(wake=replace(WAKE, over=-8.0)), pcm) == _patches(bundle(), pcm)
+
+
+@pytest.mark.parametrize("back", [0, 1, 2])
+def test_an_approach_that_wakes_hears_what_it_would_of_a_stream_that_began_shortly_before(back: int) -> None:
+    pcm = _quiet_but(6.0, 9.0, 20.0)
+    heard = hear(bundle(wake=replace(WAKE, back=back), evidence=None), pcm)
+    woken = next(end for end, (score,) in heard.items() if score > 0.002)
+    assert 6.0 * 16_000 < woken <= 7.0 * 16_000
+    begin = woken - 16_000 - back * 8_000  # the first patch that is listened to begins 0.96 s before its end
+    fresh = hear(bundle(evidence=None), pcm[begin:])
+    asleep = [end for end in heard if end > woken and heard[end][0] < 0.002]
+    for end in range(woken, min(asleep), 8_000):
+        if end - begin >= 32_000:
+            assert heard[end] == pytest.approx(fresh[end - begin], abs=1e-5)
+
+
+def test_an_approach_stays_awake_while_it_is_loud_or_believed_and_for_a_second_after() -> None:
+    heard = hear(bundle(wake=WAKE, evidence=NEWEST), _quiet_but(6.0, 9.0, 30.0))
+    awake = [end / 16_000 for end, (score,) in heard.items() if score > 0.0011]
+    assert 6.0 < min(awake) <= 7.0
+    assert 10.0 <= max(awake) < 22.0
+    believed = bundle(wake=WAKE, calibration=Calibration(scale=1.0, offset=100.0))
+    assert hear(believed, _quiet_but(6.0, 9.0, 30.0))[30 * 16_000][0] > 0.999
 
 
 def test_devices_that_share_networks_do_not_hear_each_other() -> None:

@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.detect.manifests import BACKBONE, HEAD, MANIFEST
+from tests.detect.manifests import BACKBONE, HEAD, MANIFEST, WAKE
 
 import sirend
 from sirend.detect import bundle
-from sirend.detect.bundle import Evidence, Head, OperatingPoint, Patches, Streaming
+from sirend.detect.bundle import Evidence, Head, OperatingPoint, Patches, Streaming, Wake
 from sirend.detect.site_gain import SiteGainSpec
 from sirend.errors import ConfigError
 
@@ -38,6 +38,7 @@ def write(folder: Path, manifest: dict[str, Any]) -> Path:
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "model.tflite").write_bytes(HEAD)
     (folder / "backbone.tflite").write_bytes(BACKBONE)
+    (folder / "wake.tflite").write_bytes(WAKE)
     return folder
 
 
@@ -55,12 +56,13 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         evidence=Evidence(first=128, count=4, weight=0.35),
         suspect=-2,
         site_gain=SiteGainSpec(target_rms=1.4, prior_s=30, memory_s=120, low_db=-20, high_db=40, tolerance_db=12),
+        wake=Wake(WAKE, over=-2.5, over_sparing=-2.25, hold_s=2, back=2),
     )
     assert loaded.point("balanced") == OperatingPoint(enter=0.7, exit=0.4, confirm_s=0.5, release_s=3)
     assert loaded.point("strict") == OperatingPoint(enter=0.9, exit=0.6, confirm_s=1, release_s=2)
 
 
-@pytest.mark.parametrize("name", ["evidence", "suspect", "site_gain"])
+@pytest.mark.parametrize("name", ["evidence", "suspect", "site_gain", "wake"])
 def test_what_a_bundle_need_not_have(tmp_path: Path, name: str) -> None:
     streaming = bundle.load(write(tmp_path / "b", changed(name, None))).streaming
     assert getattr(streaming, name) is None
@@ -76,6 +78,10 @@ def test_what_a_bundle_need_not_have(tmp_path: Path, name: str) -> None:
         ("operating_points.balanced.confirm_s", 0.25),
         ("calibration.scale", 0.9),
         ("site_gain.memory_s", 60),
+        ("wake.over", -3.0),
+        ("wake.over_sparing", -2.125),
+        ("wake.hold_s", 3.0),
+        ("wake.back", 1),
     ],
 )
 def test_what_decides_a_score_or_a_call_is_part_of_the_identity(tmp_path: Path, path: str, value: float) -> None:
@@ -88,6 +94,9 @@ SPACING = "head.spacing_s must be a multiple of backbone.step_s"
 PLACES = "head.places must be over 0, and reach back no further than 60 s"
 INPUTS = "head.inputs must be over 0 and within backbone.outputs"
 EVIDENCE = "evidence must lie within backbone.outputs"
+WAKES = "wake.over_sparing must be suspect or less: what is suspected does not sleep"
+BACK = "wake.back must be 0 or more patches of the head that lie within a window"
+PATCH = "a patch of backbone.patch_frames must lie within a window"
 PRIOR = "site_gain needs 0 < prior_s <= memory_s"
 TARGET = "site_gain needs target_rms over 0 and low_db <= 0 <= high_db"
 
@@ -109,10 +118,24 @@ TARGET = "site_gain needs target_rms over 0 and low_db <= 0 <= high_db"
         ("backbone", None, "backbone is missing"),
         ("backbone.step_s", None, "backbone.step_s is missing"),
         ("backbone.outputs", 10**9, INPUTS),
-        ("backbone.patch_frames", 0, "a patch of backbone.patch_frames must lie within a window"),
-        ("backbone.patch_frames", 199, "a patch of backbone.patch_frames must lie within a window"),
+        ("backbone.patch_frames", 0, PATCH),
+        ("backbone.patch_frames", 199, PATCH),
         ("backbone.file", "../up.tflite", r"backbone.file is '../up.tflite': it must be of the form [\w-]+\.tflite"),
         ("backbone.places", [0, 50], f"backbone.places is unknown to sirend {sirend.__version__}"),
+        ("wake.over_sparing", -1.5, WAKES),
+        ("wake.over", -2.0, "wake.over_sparing must be wake.over or more"),
+        ("wake.over", "low", "wake.over is 'low': it must be a number"),
+        ("wake.hold_s", -0.1, "wake.hold_s must lie in 0..60"),
+        ("wake.hold_s", 1e9, "wake.hold_s must lie in 0..60"),
+        ("wake.back", -1, BACK),
+        ("wake.back", 3, BACK),
+        ("wake.file", None, "wake.file is missing"),
+        ("wake.level", 1, f"wake.level is unknown to sirend {sirend.__version__}"),
+        (
+            "wake.sha256",
+            "0" * 64,
+            "wake.tflite does not have the SHA-256 of the manifest: it was changed; install it again",
+        ),
         (
             "backbone.sha256",
             "0" * 64,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 import pytest
-from tests.training.recipes import RECIPE, SITE_GAIN, TEMPORAL
+from tests.training.recipes import RECIPE, SITE_GAIN, TEMPORAL, WAKE
 
 from sirend.detect import bundle as bundles
 from sirend.detect import golden
 from sirend.detect.bundle import OperatingPoint
 from sirend.detect.features import log_mel, mel_frames
-from sirend.training import export, patches, temporal, unheard
+from sirend.training import export, patches, temporal, unheard, waking
 from sirend.training.backbone import CLASSES, VEHICLES
 from sirend.training.export import to_tflite
 from sirend.training.published import OUTPUTS
@@ -54,6 +54,7 @@ def written(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {
         "model.tflite": to_tflite(temporal.shipped_head(small.head)),
         "backbone.tflite": to_tflite(temporal.listener(small.head, small.speaking, TEMPORAL)),
+        "wake.tflite": to_tflite(waking.wake_network(WAKE, 64)),
     }
     export.write_bundle(out, RECIPE, files, CALIBRATION, {"episodes": 3})
     return out
@@ -65,6 +66,9 @@ def test_a_bundle_says_how_it_is_used(written: Path) -> None:
     assert bundle.streaming.patches.outputs == TEMPORAL.units + VEHICLES
     assert bundle.streaming.suspect == TEMPORAL.suspect
     assert bundle.streaming.site_gain == SITE_GAIN
+    found = bundle.streaming.wake
+    assert found is not None
+    assert (found.over, found.over_sparing, found.hold_s, found.back) == (-2.0, -1.75, 1.5, 1)
     assert bundle.streaming.evidence is not None
     assert bundle.streaming.evidence.weight == TEMPORAL.evidence
     assert bundle.streaming.evidence.memory_s == TEMPORAL.evidence_memory_s
@@ -99,7 +103,7 @@ def test_an_older_bundle_stays_when_writing_fails_and_its_card_when_it_is_replac
 ) -> None:
     (written / "MODEL_CARD.md").write_text("measured by hand")
     before = {path.name: path.read_bytes() for path in written.iterdir()}
-    files = {name: before[name] for name in ("model.tflite", "backbone.tflite")}
+    files = {name: before[name] for name in ("model.tflite", "backbone.tflite", "wake.tflite")}
 
     def fail() -> None:
         raise OSError(28, "No space left on device")

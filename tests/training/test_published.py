@@ -62,6 +62,8 @@ def test_backbone_ear_and_head_become_a_bundle(tmp_path: Path, monkeypatch: pyte
     bundle = bundles.load(out)
     assert bundle.streaming.patches.outputs == PLAN.temporal.units + backbone.VEHICLES
     assert bundle.streaming.head.inputs == PLAN.temporal.units
+    assert bundle.streaming.wake is not None
+    assert (bundle.streaming.wake.over, bundle.streaming.wake.back) == (-2.0, 1)
     assert "right_of_kept_back_before" not in json.loads((out / "training.json").read_text())
     with np.load(out / "golden.npz") as kept:
         assert np.ptp(kept["score"]) > 1e-3

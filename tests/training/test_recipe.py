@@ -14,7 +14,7 @@ from sirend.errors import ConfigError
 from sirend.training.corpus import Clip, Kind
 from sirend.training.episodes import EpisodeSpec
 from sirend.training.recipe import Recipe, load_recipe
-from sirend.training.specs import TeacherSpec, TemporalSpec
+from sirend.training.specs import TeacherSpec, TemporalSpec, WakeSpec
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*.yaml"))
 TEACHER = TeacherSpec(variables="v.data-00000-of-00001", sha256="ab", published="there")
@@ -35,6 +35,7 @@ WHOLE = replace(
     stored="float16",
     episodes=EpisodeSpec(set_weights={"a": 2.0}),
     temporal=TemporalSpec(suspect=-1.0),
+    wake=WakeSpec(over=-1.5, over_sparing=-1.0),
     calibration=(1.0, 0.5),
 )
 

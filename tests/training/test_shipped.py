@@ -13,7 +13,9 @@ from tests.training import recipes
 from sirend.detect import bundle as bundles
 from sirend.detect.network import Network
 from sirend.errors import ConfigError
-from sirend.training import shipped, temporal, train
+from sirend.training import patches, shipped, temporal, train
+from sirend.training.listening import Heard
+from sirend.training.waking import Waking
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
 
@@ -40,6 +42,24 @@ def test_the_backbone_that_ships_stays_byte_for_byte() -> None:
     ours = shipped.shipped_backbone(PLAN, bundle)
     assert ours.shipped(temporal.head_network(PLAN.temporal, 132)) == bundle.streaming.patches.model_bytes
     assert ours.vehicles == (bundle.streaming.evidence and bundle.streaming.evidence.first)
+
+
+def test_what_wakes_it_stays_and_is_woken_by_less_where_it_slept_through_sirens(tmp_path: Path) -> None:
+    bundle = bundles.load(bundles.find(None))
+    ours, found = shipped.shipped_backbone(PLAN, bundle), bundle.streaming.wake
+    assert found is not None
+    mel = np.random.default_rng(0).normal(-3.0, 0.3, (2, 1198, bundle.feature_spec.bands)).astype(np.float16)
+    until = patches.ends(bundle.feature_spec, 1198)
+    said, label = np.zeros((2, len(until), 1), np.float16), np.zeros((2, len(until)), np.float32)
+    heard = Heard(said, mel, until, label, ((), ()))
+    nothing = ours.waking(heard, np.arange(2), label - 6.0, tmp_path)
+    assert nothing == Waking(found.model_bytes, found.over)
+    slept = ours.waking(heard, np.arange(2), label + 6.0, tmp_path)
+    assert slept is not None
+    assert slept.network == found.model_bytes
+    assert slept.over < found.over
+    without = replace(ours, bundle=replace(bundle, streaming=replace(bundle.streaming, wake=None)))
+    assert without.waking(heard, np.arange(2), label, tmp_path) is None
 
 
 def test_a_recipe_of_other_networks_is_refused() -> None:

@@ -60,7 +60,7 @@ def check_file(path: Path, *, with_devices: bool = False) -> list[str]:
         problems += [f"{error.where}: {problem}" for problem in error.problems]
     if not problems:
         try:
-            onlookers(loaded, View(Setup.of(loaded, bundle.load(bundle.find(loaded.detect.model)))))
+            onlookers(loaded, View(Setup.of(loaded, bundle.load_configured(loaded.detect))))
             new_client(loaded.mqtt, client_id_of(loaded.mqtt, loaded.site), MQTTProtocolVersion.MQTTv5)
         except ConfigError as error:  # such as a certificate that cannot be used
             problems += [f"{error.where}: {problem}" for problem in error.problems]
@@ -114,10 +114,10 @@ def _summary(loaded: Config) -> list[str]:
 
 def _decisions(loaded: Config) -> list[str]:
     """Return how a siren is decided on; raise ``ConfigError`` when the model or its thresholds cannot be used."""
-    model = bundle.load(bundle.find(loaded.detect.model))
+    model = bundle.load_configured(loaded.detect)
     rules = Setup.of(loaded, model).rules
     lines = [
-        _verified(model),
+        _verified(bundle.load(model.path)),
         (
             f"{loaded.detect.profile}: a siren is heard from {rules.enter:g} and gone below {rules.exit:g}; "
             f"confirmed after {to_seconds(rules.confirm):g} s, released after {to_seconds(rules.release):g} s"

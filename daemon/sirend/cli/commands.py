@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     rereading = Rereading(in_force.load, in_force.keep)
     unblock(STDERR)
     with heeding(stop.set, reload=rereading.ask):
-        service.Service(loaded, bundle.load(bundle.find(loaded.detect.model)), stop, rereading).run()
+        service.Service(loaded, bundle.load_configured(loaded.detect), stop, rereading).run()
     return 0
 
 
@@ -59,7 +59,7 @@ def record(args: argparse.Namespace) -> int:
     from sirend.service import daemon as service
 
     loaded = config.load(args.config)
-    model = bundle.load(bundle.find(loaded.detect.model))
+    model = bundle.load_configured(loaded.detect)
     street = StreetSet(args.out, most_bytes)
     stop = threading.Event()
     recorders: list[StreetRecorder] = []

@@ -59,7 +59,7 @@ def _replay(config: Config, model: Path | None, wishes: Wishes, names: Sequence[
     from sirend.detect.classifier import Classifier
     from sirend.replay.replay import Replay
 
-    loaded = bundle.load(bundle.find(model or config.detect.model))
+    loaded = bundle.load_configured(config.detect, model)
     key_file = config.mqtt.sign_key_file
     key = None if key_file is None else sign_key(key_file)
     player = Replay(config, loaded, Classifier(loaded, rows_of(config, config.approaches)), wishes, key)

@@ -81,6 +81,8 @@ class DetectConfig:
     """Distance between windows."""
     profile: str = fields.text("balanced", "balanced|strict", "balanced or strict")
     """Which of the model's operating points: ``strict`` where a false call costs more than a late one."""
+    sparing: bool = fields.switch(default=False)
+    """Whether fewer sounds are worth the large network: for small computers and many microphones."""
     enter: float | None = fields.number(None, 0.01, 0.99, "", optional=True)
     """Evidence at which a siren is heard; None takes the profile's operating point, here and in the next three."""
     exit: float | None = fields.number(None, 0.01, 0.99, "", optional=True)

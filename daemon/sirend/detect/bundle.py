@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sirend
 from sirend.detect import manifest as manifests
@@ -19,6 +19,9 @@ from sirend.detect.features import FeatureSpec
 from sirend.detect.site_gain import SiteGainSpec
 from sirend.errors import ConfigError
 from sirend.host.files import is_there, read_regular
+
+if TYPE_CHECKING:
+    from sirend.config.settings import DetectConfig
 
 MODEL_FILE = "model.tflite"
 MANIFEST_FILE = manifests.MANIFEST_FILE
@@ -87,6 +90,22 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Wake:
+    """A small network that hears what may be a siren: until then the patches' own network need not be asked."""
+
+    model_bytes: bytes
+    """A TFLite flatbuffer whose digest was verified: of a patch the log-odds that it is worth more."""
+    over: float
+    """Log-odds over which it wakes the other."""
+    over_sparing: float
+    """The same where a site is sparing, ``over`` or more: a third of the patches, and of faint sirens some fewer."""
+    hold_s: float
+    """For how long, s."""
+    back: int
+    """Patches of the head before the one that wakes it which are heard too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Streaming:
     """How the networks of a bundle follow a stream."""
 
@@ -97,6 +116,8 @@ class Streaming:
     """Log-odds over which, within a second, also the patches between those of the head are heard; None hears all."""
     site_gain: SiteGainSpec | None
     """None takes levels as they are."""
+    wake: Wake | None = None
+    """None hears every patch of the head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +149,13 @@ class Bundle:
     @property
     def identity(self) -> str:
         """SHA-256 in hex of all that decides a score or a call: networks, calibrations, thresholds."""
-        patches = self.streaming.patches
-        listening = hashlib.sha256(patches.model_bytes).hexdigest()
-        streaming = replace(self.streaming, patches=replace(patches, model_bytes=b""))
+        patches, wake = self.streaming.patches, self.streaming.wake
+        listening = [hashlib.sha256(each.model_bytes).hexdigest() for each in (patches, wake) if each is not None]
+        streaming = replace(
+            self.streaming,
+            patches=replace(patches, model_bytes=b""),
+            wake=None if wake is None else replace(wake, model_bytes=b""),
+        )
         said = [self.digest, self.calibration, self.operating, (listening, streaming), self.strict]
         return hashlib.sha256(repr(tuple(said)).encode()).hexdigest()
 
@@ -173,12 +198,14 @@ def load(path: Path) -> Bundle:
         )
     if spec.digest != manifest["features_digest"]:
         problems.append("features_digest does not belong to the features: the manifest was changed; install it again")
-    described = manifest["backbone"]
-    listening = _read(path / described["file"])
-    if hashlib.sha256(listening).hexdigest() != described["sha256"]:
-        problems.append(
-            f"{described['file']} does not have the SHA-256 of the manifest: it was changed; install it again"
-        )
+    networks: dict[str, bytes] = {
+        name: _read(path / manifest[name]["file"]) for name in ("backbone", "wake") if name in manifest
+    }
+    problems += [
+        f"{manifest[name]['file']} does not have the SHA-256 of the manifest: it was changed; install it again"
+        for name, content in networks.items()
+        if hashlib.sha256(content).hexdigest() != manifest[name]["sha256"]
+    ]
     if manifest.get("golden") is not None and not is_there(path / manifest["golden"]):
         problems.append(f"the file {manifest['golden']} is missing; install the model again")
     if problems:
@@ -189,7 +216,7 @@ def load(path: Path) -> Bundle:
         name=f"{manifest['name']}@{digest[:12]}",
         feature_spec=spec,
         model_bytes=model_bytes,
-        streaming=_streaming(manifest, listening),
+        streaming=_streaming(manifest, networks),
         operating=OperatingPoint(**points["balanced"]),
         strict=OperatingPoint(**points["strict"]),
         calibration=Calibration(**manifest["calibration"]),
@@ -198,14 +225,34 @@ def load(path: Path) -> Bundle:
     )
 
 
-def _streaming(manifest: dict[str, Any], model_bytes: bytes) -> Streaming:
+def load_configured(detect: DetectConfig, path: Path | None = None) -> Bundle:
+    """Read the bundle ``path``, or else the one that ``detect`` names or that ships, as ``detect`` wants it heard.
+
+    Raises ``ConfigError`` as ``find`` and ``load`` do, and where it cannot be sparing.
+    """
+    bundle = load(find(path or detect.model))
+    if not detect.sparing:
+        return bundle
+    wake = bundle.streaming.wake
+    if wake is None:
+        raise ConfigError(
+            "detect.sparing", [f"it is true, but {bundle.name} listens to everything: set it to false, or take another"]
+        )
+    return replace(bundle, streaming=replace(bundle.streaming, wake=replace(wake, over=wake.over_sparing)))
+
+
+def _streaming(manifest: dict[str, Any], networks: dict[str, bytes]) -> Streaming:
     backbone, evidence, site_gain = manifest["backbone"], manifest.get("evidence"), manifest.get("site_gain")
+    wake = manifest.get("wake")
     return Streaming(
-        patches=Patches(model_bytes, backbone["patch_frames"], backbone["outputs"], float(backbone["step_s"])),
+        patches=Patches(networks["backbone"], backbone["patch_frames"], backbone["outputs"], float(backbone["step_s"])),
         head=Head(**manifest["head"]),
         evidence=None if evidence is None else Evidence(**evidence),
         suspect=manifest.get("suspect"),
         site_gain=None if site_gain is None else SiteGainSpec(**site_gain),
+        wake=None
+        if wake is None
+        else Wake(networks["wake"], wake["over"], wake["over_sparing"], float(wake["hold_s"]), wake["back"]),
     )
 
 

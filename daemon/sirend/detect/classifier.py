@@ -1,8 +1,9 @@
 """What a bundle makes of a stream: a calibrated probability of a siren at the end of each window.
 
 A backbone listens to patches of about a second, each once, and says of each some numbers and the log-odds of a few
-classes of sound. A head judges the patches of the last seconds together. Both are networks without state: what they
-said before lies in the stream's ``Memory``, so that replay equals live and any chunking gives the same scores.
+classes of sound. A head judges the patches of the last seconds together. A third network, far smaller, may decide
+which patches are worth that. All are networks without state: what they said before lies in the stream's ``Memory``, so
+that replay equals live and any chunking gives the same scores.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from sirend.audio.stream import Samples, to_samples
 from sirend.detect import recollection, site_gain
 from sirend.detect.features import log_mel
 from sirend.detect.network import Network
+from sirend.detect.wake import Waker
 
 if TYPE_CHECKING:
     from sirend.detect.bundle import Bundle
-    from sirend.detect.features import Spectrogram
+    from sirend.detect.features import Features, Spectrogram
     from sirend.detect.memory import Memory
 
 Floats = npt.NDArray[np.float32]
@@ -53,6 +55,7 @@ class Classifier:
             outputs=self._patches.outputs,
         )
         shape = (self._head.places, self._head.inputs + 1)
+        self._waker = Waker(bundle)
         self._judge = Network(bundle.path, bundle.model_bytes, rows=approaches, inputs=[shape], outputs=1)
         self.judged = 0
         """Patches listened to so far, those of all approaches at one time as one."""
@@ -83,48 +86,84 @@ class Classifier:
             memory.gain = site_gain.step(site, memory.gain, rms, self._patches.step_s)
         is_of_head = number % self._each == 0
         is_due = is_of_head or self._streaming.suspect is None
-        wanted = np.full(self._approaches, is_due) | (memory.suspected_until > end)
+        if not is_due and not np.any(memory.suspected_until > end):
+            return
+        heard = self._levelled(spectrogram, mel, memory)
+        if is_of_head:
+            begins = self._waker.begins(heard, memory, end)
+            if begins.any():
+                self._recall(spectrogram, memory, end, begins)
+        is_awake = self._waker.is_awake(self._approaches, memory, end)
+        wanted = (is_due & is_awake) | (memory.suspected_until > end)
         if not wanted.any():
             return
-        gain = 1.0 if site is None else site_gain.gain(site, memory.gain)[:, np.newaxis, np.newaxis]
-        heard = log_mel(spectrogram.spec, mel, gain)
-        said = np.zeros((self._approaches, self._patches.outputs), np.float32)
-        for row in np.flatnonzero(wanted):  # all at once is no faster, and few are suspected at one time
-            said[row] = self._listen(heard[row])[0]
-        self.judged += 1
+        said = self._listened(heard, wanted)
         # One between those of the head takes the newest place for once: measured, that is worth as much as a history
         # of its own, for which all patches between would have to be heard (recall at -10 dB .56 and .57, without .51).
-        history = self._history(memory, said)
+        history = self._history(memory, said, wanted)
         if is_of_head:
             memory.history = history
         head = self._judge(history)[:, 0].astype(np.float64)
-        log_odds = self._calibration.scale * self._fused(head, said, wanted, memory, end) + self._calibration.offset
+        self._remember(memory, end, said, wanted)
+        log_odds = self._calibration.scale * self._fused(head, memory, end) + self._calibration.offset
         # An approach hears what it would hear alone: patches that others made worth their cost are none of its.
         memory.log_odds = log_odds if memory.log_odds is None else np.where(wanted, log_odds, memory.log_odds)
         if self._streaming.suspect is not None:
             is_suspected = memory.log_odds > self._streaming.suspect
             memory.suspected_until = np.where(is_suspected, end + _SUSPECTED, memory.suspected_until)
 
-    def _history(self, memory: Memory, said: Floats) -> Floats:
-        """Return what the head takes once the backbone has ``said`` what it did, its newest place."""
-        newest = np.ones((self._approaches, 1, self._head.inputs + 1), np.float32)
+    def _levelled(self, spectrogram: Spectrogram, mel: Features, memory: Memory) -> Features:
+        """Return what networks hear of ``mel``, float32[approaches, frames, bands], at this site."""
+        site = self._streaming.site_gain
+        gain = 1.0 if site is None else site_gain.gain(site, memory.gain)[:, np.newaxis, np.newaxis]
+        return log_mel(spectrogram.spec, mel, gain)
+
+    def _listened(self, heard: Features, wanted: npt.NDArray[np.bool_]) -> Floats:
+        """Return what the backbone says of the patches ``wanted``, float32[approaches, outputs]; 0 of the others."""
+        said = np.zeros((self._approaches, self._patches.outputs), np.float32)
+        for row in np.flatnonzero(wanted):  # all at once is no faster, and few are suspected at one time
+            said[row] = self._listen(heard[row])[0]
+        self.judged += 1
+        return said
+
+    def _recall(self, spectrogram: Spectrogram, memory: Memory, end: Samples, begins: npt.NDArray[np.bool_]) -> None:
+        """Listen to the patches of the head before ``end`` that the approaches slept through which wake now."""
+        for back in range(self._waker.back, 0, -1):
+            at = Samples(end - back * self._each * self._step)
+            mel = spectrogram.until(at, self._patches.patch_frames)
+            if mel is None:
+                continue
+            said = self._listened(self._levelled(spectrogram, mel, memory), begins)
+            history = self._history(memory, said, begins)
+            is_new = begins[:, np.newaxis, np.newaxis]
+            memory.history = history if memory.history is None else np.where(is_new, history, memory.history)
+            self._remember(memory, at, said, begins)
+
+    def _history(self, memory: Memory, said: Floats, wanted: npt.NDArray[np.bool_]) -> Floats:
+        """Return what the head takes once the backbone has ``said`` what it did of the newest patches ``wanted``."""
+        newest = np.empty((self._approaches, 1, self._head.inputs + 1), np.float32)
         newest[:, 0, :-1] = said[:, : self._head.inputs]
+        newest[:, 0, -1] = wanted
         if memory.history is None:
             before = np.zeros((self._approaches, self._head.places - 1, self._head.inputs + 1), np.float32)
         else:
             before = memory.history[:, 1:]
         return np.concatenate((before, newest), axis=1)
 
-    def _fused(
-        self, head: npt.NDArray[np.float64], said: Floats, wanted: npt.NDArray[np.bool_], memory: Memory, end: Samples
-    ) -> npt.NDArray[np.float64]:
+    def _remember(self, memory: Memory, at: Samples, said: Floats, wanted: npt.NDArray[np.bool_]) -> None:
+        """Keep what the backbone's own classes ``said`` of the patches ``wanted`` that end ``at``."""
+        evidence = self._streaming.evidence
+        if evidence is not None:
+            classes = said[:, evidence.first : evidence.first + evidence.count].max(axis=1).astype(np.float64)
+            before = memory.classes.get(at, np.full(self._approaches, np.nan))
+            memory.classes[at] = np.where(wanted, classes, before)
+
+    def _fused(self, head: npt.NDArray[np.float64], memory: Memory, end: Samples) -> npt.NDArray[np.float64]:
         """Return the logit float64[approaches] of what the head and the backbone's own classes have to say."""
         evidence = self._streaming.evidence
         if evidence is None:
             return head
-        classes = said[:, evidence.first : evidence.first + evidence.count].max(axis=1).astype(np.float64)
-        memory.classes.append((end, np.where(wanted, classes, np.nan)))
-        while len(memory.classes) > 1 and memory.classes[0][0] <= end - to_samples(evidence.memory_s):
-            memory.classes.popleft()
-        remembered = recollection.mean_log_odds(np.array([each for _, each in memory.classes]))
+        for at in [at for at in memory.classes if end != at <= end - to_samples(evidence.memory_s)]:
+            del memory.classes[at]
+        remembered = recollection.mean_log_odds(np.array(list(memory.classes.values())))
         return recollection.fuse_classes(head, remembered, evidence.weight)

@@ -51,7 +51,7 @@ _SECTIONS: dict[str, _Section] = {
             "backbone": dict, "head": dict, "calibration": dict, "operating_points": dict, "hop_s": float,
             "recipe_sha256": str, "min_sirend": str,
         },
-        {"evidence": dict, "suspect": float, "site_gain": dict, "golden": str},
+        {"evidence": dict, "suspect": float, "site_gain": dict, "wake": dict, "golden": str},
         {
             "schema": re.escape(SCHEMA), "name": r"siren-\d+\.\d+\.\d+", "output": "logit",
             "features_digest": _SHA256, "model_sha256": _SHA256, "recipe_sha256": _SHA256,
@@ -67,6 +67,10 @@ _SECTIONS: dict[str, _Section] = {
     "head": _Section({"places": int, "spacing_s": float, "inputs": int}),
     "evidence": _Section({"first": int, "count": int, "weight": float}, {"memory_s": float}),
     "site_gain": _of(SiteGainSpec),
+    "wake": _Section(
+        {"file": str, "sha256": str, "over": float, "over_sparing": float, "hold_s": float, "back": int},
+        patterns={"file": r"[\w-]+\.tflite", "sha256": _SHA256},
+    ),
     "operating_points": _Section({"balanced": dict, "strict": dict}),
     "operating_points.balanced": _Section(_POINT),
     "operating_points.strict": _Section(_POINT),
@@ -193,6 +197,15 @@ def _together(manifest: dict[str, Any], spec: FeatureSpec) -> Iterator[tuple[boo
         yield 0.0 <= evidence["weight"] <= 1.0, "evidence.weight must lie in 0..1"
         within = 0.0 <= evidence.get("memory_s", 0.0) <= LONGEST_S
         yield within, f"evidence.memory_s must lie in 0..{LONGEST_S:g}"
+    if (wake := manifest.get("wake")) is not None:
+        yield 0.0 <= wake["hold_s"] <= LONGEST_S, f"wake.hold_s must lie in 0..{LONGEST_S:g}"
+        yield wake["over"] <= wake["over_sparing"], "wake.over_sparing must be wake.over or more"
+        is_under = wake["over_sparing"] <= manifest.get("suspect", wake["over_sparing"])
+        yield is_under, "wake.over_sparing must be suspect or less: what is suspected does not sleep"
+        if spacing >= 1.0 and spacing == round(spacing) and 0 < backbone["patch_frames"] <= spec.frames:
+            back = wake["back"] * head["spacing_s"] * SAMPLE_RATE_HZ
+            within = 0 <= back <= (spec.frames - backbone["patch_frames"]) * spec.step_samples
+            yield within, "wake.back must be 0 or more patches of the head that lie within a window"
     if (gain := manifest.get("site_gain")) is not None:
         yield (
             gain["target_rms"] > 0.0 and gain["low_db"] <= 0.0 <= gain["high_db"],

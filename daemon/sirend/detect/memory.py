@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,8 +26,10 @@ class Memory:
     the last of each is 1, or 0 where there was no patch yet."""
     log_odds: Floats | None = None
     """Calibrated log-odds of a siren at ``heard``, float64[approaches]."""
-    classes: deque[tuple[Samples, Floats]] = field(default_factory=deque)
-    """Ends and log-odds of the bundle's own classes of the patches that they are remembered of, float64[approaches];
-    nan where an approach was not listened to."""
+    classes: dict[Samples, Floats] = field(default_factory=dict)
+    """Log-odds of the bundle's own classes, float64[approaches], by the ends of the patches that they are remembered
+    of; nan where an approach was not listened to."""
     suspected_until: npt.NDArray[np.int64] | Samples = Samples(0)  # noqa: RUF009
     """Before which sample every patch of an approach is worth its cost, int64[approaches]."""
+    awake_until: npt.NDArray[np.int64] | Samples = Samples(-1)  # noqa: RUF009
+    """Up to which sample the patches of the head are, int64[approaches], where a small network decides that."""

@@ -49,7 +49,7 @@ QUIET_DBFS = -46.0
 def selftest_payload(config: Config) -> dict[str, Any]:
     """Return the message about a self-test of what ``config`` describes; raise ``ConfigError`` when nothing can be."""
     rendered = render_scene(SCENE)  # before the model is there: each takes its 50 MB, the first gives them back
-    model = bundle.load(bundle.find(config.detect.model))
+    model = bundle.load_configured(config.detect)
     result = selftest(config, model, Classifier(model, len(config.approaches)), rendered)
     return result.payload(config.site, model.name)
 

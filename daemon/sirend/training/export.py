@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     import keras
 
     from sirend.training.recipe import Recipe
-    from sirend.training.specs import Stored
+    from sirend.training.specs import Stored, WakeSpec
 
 GOLDEN_FILE = "golden.npz"
 BACKBONE_FILE = "backbone.tflite"
+WAKE_FILE = "wake.tflite"
 _GOLDEN_S = 30.0
 
 
@@ -111,7 +112,19 @@ def manifest(plan: Recipe, calibration: tuple[float, float], digests: dict[str, 
         },
         **({} if plan.temporal.suspect is None else {"suspect": plan.temporal.suspect}),
         **({} if plan.site_gain is None else {"site_gain": asdict(plan.site_gain)}),
+        **({} if plan.wake is None else {"wake": _waking(plan.wake, digests[WAKE_FILE])}),
         "operating_points": {"balanced": asdict(plan.operating_point), "strict": asdict(plan.strict)},
+    }
+
+
+def _waking(wake: WakeSpec, digest: str) -> dict[str, Any]:
+    return {
+        "file": WAKE_FILE,
+        "sha256": digest,
+        "over": wake.over,
+        "over_sparing": wake.over_sparing,
+        "hold_s": wake.hold_s,
+        "back": wake.back,
     }
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sirend.training import backbone, rounding, temporal
+from sirend.training import backbone, rounding, temporal, waking
 from sirend.training.export import to_tflite
 from sirend.training.listening import Speaking
 from sirend.training.specs import EMBEDDING
+from sirend.training.waking import Waking
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import keras
+    import numpy as np
 
     from sirend.training.backbone import Weights
     from sirend.training.corpus import Corpus
+    from sirend.training.listening import Heard
     from sirend.training.recipe import Recipe
     from sirend.training.specs import TeacherSpec
 
@@ -38,6 +41,13 @@ class PublishedBackbone:
         """Return backbone and ear as a TFLite file, its weights stored as the recipe says."""
         speaking = backbone.backbone_network(self.plan.features.bands, self.weights)
         return packed_backbone(self.plan, temporal.listener(model, speaking, self.plan.temporal), self.recordings)
+
+    def waking(self, heard: Heard, which: np.ndarray, log_odds: np.ndarray, folder: Path) -> Waking | None:
+        """Return a network that learns when there is something to hear."""
+        if self.plan.wake is None:
+            return None
+        model = waking.fit_wake(heard, which, log_odds, self.plan.wake, folder)
+        return Waking(to_tflite(model), self.plan.wake.over)
 
 
 def published_backbone(

@@ -17,7 +17,7 @@ from sirend.detect.features import FeatureSpec
 from sirend.detect.site_gain import SiteGainSpec  # noqa: TC001  as well
 from sirend.errors import ConfigError
 from sirend.training.episodes import EpisodeSpec
-from sirend.training.specs import Stored, TeacherSpec, TemporalSpec
+from sirend.training.specs import Stored, TeacherSpec, TemporalSpec, WakeSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,8 @@ class Recipe:
     features: FeatureSpec = field(default_factory=FeatureSpec)
     episodes: EpisodeSpec = field(default_factory=EpisodeSpec)
     temporal: TemporalSpec = field(default_factory=TemporalSpec)
+    wake: WakeSpec | None = None
+    """None asks the backbone about every patch of the head."""
     teacher: TeacherSpec | None = None
     """What the backbone is made of; None takes that of the bundle that ships."""
     calibration: tuple[float, float] | None = None

@@ -10,17 +10,21 @@ from ai_edge_litert import schema_py_generated as tflite
 
 from sirend.detect.bundle import Head
 from sirend.errors import ConfigError
-from sirend.training import patches, temporal
+from sirend.training import patches, temporal, waking
 from sirend.training.backbone import VEHICLES
 from sirend.training.episodes import LABEL_S
 from sirend.training.listening import Speaking
 from sirend.training.specs import PATCH_FRAMES
 from sirend.training.tflite_file import TfliteFile
+from sirend.training.waking import Waking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import keras
 
     from sirend.detect.bundle import Bundle
+    from sirend.training.listening import Heard
     from sirend.training.recipe import Recipe
 
 
@@ -31,10 +35,25 @@ class ShippedBackbone:
     speaking: Speaking
     vehicles: int
     begin: temporal.HeadWeights
+    bundle: Bundle
 
     def shipped(self, model: keras.Model) -> bytes:  # noqa: ARG002  it is the same for every head
         """Return the bundle's own backbone."""
         return self.speaking.network
+
+    def waking(
+        self,
+        heard: Heard,
+        which: np.ndarray,
+        log_odds: np.ndarray,
+        folder: Path,  # noqa: ARG002  it learns nothing
+    ) -> Waking | None:
+        """Return the bundle's own network, woken by less where it slept through sirens that the head has learned."""
+        found = self.bundle.streaming.wake
+        if found is None:
+            return None
+        said = waking.wake_log_odds(found.model_bytes, heard, which, self.bundle.feature_spec.bands)
+        return Waking(found.model_bytes, waking.low_enough(said, log_odds, found.over))
 
 
 def shipped_backbone(plan: Recipe, bundle: Bundle) -> ShippedBackbone:
@@ -47,7 +66,10 @@ def shipped_backbone(plan: Recipe, bundle: Bundle) -> ShippedBackbone:
             "recipe", [f"features and temporal.units must be those of {bundle.name}, whose backbone the head learns on"]
         )
     return ShippedBackbone(
-        Speaking(bundle.path, spoken.model_bytes, spoken.outputs), units, head_weights(bundle.model_bytes)
+        Speaking(bundle.path, spoken.model_bytes, spoken.outputs, with_mel=True),
+        units,
+        head_weights(bundle.model_bytes),
+        bundle,
     )
 
 

@@ -37,6 +37,26 @@ class TemporalSpec:
 
 
 @dataclass(frozen=True)
+class WakeSpec:
+    """The network that decides when the backbone is asked; part of a recipe."""
+
+    over: float
+    """Log-odds over which it is: chosen on streets left out."""
+    over_sparing: float
+    """The same for a site with little to spend."""
+    hold_s: float = 2.0
+    """For how long."""
+    back: int = 2
+    """Patches of the head before that which are heard too."""
+    filters: int = 8
+    """Of the first convolution; the last has eight times as many."""
+    epochs: int = 5
+    batch: int = 256
+    learning_rate: float = 3e-3
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class TeacherSpec:
     """Which published weights the backbone has; part of a recipe."""
 

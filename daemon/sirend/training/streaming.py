@@ -12,7 +12,7 @@ from scipy import optimize
 from sirend.detect import recollection
 from sirend.detect.bundle import MODEL_FILE
 from sirend.errors import InputError
-from sirend.training import corpus, export, listening, patches, temporal
+from sirend.training import corpus, export, listening, patches, temporal, waking
 from sirend.training.backbone import VEHICLES
 
 if TYPE_CHECKING:
@@ -45,6 +45,14 @@ class Backbone(Protocol):
     def shipped(self, model: keras.Model) -> bytes:
         """Return the TFLite file that ships beside the head ``model``."""
 
+    def waking(
+        self, heard: listening.Heard, which: np.ndarray, log_odds: np.ndarray, folder: Path
+    ) -> waking.Waking | None:
+        """Return what wakes it, given what it and the head said of the episodes ``which``; None where nothing does.
+
+        ``log_odds`` are float[episodes, patches] of a siren; unfinished work is kept in ``folder``.
+        """
+
 
 def train_streaming(
     plan: Recipe, recordings: Corpus, out: Path, work: Path, backbone: Backbone, without: str = ""
@@ -59,14 +67,16 @@ def train_streaming(
         raise InputError("clips.csv: training needs sirens (class emergency) and other sounds (class other)")
     tested = drawn(plan, recordings, backbone.speaking, work, kept_back=True)
     held = tested.without(without)
-    folder = work / ("head" + ("-without-" + without if without else ""))
-    model = temporal.fit_temporal(heard, known, plan.temporal, folder, backbone.begin)
+    # A head that learns on has its ear in the backbone, and is given no frames.
+    learned, asked = (each if backbone.begin is None else replace(each, mel=None) for each in (heard, tested))
+    part = "-without-" + without if without else ""
+    model = temporal.fit_temporal(learned, known, plan.temporal, work / f"head{part}", backbone.begin)
     decided = np.isfinite(tested.label[held])
     siren = tested.label[held][decided] > 0
 
     def judged(head: keras.Model) -> tuple[tuple[float, float], float]:
         """Return the calibration of a head, and its share of right half seconds of the recordings kept back."""
-        logit = fused_logits(head, tested, held, plan.temporal, backbone.vehicles)[decided]
+        logit = fused_logits(head, asked, held, plan.temporal, backbone.vehicles)[decided]
         scale, offset = plan.calibration or calibrate(logit, siren)
         return (scale, offset), round(float(np.mean((scale * logit + offset > 0) == siren)), 4)
 
@@ -90,6 +100,22 @@ def train_streaming(
         MODEL_FILE: export.to_tflite(temporal.shipped_head(model), plan.stored),
         export.BACKBONE_FILE: backbone.shipped(model),
     }
+
+    def log_odds(episodes: listening.Heard, which: np.ndarray) -> np.ndarray:
+        logit = fused_logits(model, episodes, which, plan.temporal, backbone.vehicles)
+        return calibration[0] * logit + calibration[1]
+
+    wakes = backbone.waking(heard, known, log_odds(learned, known), work / f"wake{part}")
+    if plan.wake is not None and wakes is not None:
+        said = waking.wake_log_odds(wakes.network, tested, held, plan.features.bands)
+        asleep = waking.asleep(said, log_odds(asked, held), wakes.over)
+        metrics["asleep_of_kept_back"] = asleep
+        log.info("asleep at %.1f %% of what is no siren, at %.1f %% of what is", *(100 * each for each in asleep))
+        files[export.WAKE_FILE] = wakes.network
+        # What wakes it by less does so where a site is sparing too.
+        lower = wakes.over - plan.wake.over
+        over_sparing = plan.wake.over_sparing + lower
+        plan = replace(plan, wake=replace(plan.wake, over=wakes.over, over_sparing=over_sparing))
     export.write_bundle(out, plan, files, calibration, metrics)
 
 

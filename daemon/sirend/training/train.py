@@ -55,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
             plan,
             episodes=replace(plan.episodes, count=SMOKE_EPISODES),
             temporal=replace(plan.temporal, epochs=1),
+            wake=plan.wake and replace(plan.wake, epochs=1),
         )
     clips = list(filter(plan.allows, corpus.read_clips(args.data / TABLE)))
     if not clips:

@@ -38,7 +38,7 @@ def examine_site(path: Path, *, is_stopped: bool, with_microphone: bool = True) 
     yield from host.disks(loaded)
     quiet_dbfs = QUIET_DBFS
     try:
-        model = bundle.load(bundle.find(loaded.detect.model))
+        model = bundle.load_configured(loaded.detect)
         yield host.speed(loaded, model)
         if (gain := model.streaming.site_gain) is not None:
             quiet_dbfs = quietest_dbfs(gain)

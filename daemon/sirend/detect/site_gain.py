@@ -3,7 +3,7 @@
 A network knows sirens at the level at which streets are recorded. A microphone that is far too quiet or too loud is
 brought near it, slowly: normalising each window or patch takes away the level by which a network tells a siren from the
 sound around it (recall of two-tone sirens at one false burst an hour .75 against .95, the same network). A level as
-streets have it is left alone: bringing each to the same one cost some recorded sirens (see the card of siren-2.4.0).
+streets have it is left alone: bringing each to the same one cost some recorded sirens (see the card).
 """
 
 from __future__ import annotations

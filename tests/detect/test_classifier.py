@@ -19,6 +19,7 @@ from sirend.detect.classifier import Classifier
 from sirend.detect.features import Extractor, FeatureSpec, mel_frames
 from sirend.detect.golden import golden_outputs
 from sirend.detect.site_gain import SiteGainSpec
+from sirend.detect.wake import ASLEEP
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -258,19 +259,28 @@ def _quiet_but(begin_s: float, end_s: float, seconds: float) -> npt.NDArray[np.f
 def test_an_approach_that_sleeps_costs_no_patch_and_has_the_score_of_what_would_wake_it() -> None:
     model, pcm = bundle(wake=WAKE), _quiet_but(0.0, 0.0, 12.0)
     assert _patches(model, pcm) == 0
-    assert [each[0] for each in hear(model, pcm).values()] == pytest.approx([1.0 / 1001.0] * 41, abs=1e-8)
+    asleep = 1.0 / (1.0 + np.exp(-(np.log(0.001) - WAKE.over + ASLEEP)))
+    assert [each[0] for each in hear(model, pcm).values()] == pytest.approx([asleep] * 41, abs=1e-7)
     assert _patches(bundle(wake=replace(WAKE, over=-8.0)), pcm) == _patches(bundle(), pcm)
+
+
+def test_what_sleeps_is_never_nearly_called() -> None:
+    wake = replace(WAKE, over=1e3, over_sparing=1e3)
+    loud = hear(bundle(wake=wake), sound(15.0, 2))
+    assert max(score for (score,) in loud.values()) < 0.05
+    nearly = replace(WAKE, over=-1.0)  # far over what the loudest parts bring
+    assert max(score for (score,) in hear(bundle(wake=nearly), 0.05 * sound(15.0, 2)).values()) < 0.05
 
 
 @pytest.mark.parametrize("back", [0, 1, 2])
 def test_an_approach_that_wakes_hears_what_it_would_of_a_stream_that_began_shortly_before(back: int) -> None:
     pcm = _quiet_but(6.0, 9.0, 20.0)
     heard = hear(bundle(wake=replace(WAKE, back=back), evidence=None), pcm)
-    woken = next(end for end, (score,) in heard.items() if score > 0.002)
+    woken = next(end for end, (score,) in heard.items() if score > 0.0475)
     assert 6.0 * 16_000 < woken <= 7.0 * 16_000
     begin = woken - 16_000 - back * 8_000  # the first patch that is listened to begins 0.96 s before its end
     fresh = hear(bundle(evidence=None), pcm[begin:])
-    asleep = [end for end in heard if end > woken and heard[end][0] < 0.002]
+    asleep = [end for end in heard if end > woken and heard[end][0] < 0.0475]
     for end in range(woken, min(asleep), 8_000):
         if end - begin >= 32_000:
             assert heard[end] == pytest.approx(fresh[end - begin], abs=1e-5)
@@ -278,7 +288,7 @@ def test_an_approach_that_wakes_hears_what_it_would_of_a_stream_that_began_short
 
 def test_an_approach_stays_awake_while_it_is_loud_or_believed_and_for_a_second_after() -> None:
     heard = hear(bundle(wake=WAKE, evidence=NEWEST), _quiet_but(6.0, 9.0, 30.0))
-    awake = [end / 16_000 for end, (score,) in heard.items() if score > 0.0011]
+    awake = [end / 16_000 for end, (score,) in heard.items() if score > 0.0475]
     assert 6.0 < min(awake) <= 7.0
     assert 10.0 <= max(awake) < 22.0
     believed = bundle(wake=WAKE, calibration=Calibration(scale=1.0, offset=100.0))

@@ -1,7 +1,8 @@
 """When the backbone is worth its cost: a far smaller network hears whether there may be a siren at all.
 
 Nine in ten seconds of a street hold nothing that a siren could be taken for, and the backbone is most of what a second
-costs. While an approach sleeps its score is the small network's; what it slept through is as if the stream began later.
+costs. While an approach sleeps its score follows the small network's word, and stays far under any threshold; what it
+slept through is as if the stream began later.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from sirend.detect.bundle import Bundle
     from sirend.detect.features import Features
     from sirend.detect.memory import Memory
+
+ASLEEP = -3.0
+"""Log-odds that no approach which sleeps lies over: .047. By that word alone nothing shall seem nearly called."""
 
 
 class Waker:
@@ -45,7 +49,7 @@ class Waker:
         """Return which approaches wake, bool[approaches], at the patch ``heard`` that ends at ``end``.
 
         It is float32[approaches, frames, bands]. Those that sleep from here on lose their history, and have the small
-        network's score. What is believed of a siren keeps an approach awake too.
+        network's log-odds, brought under ``ASLEEP``. What is believed of a siren keeps an approach awake too.
         """
         if self._wake is None or self._network is None:
             return np.zeros(len(heard), np.bool_)
@@ -58,7 +62,8 @@ class Waker:
         is_awake = memory.awake_until >= end
         if memory.history is not None:
             memory.history = np.where(is_awake[:, np.newaxis, np.newaxis], memory.history, np.float32(0.0))
-        memory.log_odds = log_odds if memory.log_odds is None else np.where(is_awake, memory.log_odds, log_odds)
+        shown = log_odds - self._wake.over + ASLEEP
+        memory.log_odds = shown if memory.log_odds is None else np.where(is_awake, memory.log_odds, shown)
         return is_awake & ~was_awake
 
     def is_awake(self, approaches: int, memory: Memory, end: Samples) -> npt.NDArray[np.bool_]:

@@ -98,7 +98,7 @@ class Wake:
     over: float
     """Log-odds over which it wakes the other."""
     over_sparing: float
-    """The same where a site is sparing, ``over`` or more: a tenth of the patches of a street, and fewer faint sirens."""
+    """The same where a site is sparing, ``over`` or more: for a tenth of the patches of a street, and fewer sirens."""
     hold_s: float
     """For how long, s."""
     back: int

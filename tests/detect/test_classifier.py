@@ -287,10 +287,13 @@ def test_an_approach_that_wakes_hears_what_it_would_of_a_stream_that_began_short
 
 
 def test_an_approach_stays_awake_while_it_is_loud_or_believed_and_for_a_second_after() -> None:
-    heard = hear(bundle(wake=WAKE, evidence=NEWEST), _quiet_but(6.0, 9.0, 30.0))
-    awake = [end / 16_000 for end, (score,) in heard.items() if score > 0.0475]
-    assert 6.0 < min(awake) <= 7.0
-    assert 10.0 <= max(awake) < 22.0
+    pcm = _quiet_but(6.0, 9.0, 20.0)
+    mel = np.log(mel_frames(SPEC, pcm[:, 0]) + 0.001)
+    loud = [each for each in range(4, 81, 2) if mel[25 * each - 98 : 25 * each - 2].mean() > WAKE.over]
+    awake = {each + late for each in loud for late in (0, 2, 4)}  # quarters of a second; a patch of the head each half
+    # So little is believed that it keeps no one awake, and no patch between those of the head is suspected.
+    doubted = bundle(wake=WAKE, suspect=1e3, calibration=Calibration(scale=1.0, offset=-100.0))
+    assert _patches(doubted, pcm) == WAKE.back + len(awake)
     believed = bundle(wake=WAKE, calibration=Calibration(scale=1.0, offset=100.0))
     assert hear(believed, _quiet_but(6.0, 9.0, 30.0))[30 * 16_000][0] > 0.999
 

@@ -70,6 +70,18 @@ def test_the_same_file_gives_the_same_bytes(sirend: Command, drive_by: Path) -> 
     assert len(rows) == 1 + (26 - 2) * 4 + 1
 
 
+def test_a_sparing_site_asks_less_and_calls_a_plain_siren_alike(sirend: Command, drive_by: Path) -> None:
+    written = []
+    for sparing in ("false", "true"):
+        config = sirend.folder / f"{sparing}.yaml"
+        config.write_text(f"site: main-5th\ndetect: {{sparing: {sparing}}}\n")
+        done = sirend("replay", "--config", config, "--scores", "s.csv", drive_by)
+        assert [json.loads(line)["state"] for line in done.stdout.splitlines()] == ["approaching", "clear"]
+        written.append([float(row.split(",")[3]) for row in (sirend.folder / "s.csv").read_text().splitlines()[1:]])
+    usual, sparing_scores = written
+    assert sparing_scores[0] < usual[0] < 0.05, "asleep, and further from waking"
+
+
 def test_a_picture_is_drawn(sirend: Command, drive_by: Path) -> None:
     done = sirend("replay", "--plot", "p.png", drive_by)
     assert (done.returncode, done.stderr) == (0, "")

@@ -55,11 +55,11 @@ def test_what_wakes_it_stays_and_is_woken_by_less_where_it_slept_through_sirens(
     nothing = ours.waking(heard, np.arange(2), label - 6.0, tmp_path)
     assert nothing == Waking(found.model_bytes, found.over)
     slept = ours.waking(heard, np.arange(2), label + 6.0, tmp_path)
-    assert slept is not None
     assert slept.network == found.model_bytes
     assert slept.over < found.over
     without = replace(ours, bundle=replace(bundle, streaming=replace(bundle.streaming, wake=None)))
-    assert without.waking(heard, np.arange(2), label, tmp_path) is None
+    with pytest.raises(ConfigError, match=r"recipe: wake must be left out: siren-.* listens to everything"):
+        without.waking(heard, np.arange(2), label, tmp_path)
 
 
 def test_a_recipe_of_other_networks_is_refused() -> None:

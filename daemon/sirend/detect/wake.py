@@ -1,8 +1,8 @@
 """When the backbone is worth its cost: a far smaller network hears whether there may be a siren at all.
 
-Nine in ten seconds of a street hold nothing that a siren could be taken for, and the backbone is most of what a second
-costs. While an approach sleeps its score follows the small network's word, and stays far under any threshold; what it
-slept through is as if the stream began later.
+Most seconds of a street hold nothing that a siren could be taken for, and the backbone is most of what a second costs.
+While an approach sleeps its score follows the small network's word, and stays far under any threshold; what it slept
+through is as if the stream began later.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sirend.errors import ConfigError
 from sirend.training import backbone, rounding, temporal, waking
 from sirend.training.export import to_tflite
 from sirend.training.listening import Speaking
@@ -42,10 +43,10 @@ class PublishedBackbone:
         speaking = backbone.backbone_network(self.plan.features.bands, self.weights)
         return packed_backbone(self.plan, temporal.listener(model, speaking, self.plan.temporal), self.recordings)
 
-    def waking(self, heard: Heard, which: np.ndarray, log_odds: np.ndarray, folder: Path) -> Waking | None:
+    def waking(self, heard: Heard, which: np.ndarray, log_odds: np.ndarray, folder: Path) -> Waking:
         """Return a network that learns when there is something to hear."""
         if self.plan.wake is None:
-            return None
+            raise ConfigError("recipe", ["without wake no network learns to wake the backbone"])
         model = waking.fit_wake(heard, which, log_odds, self.plan.wake, folder)
         return Waking(to_tflite(model), self.plan.wake.over)
 

@@ -47,11 +47,11 @@ class ShippedBackbone:
         which: np.ndarray,
         log_odds: np.ndarray,
         folder: Path,  # noqa: ARG002  it learns nothing
-    ) -> Waking | None:
+    ) -> Waking:
         """Return the bundle's own network, woken by less where it slept through sirens that the head has learned."""
         found = self.bundle.streaming.wake
         if found is None:
-            return None
+            raise ConfigError("recipe", [f"wake must be left out: {self.bundle.name} listens to everything"])
         said = waking.wake_log_odds(found.model_bytes, heard, which, self.bundle.feature_spec.bands)
         return Waking(found.model_bytes, waking.low_enough(said, log_odds, found.over))
 

@@ -45,12 +45,11 @@ class Backbone(Protocol):
     def shipped(self, model: keras.Model) -> bytes:
         """Return the TFLite file that ships beside the head ``model``."""
 
-    def waking(
-        self, heard: listening.Heard, which: np.ndarray, log_odds: np.ndarray, folder: Path
-    ) -> waking.Waking | None:
-        """Return what wakes it, given what it and the head said of the episodes ``which``; None where nothing does.
+    def waking(self, heard: listening.Heard, which: np.ndarray, log_odds: np.ndarray, folder: Path) -> waking.Waking:
+        """Return what wakes it, given what it and the head said of the episodes ``which``.
 
-        ``log_odds`` are float[episodes, patches] of a siren; unfinished work is kept in ``folder``.
+        Raises ``ConfigError`` where nothing can. ``log_odds`` are float[episodes, patches] of a siren; unfinished work
+        is kept in ``folder``.
         """
 
 
@@ -100,21 +99,20 @@ def train_streaming(
         MODEL_FILE: export.to_tflite(temporal.shipped_head(model), plan.stored),
         export.BACKBONE_FILE: backbone.shipped(model),
     }
+    if plan.wake is not None:
 
-    def log_odds(episodes: listening.Heard, which: np.ndarray) -> np.ndarray:
-        logit = fused_logits(model, episodes, which, plan.temporal, backbone.vehicles)
-        return calibration[0] * logit + calibration[1]
+        def log_odds(episodes: listening.Heard, which: np.ndarray) -> np.ndarray:
+            logit = fused_logits(model, episodes, which, plan.temporal, backbone.vehicles)
+            return calibration[0] * logit + calibration[1]
 
-    wakes = backbone.waking(heard, known, log_odds(learned, known), work / f"wake{part}")
-    if plan.wake is not None and wakes is not None:
+        wakes = backbone.waking(heard, known, log_odds(learned, known), work / f"wake{part}")
         said = waking.wake_log_odds(wakes.network, tested, held, plan.features.bands)
         asleep = waking.asleep(said, log_odds(asked, held), wakes.over)
         metrics["asleep_of_kept_back"] = asleep
         log.info("asleep at %.1f %% of what is no siren, at %.1f %% of what is", *(100 * each for each in asleep))
         files[export.WAKE_FILE] = wakes.network
         # What wakes it by less does so where a site is sparing too.
-        lower = wakes.over - plan.wake.over
-        over_sparing = plan.wake.over_sparing + lower
+        over_sparing = plan.wake.over_sparing + wakes.over - plan.wake.over
         plan = replace(plan, wake=replace(plan.wake, over=wakes.over, over_sparing=over_sparing))
     export.write_bundle(out, plan, files, calibration, metrics)
 

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sirend.detect.network import Network
-from sirend.training import checkpoint, export
+from sirend.training import checkpoint, export, patches
 from sirend.training.specs import PATCH_FRAMES
 
 if TYPE_CHECKING:
@@ -54,15 +54,15 @@ def wake_network(spec: WakeSpec, bands: int) -> keras.Model:
     layers = keras.layers
     inputs = keras.Input((PATCH_FRAMES, bands))
     net = layers.BatchNormalization(momentum=_MOMENTUM)(layers.Reshape((PATCH_FRAMES, bands, 1))(inputs))
-    net = _level(layers.Conv2D(spec.filters, _KERNEL, _STRIDES, padding="same", use_bias=False)(net))
+    net = _normalised(layers.Conv2D(spec.filters, _KERNEL, _STRIDES, padding="same", use_bias=False)(net))
     for growth, stride in _GROWTH:
-        net = _level(layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(net))
-        net = _level(layers.Conv2D(growth * spec.filters, 1, use_bias=False)(net))
+        net = _normalised(layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(net))
+        net = _normalised(layers.Conv2D(growth * spec.filters, 1, use_bias=False)(net))
     pooled = [layers.GlobalAveragePooling2D()(net), layers.GlobalMaxPooling2D()(net)]
     return keras.Model(inputs, layers.Dense(1)(layers.Dropout(0.2)(layers.Concatenate()(pooled))), name="wake")
 
 
-def _level(net: keras.KerasTensor) -> keras.KerasTensor:
+def _normalised(net: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=_MOMENTUM)(net))
 
 
@@ -73,26 +73,25 @@ def fit_wake(heard: Heard, which: np.ndarray, log_odds: np.ndarray, spec: WakeSp
     holds of the same recipe and episodes, as ``temporal.fit_temporal`` does. Raises ``ValueError`` where ``heard`` has
     no frames.
     """
-    if heard.mel is None:
-        raise ValueError("the network that wakes the backbone learns from frames")
+    mel = _frames(heard)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(spec.seed)
-    model = wake_network(spec, heard.mel.shape[2])
+    model = wake_network(spec, mel.shape[2])
     wanted = (1.0 / (1.0 + np.exp(-np.clip(log_odds, -30.0, 30.0)))).astype(np.float32)
-    patches = wanted.size
-    batch = min(spec.batch, patches)
-    steps = patches // batch
+    batch = min(spec.batch, wanted.size)
+    steps = wanted.size // batch
     schedule = keras.optimizers.schedules.CosineDecay(spec.learning_rate, steps * spec.epochs)
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss=loss)
-    content = hashlib.sha256(wanted.tobytes() + np.ascontiguousarray(heard.mel[which[::7]]).data).hexdigest()
+    content = hashlib.sha256(wanted.tobytes() + np.ascontiguousarray(mel[which[::7]]).data).hexdigest()
     identity = json.dumps([asdict(spec), wanted.shape, content])
     for epoch in range(checkpoint.resume(model, folder, identity), spec.epochs):
         rng = np.random.default_rng((spec.seed, epoch))
-        order, losses = rng.permutation(patches), []
+        order, losses = rng.permutation(wanted.size), []
         for step in tqdm(range(steps), desc=f"wake, epoch {epoch + 1} of {spec.epochs}", unit="step", disable=None):
             episode, place = np.divmod(order[step * batch : (step + 1) * batch], wanted.shape[1])
-            given = moved(_patches(heard, which[episode], place), rng)
+            drawn = [patches.cut(mel[which[e]], (heard.until[p],))[0] for e, p in zip(episode, place, strict=True)]
+            given = moved(np.stack(drawn).astype(np.float32), rng)
             losses.append(float(model.train_on_batch(given, wanted[episode, place, np.newaxis])))
             model.reset_metrics()
         checkpoint.keep(model, folder, epoch + 1, identity, losses)
@@ -102,13 +101,8 @@ def fit_wake(heard: Heard, which: np.ndarray, log_odds: np.ndarray, spec: WakeSp
 def wake_log_odds(network: bytes, heard: Heard, which: np.ndarray, bands: int) -> np.ndarray:
     """Return what a TFLite file says of the patches of the episodes ``which``, float64[episodes, patches]."""
     asked = Network(Path(export.WAKE_FILE), network, rows=1, inputs=[(PATCH_FRAMES, bands)], outputs=1)
-    places = np.arange(len(heard.until))
-    return np.array(
-        [
-            [float(asked(patch)[0, 0]) for patch in _patches(heard, np.full(len(places), number), places)]
-            for number in which
-        ]
-    )
+    cut = (patches.cut(_frames(heard)[number], heard.until).astype(np.float32) for number in which)
+    return np.array([[float(asked(patch)[0, 0]) for patch in each] for each in cut])
 
 
 def asleep(said: np.ndarray, log_odds: np.ndarray, over: float) -> list[float]:
@@ -127,13 +121,11 @@ def low_enough(said: np.ndarray, log_odds: np.ndarray, over: float) -> float:
     return min(over, float(np.quantile(sirens, SLEPT))) if sirens.size else over
 
 
-def _patches(heard: Heard, episode: np.ndarray, place: np.ndarray) -> Features:
-    """Return the patches ``place`` of the episodes ``episode``, int[n] each, float32[n, frames, bands]."""
+def _frames(heard: Heard) -> np.ndarray:
+    """Return the log-mel frames of ``heard``; raise ``ValueError`` where it has none."""
     if heard.mel is None:
         raise ValueError("the network that wakes the backbone learns from frames")
-    ends = np.array(heard.until)[place]
-    cut = [heard.mel[number, end - PATCH_FRAMES : end] for number, end in zip(episode, ends, strict=True)]
-    return np.stack(cut).astype(np.float32)
+    return heard.mel
 
 
 def moved(mel: Features, rng: np.random.Generator) -> Features:

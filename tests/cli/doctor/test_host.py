@@ -8,6 +8,7 @@ from sirend.cli.doctor import host
 from sirend.cli.doctor.finding import Grade
 from sirend.config.settings import ClipsConfig, Config, JournalConfig
 from sirend.detect import bundle
+from sirend.detect.classifier import Classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,3 +74,17 @@ def test_the_models_speed_is_held_against_the_hop(monkeypatch: pytest.MonkeyPatc
     slow = host.speed(Config(), loaded)
     assert slow.grade is Grade.FAULT
     assert "takes 1000 ms of the 250" in slow.text
+
+
+def test_the_model_is_timed_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[bundle.Bundle] = []
+
+    def classifier(model: bundle.Bundle, approaches: int) -> Classifier:
+        timed.append(model)
+        return Classifier(model, approaches)
+
+    monkeypatch.setattr(host, "Classifier", classifier)
+    loaded = bundle.load(bundle.find(None))
+    host.speed(Config(), loaded)
+    assert loaded.streaming.wake is not None
+    assert [model.streaming.wake for model in timed] == [None]

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +27,16 @@ from sirend.audio.stream import SAMPLE_RATE_HZ, Block, Pcm, Samples
 from sirend.audio.windows import Windows
 from sirend.call.clock import ReplayClock
 from sirend.call.scribe import Scribe
-from sirend.config.settings import Approach, AudioConfig, Config
+from sirend.config.settings import Approach, AudioConfig, Config, DetectConfig
 from sirend.detect import bundle as bundles
 from sirend.detect.classifier import Classifier
 from sirend.detect.features import Extractor, Spectrogram
 from sirend.pipeline import Scorer, Stages, detect
 from sirend.simulate import array_scene
 from sirend.simulate.scene import Scene, render_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 5
@@ -160,6 +165,59 @@ def peaks_mb(pcm: Pcm, models: list[bundles.Bundle], peer: Path) -> dict[str, fl
     return peaks
 
 
+@dataclass(frozen=True)
+class Costs:
+    """Processor time of a model's pipeline for a second of audio, s, one of each round."""
+
+    siren: list[float] = field(default_factory=list)
+    wide: list[float] = field(default_factory=list)
+    """The same on ``CHANNELS`` channels."""
+    quiet: list[float] = field(default_factory=list)
+    sparing: list[float] = field(default_factory=list)
+    """The quiet street where a site is sparing; empty where the model cannot be."""
+
+    def measure(self, model: bundles.Bundle, pcm: Pcm, quiet: Pcm) -> None:
+        """Add a round."""
+        seconds = len(pcm) / SAMPLE_RATE_HZ
+        self.siren.append(pipeline_s(pcm, model) / seconds)
+        self.wide.append(pipeline_s(pcm, model, CHANNELS) / seconds)
+        self.quiet.append(pipeline_s(quiet, model) / seconds)
+        if model.streaming.wake is not None:
+            spared = bundles.load_configured(DetectConfig(sparing=True), model.path)
+            self.sparing.append(pipeline_s(quiet, spared) / seconds)
+
+    def figures(self, window_ms: tuple[float, float], peer_ms: float | None) -> dict[str, float | None]:
+        """Return the medians, given the milliseconds a window of features and inference, and what the peer takes."""
+        cost = statistics.median(self.siren)
+        out: dict[str, float | None] = {
+            "times_real_time": round(1 / cost),
+            "features_ms": round(window_ms[0], 2),
+            "inference_ms": round(window_ms[1], 2),
+            "four_channels": round(statistics.median(self.wide) / cost, 2),
+        }
+        for prefix, costs in (("", self.siren), ("quiet_", self.quiet), ("sparing_", self.sparing)):
+            if costs:
+                ms = 1e3 * statistics.median(costs)
+                out[f"{prefix}cpu_ms"] = round(ms, 2)
+                out[f"{prefix}of_peer"] = None if peer_ms is None else round(ms / peer_ms, 2)
+        return out
+
+
+def print_speed(name: str, speed: Mapping[str, float | None]) -> None:
+    """Print what ``Costs.figures`` found of a model."""
+    print(f"{name}\n  throughput               {speed['times_real_time']:8.0f} times real time")
+    heard = {"": "one siren after the other", "quiet_": "a street without a siren", "sparing_": "the same, sparing"}
+    for prefix, what in heard.items():
+        if f"{prefix}cpu_ms" in speed:
+            of_peer = speed[f"{prefix}of_peer"]
+            beside = "" if of_peer is None else f", {of_peer:.2f} of YAMNet's"
+            print(f"  CPU per second of audio  {speed[f'{prefix}cpu_ms']:8.2f} ms, {what}{beside}")
+    print(
+        f"  a window                 {speed['features_ms']:8.2f} ms features, {speed['inference_ms']:.2f} ms inference"
+    )
+    print(f"  {CHANNELS} channels against one  {speed['four_channels']:8.2f} times the CPU")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -172,44 +230,24 @@ def main() -> None:
     seconds = len(pcm) / SAMPLE_RATE_HZ
     models = [bundles.load(path) for path in args.model or sorted((ROOT / "models").glob("siren-*"))]
     print(f"{seconds:.0f} s of audio, one core, median of {ROUNDS} rounds, hop 0.25 s")
-    ours: dict[str, list[float]] = {model.name: [] for model in models}
-    wide: dict[str, list[float]] = {model.name: [] for model in models}
-    calm: dict[str, list[float]] = {model.name: [] for model in models}
+    costs = {model.name: Costs() for model in models}
     bare: dict[tuple[float, int], list[float]] = {(score, channels): [] for score in BARE for channels in (1, CHANNELS)}
     theirs: list[float] = []
     for _ in range(ROUNDS):
         for model in models:
-            ours[model.name].append(pipeline_s(pcm, model) / seconds)
-            wide[model.name].append(pipeline_s(pcm, model, CHANNELS) / seconds)
-            calm[model.name].append(pipeline_s(quiet, model) / seconds)
-        for (score, channels), costs in bare.items():
-            costs.append(pipeline_s(pcm, models[0], channels, Constant(score, channels)) / seconds)
+            costs[model.name].measure(model, pcm, quiet)
+        for (score, channels), each in bare.items():
+            each.append(pipeline_s(pcm, models[0], channels, Constant(score, channels)) / seconds)
         if peer.is_file():
             theirs.append(peer_s(pcm, peer) / seconds)
     peer_ms = 1e3 * statistics.median(theirs) if theirs else None
-    speeds = {}
-    for model in models:
-        cost, calm_cost = statistics.median(ours[model.name]), statistics.median(calm[model.name])
-        features_ms, inference_ms = stages_ms(pcm[: 60 * SAMPLE_RATE_HZ], model)
-        against_one = statistics.median(wide[model.name]) / cost
-        speeds[model.name.partition("@")[0]] = {
-            "cpu_ms": round(1e3 * cost, 2),
-            "times_real_time": round(1 / cost),
-            "inference_ms": round(inference_ms, 2),
-            "four_channels": round(against_one, 2),
-            "of_peer": None if peer_ms is None else round(1e3 * cost / peer_ms, 2),
-            "quiet_cpu_ms": round(1e3 * calm_cost, 2),
-            "quiet_of_peer": None if peer_ms is None else round(1e3 * calm_cost / peer_ms, 2),
-        }
-        print(f"{model.name}")
-        print(f"  throughput               {1 / cost:8.0f} times real time")
-        print(f"  CPU per second of audio  {1e3 * cost:8.2f} ms, one siren after the other")
-        print(f"  the same                 {1e3 * calm_cost:8.2f} ms, a street without a siren")
-        print(f"  a window                 {features_ms:8.2f} ms features, {inference_ms:.2f} ms inference")
-        print(f"  {CHANNELS} channels against one  {against_one:8.2f} times the CPU")
-        if peer_ms is not None:
-            print(f"  against YAMNet           {1e3 * cost / peer_ms:8.2f} of its CPU; {1e3 * calm_cost / peer_ms:.2f}")
-    rest_ms = {key: 1e3 * statistics.median(costs) for key, costs in bare.items()}
+    speeds = {
+        model.name.partition("@")[0]: costs[model.name].figures(stages_ms(pcm[: 60 * SAMPLE_RATE_HZ], model), peer_ms)
+        for model in models
+    }
+    for name, speed in speeds.items():
+        print_speed(name, speed)
+    rest_ms = {key: 1e3 * statistics.median(each) for key, each in bare.items()}
     print("without a network")
     for score, heard in BARE.items():
         one, several = rest_ms[score, 1], rest_ms[score, CHANNELS]

@@ -26,6 +26,7 @@ def speed(known: Figures) -> Rows:
     for name, model in known["models"].items():
         said = [
             f"{model['quiet_cpu_ms']} ms of CPU a second of a street without a siren{_beside(model['quiet_of_peer'])}",
+            *_sparing(model),
             f"{model['cpu_ms']} ms with one siren after the other{_beside(model['of_peer'])}",
             f"{model['times_real_time']} times real time",
             f"four channels {model['four_channels']} times one",
@@ -35,6 +36,13 @@ def speed(known: Figures) -> Rows:
     if known["peer_cpu_ms"] is not None:
         rows.append(("YAMNet, 0.48 s hop", f"{known['peer_cpu_ms']} ms; peaks at {known['peaks_mb']['YAMNet']} MB"))
     return f"`make bench`, {known['audio_s']} s of audio, one core", rows
+
+
+def _sparing(model: Figures) -> list[str]:
+    """Return what the same costs a site that is sparing, where the model can be."""
+    if "sparing_cpu_ms" not in model:
+        return []
+    return [f"{model['sparing_cpu_ms']} ms of it with `detect.sparing`{_beside(model['sparing_of_peer'])}"]
 
 
 def _beside(of_peer: float | None) -> str:

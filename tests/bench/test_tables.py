@@ -13,7 +13,7 @@ def test_speed_names_every_model_and_the_peer() -> None:
     known = {
         "audio_s": 300,
         "models": {
-            "siren-8.0.0": {**costs, **first},
+            "siren-8.0.0": {**costs, **first, "sparing_cpu_ms": 8.0, "sparing_of_peer": 1.6},
             "siren-9.0.0": {**costs, **first, "of_peer": None, "quiet_of_peer": None},
         },
         "peer_cpu_ms": 5.1,
@@ -22,8 +22,10 @@ def test_speed_names_every_model_and_the_peer() -> None:
     head, rows = tables.speed(known)
     assert head == "`make bench`, 300 s of audio, one core"
     street, rest = "ms of CPU a second of a street without a siren", "50.0 times real time; four channels 2.5 times one"
-    beside = f"10.0 {street} (2.0 times YAMNet's); 20.0 ms with one siren after the other (4.0 times YAMNet's); {rest}"
-    alone = f"10.0 {street}; 20.0 ms with one siren after the other; {rest}"
+    spared = "8.0 ms of it with `detect.sparing` (1.6 times YAMNet's)"
+    busy = "20.0 ms with one siren after the other"
+    beside = f"10.0 {street} (2.0 times YAMNet's); {spared}; {busy} (4.0 times YAMNet's); {rest}"
+    alone = f"10.0 {street}; {busy}; {rest}"
     assert rows == [
         ("siren-8.0.0", f"{beside}; a replay peaks at 150 MB"),
         ("siren-9.0.0", f"{alone}; a replay peaks at 90 MB"),

@@ -27,7 +27,7 @@ class Windows:
             raise ValueError(f"hop must lie in 1..{window} samples, not {hop}")
         self._window = window
         self._hop = hop
-        self._channels = list(channels)
+        self._columns = _columns(channels)
         self._recent = Tape(window)
         self._restart()
 
@@ -60,7 +60,7 @@ class Windows:
 
     def _cut(self, end: int, until: Samples) -> Iterator[Window]:
         """Yield the windows that end from ``end`` to ``until``, which are views: nothing of them is copied again."""
-        recent = self._recent.append(np.concatenate(self._parts)[:, self._channels].T)
+        recent = self._recent.append(np.concatenate(self._parts)[:, self._columns].T)
         self._parts = []
         start = until - recent.shape[1]
         while end <= until:
@@ -69,3 +69,11 @@ class Windows:
             yield Window(Samples(end), recent[:, offset : offset + self._window], fresh)
             self._previous_end, end = end, end + self._hop
         self._next = end
+
+
+def _columns(channels: Sequence[int]) -> slice | list[int]:
+    """Return what takes ``channels`` out of a block: where they lie side by side a slice, which copies nothing."""
+    first = channels[0]
+    if list(channels) == list(range(first, first + len(channels))):
+        return slice(first, first + len(channels))
+    return list(channels)

@@ -210,7 +210,7 @@ def tone_level_dbfs(pitch: Pitch, row: int) -> float:
     """Return how loud the tone of approach ``row`` is over ``LEVEL_S``, dBFS: its frames by how tonal they are."""
     if not pitch.at.size:
         return SILENCE_DBFS
-    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(2.0)))
+    begin = int(np.searchsorted(pitch.at, pitch.at[-1] - to_samples(LEVEL_S)))
     weight = np.square(pitch.strength[row, begin:])
     total = float(weight.sum())
     return float(weight @ pitch.level_dbfs[row, begin:]) / total if total > 0.0 else SILENCE_DBFS

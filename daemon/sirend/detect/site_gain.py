@@ -57,7 +57,8 @@ def step(spec: SiteGainSpec, state: SiteGain, rms: Floats, seconds: float) -> Si
     level_db = 20.0 * np.log10(np.maximum(rms, _SILENT) / spec.target_rms)
     heard_s = min(state.heard_s + seconds, max(0.0, spec.memory_s - spec.prior_s))
     weight = seconds / max(spec.prior_s + heard_s, seconds)
-    moved = state.mean_db + weight * (np.clip(level_db, _FAR_BELOW_DB, _FAR_ABOVE_DB) - state.mean_db)
+    level_db = np.minimum(np.maximum(level_db, _FAR_BELOW_DB), _FAR_ABOVE_DB)  # np.clip takes four times as long
+    moved = state.mean_db + weight * (level_db - state.mean_db)
     return SiteGain(np.where(rms > _SILENT, moved, state.mean_db), heard_s)
 
 

@@ -122,7 +122,7 @@ def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
         f"false calls in {written[name]['street_hours']:.2f} h",
         "recall at -15 -10 -5 0 +5 +10 dB",
         "over such streets drawn again",
-        "latency at 0 dB: p50, p95",
+        "latency at 0 dB from audible: p50, p95",
     ]
     head += ["civil-defence sirens called"] + ([] if in_brief else ["confusers called", "false calls in 3 h of us8k"])
     rows = [head, ["---"] * len(head)]
@@ -137,7 +137,7 @@ def _left_out(points: Sequence[str], *, in_brief: bool) -> str:
             keys = [f"siren {snr_db:+.0f}" for snr_db in passages.SNRS_DB]
             row = [label, count, _in_row(float(np.divide(*known["called"][key])) for key in keys)]
             row += [_in_row(of["at_false_calls"][count]["expected"]["recall"][key] for key in keys)]
-            row += ["{:.1f}, {:.1f} s".format(*known["latency_s"]["siren +0"])]
+            row += ["{:.1f}, {:.1f} s".format(*known["audible_latency_s"]["siren +0"])]
             row += ["{} of {}".format(*known["called"]["civil"])]
             false = str(known["false_calls"]["other us8k"][0])
             row += [] if in_brief else ["{} of {}".format(*known["called"]["confuser"]), false]

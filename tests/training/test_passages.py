@@ -80,3 +80,14 @@ def test_a_passage_sounds_the_same_again(recordings: Corpus, planned: list[Passa
     for kind in ("street", "siren", "recorded", "tone", "confuser"):
         passage = next(each for each in planned if each.kind == kind)
         assert np.array_equal(passage.render(recordings), passage.render(recordings))
+
+
+def test_a_siren_is_audible_from_where_its_recording_is_loud() -> None:
+    sounds = [_clip("a/siren", Kind.EMERGENCY), _clip("a/street", Kind.OTHER)]
+    rng = np.random.default_rng(0)
+    late, street = (rng.integers(-2000, 2000, 8 * RATE_HZ).astype(np.int16) for _ in sounds)
+    late[: int(1.6 * RATE_HZ)] //= 10
+    corpus = Corpus(tuple(sounds), (late, street))
+    mixed, alone = Passage("siren", "late", 0, (0,), (1,), 0.0), Passage("recorded", "late", 0, (0,))
+    assert mixed.audible_s(corpus) == LEAD_S + 1.5
+    assert alone.audible_s(corpus) == 0.0

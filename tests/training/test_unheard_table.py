@@ -7,7 +7,7 @@ import pytest
 
 from sirend.detect.bundle import OperatingPoint
 from sirend.training import decision, unheard_table
-from sirend.training.passages import LEAD_S, Passage
+from sirend.training.passages import LEAD_S, Passage, Rendered
 
 if TYPE_CHECKING:
     from sirend.training.decision import Series
@@ -41,8 +41,11 @@ SERIES = [
 ]  # fmt: skip
 
 
+RENDERED = [Rendered(passage, SECONDS, passage.begin_s + 0.5) for passage in PLANNED]
+
+
 def test_a_row_says_what_is_called_how_late_and_what_falsely() -> None:
-    row = unheard_table.row(PLANNED, [SECONDS] * len(PLANNED), SERIES, decision.rules(POINT, 0.8))
+    row = unheard_table.row(RENDERED, SERIES, decision.rules(POINT, 0.8))
     assert row["called"]["siren +0"] == [1, 2], "a call in the street before its siren is none of it"
     assert row["called"]["tone +10"] == row["called"]["tone us wail"] == [1, 1]
     assert row["called"]["drive"] == [1, 1]
@@ -51,12 +54,13 @@ def test_a_row_says_what_is_called_how_late_and_what_falsely() -> None:
     assert row["false_calls"]["other us8k"] == [2, round(SECONDS / 3600, 3)]
     assert row["false_calls"]["confuser"][0] == row["false_calls"]["confuser horn"][0] == 1
     assert row["latency_s"]["siren +0"][0] == pytest.approx(6.25 - LEAD_S)
+    assert row["audible_latency_s"]["siren +0"][0] == pytest.approx(5.75 - LEAD_S)
     assert row["latency_s"]["drive"][0] == pytest.approx(2.25)
     assert row["surest"][0].startswith("0.970 confuser: horn")
 
 
 def test_detectors_are_compared_where_they_call_as_often_in_streets() -> None:
-    figures = unheard_table.lines(PLANNED, [SECONDS] * len(PLANNED), SERIES, POINT)
+    figures = unheard_table.lines(RENDERED, SERIES, POINT)
     assert figures["street_hours"] == round(3 * SECONDS / 3600, 2)
     at = figures["at_false_calls"]
     assert set(at) == {"1", "3", "6"}
@@ -68,7 +72,7 @@ def test_detectors_are_compared_where_they_call_as_often_in_streets() -> None:
 
 def test_a_bundles_own_thresholds_are_rows_of_their_own() -> None:
     points = {"balanced": POINT, "strict": OperatingPoint(0.96, 0.5, 0.25, 3.0)}
-    rows = unheard_table.at_points(PLANNED, [SECONDS] * len(PLANNED), SERIES, points)
+    rows = unheard_table.at_points(RENDERED, SERIES, points)
     assert {name: (row["enter"], row["called"]["street"], row["called"]["civil"]) for name, row in rows.items()} == {
         "balanced": (0.8, [1, 3], [0, 1]),
         "strict": (0.96, [0, 3], [0, 1]),
@@ -78,7 +82,7 @@ def test_a_bundles_own_thresholds_are_rows_of_their_own() -> None:
 
 
 def test_the_table_has_a_line_for_each_detector_and_number_and_dashes_for_what_was_not_there() -> None:
-    figures = unheard_table.lines(PLANNED, [SECONDS] * len(PLANNED), SERIES, POINT)
+    figures = unheard_table.lines(RENDERED, SERIES, POINT)
     text = unheard_table.unheard_page({"siren-9.9.9": figures, "YAMNet": figures}).splitlines()
     assert len(text) == 2 + 2 * 3
     assert "| - - - 0.50 - - |" in text[2]

@@ -18,6 +18,7 @@ from sirend.simulate.scene import Scene, render_scene
 from sirend.training import lookalikes
 from sirend.training.channel import add_while_sounding
 from sirend.training.corpus import Kind
+from sirend.training.episodes import loudness
 from sirend.training.trials import looped
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ DRIVES, TONE_SEEDS, CONFUSER_SEEDS = 30, 4, 12
 """Drives in all, and drawings of each tone of the table and of each kind that is taken for a siren."""
 LEAST_BED_S = 3.0
 """A street that is shorter is not mixed into."""
+AUDIBLE_DB = -10.0
+"""A siren that is mixed into a street is audible from where it is no fainter than this against itself."""
+_AUDIBLE_STEP_S = 0.25
 _SEED = 5
 _NAMED = re.compile("alarm|wolf|whistle|siren", re.IGNORECASE)
 """A recording so named in a set of streets is no street: it counts with the other sounds."""
@@ -96,19 +100,44 @@ class Passage:
         if not self.street:
             pcm = np.concatenate([corpus.audio(clip) for clip in self.clips])
             return pcm if len(pcm) > SAMPLE_RATE_HZ else np.pad(pcm, (SAMPLE_RATE_HZ - len(pcm), 1))
-        samples, lead = to_samples(SIREN_S), to_samples(LEAD_S)
-        if self.kind == "confuser":
-            samples = to_samples(_SOUNDING_S)
-            wanted, _ = lookalikes.draw_lookalike(rng, samples, self.label)
-        elif self.kind == "tone":
-            tone = sirens.find_siren(*self.label.split(" ", 1))
-            wanted = synthesis.synthesise_cut(tone, samples, SAMPLE_RATE_HZ, rng)
-        else:
-            wanted = looped(np.concatenate([corpus.audio(clip) for clip in self.clips]), samples)
-        background = looped(np.concatenate([corpus.audio(clip) for clip in self.street]), lead + samples)
+        wanted, lead = self._wanted(corpus, rng), to_samples(LEAD_S)
+        background = looped(np.concatenate([corpus.audio(clip) for clip in self.street]), lead + len(wanted))
         out = background.copy()
         out[lead:] = add_while_sounding(wanted.astype(np.float32), background[lead:], self.snr_db)
         return np.asarray(out / max(1.0, float(np.abs(out).max())), np.float32)
+
+    def audible_s(self, corpus: Corpus) -> float:
+        """Return when the siren is first as loud as ``AUDIBLE_DB`` under its level while it sounds.
+
+        A recording's cut may begin seconds before that; where the siren is not mixed in, ``begin_s``.
+        """
+        if not self.street or self.kind not in ("siren", "tone"):
+            return self.begin_s
+        wanted = self._wanted(corpus, np.random.default_rng((17, self.seed)))
+        step = to_samples(_AUDIBLE_STEP_S)
+        level = np.sqrt(np.mean(np.square(wanted[: len(wanted) // step * step].reshape(-1, step)), axis=1))
+        is_audible = level >= loudness(wanted) * 10.0 ** (AUDIBLE_DB / 20.0)
+        return self.begin_s + float(np.argmax(is_audible)) * _AUDIBLE_STEP_S
+
+    def _wanted(self, corpus: Corpus, rng: np.random.Generator) -> Pcm:
+        """Return what sounds over the street, float32[n]."""
+        if self.kind == "confuser":
+            return lookalikes.draw_lookalike(rng, to_samples(_SOUNDING_S), self.label)[0]
+        if self.kind == "tone":
+            tone = sirens.find_siren(*self.label.split(" ", 1))
+            return synthesis.synthesise_cut(tone, to_samples(SIREN_S), SAMPLE_RATE_HZ, rng)
+        return looped(np.concatenate([corpus.audio(clip) for clip in self.clips]), to_samples(SIREN_S))
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A passage, and what is known of it once it was rendered."""
+
+    passage: Passage
+    seconds: float
+    """Its length."""
+    audible_s: float
+    """See ``Passage.audible_s``."""
 
 
 def _drive(rng: np.random.Generator, seed: int) -> Scene:

@@ -28,6 +28,7 @@ from sirend.training.backbone import VEHICLES
 from sirend.training.episodes import LABEL_S
 from sirend.training.hearing import score_stream
 from sirend.training.passage_answers import passage_answers
+from sirend.training.passages import Rendered
 from sirend.training.peer import ends_s
 from sirend.training.specs import EMBEDDING
 
@@ -189,10 +190,8 @@ def main() -> None:
     table = corpora.table_of(args.data)
     clips = corpora.read_clips(table)
     if args.bundle is None:
-        planned, seconds, series = _of_heads(args, plan, clips, table.parent)
-        report = {
-            name: unheard_table.lines(planned, seconds, each, plan.operating_point) for name, each in series.items()
-        }
+        rendered, series = _of_heads(args, plan, clips, table.parent)
+        report = {name: unheard_table.lines(rendered, each, plan.operating_point) for name, each in series.items()}
     else:
         every = corpora.load_clips(clips, table.parent)
         report = report_of(bundles.load(args.bundle), plan, every, args.peer, args.work)
@@ -200,20 +199,18 @@ def main() -> None:
     print(unheard_table.unheard_page(report))  # noqa: T201  the command's result
 
 
-Found: TypeAlias = "tuple[list[Passage], list[float], dict[str, list[Series]]]"
-"""Passages, their lengths in s, and the scores in them by detector."""
+Found: TypeAlias = "tuple[list[Rendered], dict[str, list[Series]]]"
+"""Passages, and the scores in them by detector."""
 
 
 def report_of(bundle: Bundle, plan: Recipe, every: Corpus, peer: Path | None, work: Path) -> dict[str, Any]:
     """Return what a bundle calls of what is strange to it, at its own points too, and a peer that calls as often."""
-    planned, seconds, series = score_strange(bundle, plan, every, peer, work)
+    rendered, series = score_strange(bundle, plan, every, peer, work)
     points = {profile: bundle.point(profile) for profile in ("balanced", "strict")}
     own = next(iter(series))
-    shipped = unheard_table.at_points(planned, seconds, series[own], points)
+    shipped = unheard_table.at_points(rendered, series[own], points)
     counts = sorted({*unheard_table.FALSE_CALLS, *(row["false_calls"]["street"][0] for row in shipped.values())})
-    report = {
-        name: unheard_table.lines(planned, seconds, each, bundle.operating, counts) for name, each in series.items()
-    }
+    report = {name: unheard_table.lines(rendered, each, bundle.operating, counts) for name, each in series.items()}
     report[own]["as_shipped"] = shipped
     return report
 
@@ -236,7 +233,7 @@ def score_strange(bundle: Bundle, plan: Recipe, every: Corpus, peer: Path | None
     series = {bundle.name.partition("@")[0]: [(each["end_s"], each["score"]) for each in answers]}
     if peer is not None:
         series["YAMNet"] = [peer_series(each["peer"]) for each in answers]
-    return planned, [float(each["seconds"]) for each in answers], series
+    return _rendered(every, planned, [float(each["seconds"]) for each in answers]), series
 
 
 def _of_heads(args: argparse.Namespace, plan: Recipe, clips: Sequence[Clip], folder: Path) -> Found:
@@ -256,7 +253,15 @@ def _of_heads(args: argparse.Namespace, plan: Recipe, clips: Sequence[Clip], fol
     series = {plan.name: [listened(*each, plan.temporal, calibration) for each in logits.values()]}
     if args.peer:
         series["YAMNet"] = [peer_series(heard.peer[number]) for number in logits]
-    return [planned[number] for number in logits], [heard.seconds[number] for number in logits], series
+    return _rendered(every, [planned[each] for each in logits], [heard.seconds[each] for each in logits]), series
+
+
+def _rendered(corpus: Corpus, planned: Sequence[Passage], seconds: Sequence[float]) -> list[Rendered]:
+    """Return the passages with their lengths in s."""
+    return [
+        Rendered(passage, length_s, passage.audible_s(corpus))
+        for passage, length_s in zip(planned, seconds, strict=True)
+    ]
 
 
 if __name__ == "__main__":

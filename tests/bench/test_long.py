@@ -48,6 +48,8 @@ def test_the_benchmark_measures_every_model_beside_the_peer() -> None:
     assert done.returncode == 0, done.stderr
     models = len(list((BENCH.parents[1] / "models").glob("siren-*")))
     assert done.stdout.count("times the CPU") == models
-    assert done.stdout.count("of its CPU") == models
+    heard = ("one siren after the other", "a street without a siren", "the same, sparing")
+    assert all(done.stdout.count(f"ms, {each}, ") == models for each in heard), done.stdout
+    assert done.stdout.count(" of YAMNet's\n") == len(heard) * models
     assert "without a network\n  CPU per second of street" in done.stdout
     assert "peak memory of YAMNet: " in done.stdout

@@ -61,7 +61,7 @@ def test_a_bundle_is_asked_in_the_daemons_own_pipeline_about_what_is_strange_to_
     plan = replace(recipe.load_recipe(RECIPE), licences=("CC0",))
     bundle = bundles.load(bundles.find(None))
     asked, series = unheard.score_strange(bundle, plan, every, None, tmp_path)
-    assert asked == [passages.Rendered(planned[1], 3.0, 0.0)]
+    assert asked == [passages.RenderedPassage(planned[1], 3.0, 0.0)]
     ((name, ((end_s, score),)),) = series.items()
     assert bundle.name.startswith(f"{name}@")
     wanted_s, wanted, _ = score_stream(bundle, Classifier(bundle), [every.audio(1)])

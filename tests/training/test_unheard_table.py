@@ -7,7 +7,7 @@ import pytest
 
 from sirend.detect.bundle import OperatingPoint
 from sirend.training import decision, unheard_table
-from sirend.training.passages import LEAD_S, Passage, Rendered
+from sirend.training.passages import LEAD_S, Passage, RenderedPassage
 
 if TYPE_CHECKING:
     from sirend.training.decision import Series
@@ -41,7 +41,7 @@ SERIES = [
 ]  # fmt: skip
 
 
-RENDERED = [Rendered(passage, SECONDS, passage.begin_s + 0.5) for passage in PLANNED]
+RENDERED = [RenderedPassage(passage, SECONDS, passage.begin_s + 0.5) for passage in PLANNED]
 
 
 def test_a_row_says_what_is_called_how_late_and_what_falsely() -> None:

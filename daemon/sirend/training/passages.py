@@ -130,7 +130,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedPassage:
     """A passage, and what is known of it once it was rendered."""
 
     passage: Passage

@@ -28,7 +28,7 @@ from sirend.training.backbone import VEHICLES
 from sirend.training.episodes import LABEL_S
 from sirend.training.hearing import score_stream
 from sirend.training.passage_answers import passage_answers
-from sirend.training.passages import Rendered
+from sirend.training.passages import RenderedPassage
 from sirend.training.peer import ends_s
 from sirend.training.specs import EMBEDDING
 
@@ -199,7 +199,7 @@ def main() -> None:
     print(unheard_table.unheard_page(report))  # noqa: T201  the command's result
 
 
-Found: TypeAlias = "tuple[list[Rendered], dict[str, list[Series]]]"
+Found: TypeAlias = "tuple[list[RenderedPassage], dict[str, list[Series]]]"
 """Passages, and the scores in them by detector."""
 
 
@@ -256,10 +256,10 @@ def _of_heads(args: argparse.Namespace, plan: Recipe, clips: Sequence[Clip], fol
     return _rendered(every, [planned[each] for each in logits], [heard.seconds[each] for each in logits]), series
 
 
-def _rendered(corpus: Corpus, planned: Sequence[Passage], seconds: Sequence[float]) -> list[Rendered]:
+def _rendered(corpus: Corpus, planned: Sequence[Passage], seconds: Sequence[float]) -> list[RenderedPassage]:
     """Return the passages with their lengths in s."""
     return [
-        Rendered(passage, length_s, passage.audible_s(corpus))
+        RenderedPassage(passage, length_s, passage.audible_s(corpus))
         for passage, length_s in zip(planned, seconds, strict=True)
     ]
 

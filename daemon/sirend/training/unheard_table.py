@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sirend.call.rules import Recommended, Rules
     from sirend.training.decision import Series
-    from sirend.training.passages import Rendered
+    from sirend.training.passages import RenderedPassage
 
 FALSE_CALLS = (1, 3, 6)
 """Numbers of calls in the streets left out at which detectors are compared."""
@@ -30,7 +30,7 @@ _RATIOS = (("siren", passages.SNRS_DB), ("tone", passages.TONE_SNRS_DB))
 
 
 def lines(
-    rendered: Sequence[Rendered],
+    rendered: Sequence[RenderedPassage],
     series: Sequence[Series],
     point: Recommended,
     false_calls: Sequence[int] = FALSE_CALLS,
@@ -50,7 +50,7 @@ def lines(
 
 
 def at_points(
-    rendered: Sequence[Rendered],
+    rendered: Sequence[RenderedPassage],
     series: Sequence[Series],
     points: Mapping[str, Recommended],
 ) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def at_points(
     }
 
 
-def row(rendered: Sequence[Rendered], series: Sequence[Series], by: Rules) -> dict[str, Any]:
+def row(rendered: Sequence[RenderedPassage], series: Sequence[Series], by: Rules) -> dict[str, Any]:
     """Return what is called at one threshold, by kind.
 
     ``latency_s`` counts from where a siren's recording begins, ``audible_latency_s`` from where it is audible: p50 and

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 ANSWER_S = 10.0
 SETTLED_S = 1.0
 """What is retained has come when nothing did for so long."""
+_TURN_S = 0.1
+"""A look for it takes no longer, unless the machine stands still."""
 SHOWN_S = 2.0
 """How often what is shown is made anew."""
 HEADER = (
@@ -55,7 +57,7 @@ class FleetWatcher:
         self._access = Access.of(config)
         self._place = f"MQTT broker {config.host}:{config.port}"
         self._sockets = ExitStack()
-        self._came_at = 0.0
+        self._has_come = False
 
     def __enter__(self) -> Self:
         """Connect and subscribe; raise ``DeviceError`` where that fails."""
@@ -91,17 +93,21 @@ class FleetWatcher:
             said = self._connection.answer or self._connection.end or "does not answer"
             raise DeviceError(f"{self._place}: {said}; check mqtt.username, password and certificates")
         self._connection.subscribe([(each, 1) for each in self._fleet.filters])
-        self._came_at = time.monotonic()
 
     def _hear(self, message: Incoming) -> None:
-        self._came_at = time.monotonic()
+        self._has_come = True
         self._fleet.take(message.topic, message.payload, Moment.now(), retained=message.retained)
 
     def settle(self) -> None:
         """Wait until what is retained has come, within bounds."""
-        until = time.monotonic() + 2.0 * ANSWER_S
-        while time.monotonic() - self._came_at < SETTLED_S and time.monotonic() < until:
-            self._connection.turn(0.1)
+        now, quiet_s = time.monotonic(), 0.0
+        until = now + 2.0 * ANSWER_S
+        while quiet_s < SETTLED_S and now < until:
+            began, self._has_come = now, False
+            self._connection.turn(_TURN_S)
+            now = time.monotonic()
+            # While the machine stands still nothing can come.
+            quiet_s = 0.0 if self._has_come else quiet_s + min(now - began, _TURN_S)
             if self._connection.end is not None:
                 raise DeviceError(f"{self._place}: {self._connection.end}; try again")
 

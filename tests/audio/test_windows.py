@@ -43,11 +43,12 @@ def test_no_window_spans_a_gap(before: int, after: int) -> None:
     assert [window.fresh for window in later[:1]] == [20] * bool(later)
 
 
-def test_each_approach_listens_to_its_own_column() -> None:
-    sliding = Windows(window=4, hop=2, channels=[2, 0])
+@pytest.mark.parametrize("channels", [[2, 0], [1], [1, 2], [2, 1], [0, 1, 2], [1, 1]])
+def test_each_approach_listens_to_its_own_column(channels: list[int]) -> None:
+    sliding = Windows(window=4, hop=2, channels=channels)
     pcm = np.array([[0, 10, 20]] * 4, dtype=np.float32)
     (window,) = sliding.push(Block(Samples(0), pcm))
-    assert window.pcm.tolist() == [[20] * 4, [0] * 4]
+    assert window.pcm.tolist() == [[10.0 * channel] * 4 for channel in channels]
 
 
 def test_empty_blocks_do_not_add_up() -> None:

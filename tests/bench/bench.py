@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -169,22 +169,31 @@ def peaks_mb(pcm: Pcm, models: list[bundles.Bundle], peer: Path) -> dict[str, fl
 class Costs:
     """Processor time of a model's pipeline for a second of audio, s, one of each round."""
 
+    model: bundles.Bundle
+    spared: bundles.Bundle | None
+    """The same where a site is sparing; None where it cannot be."""
     siren: list[float] = field(default_factory=list)
     wide: list[float] = field(default_factory=list)
     """The same on ``CHANNELS`` channels."""
     quiet: list[float] = field(default_factory=list)
     sparing: list[float] = field(default_factory=list)
-    """The quiet street where a site is sparing; empty where the model cannot be."""
+    """The quiet street where a site is sparing."""
 
-    def measure(self, model: bundles.Bundle, pcm: Pcm, quiet: Pcm) -> None:
+    @classmethod
+    def of(cls, model: bundles.Bundle) -> Self:
+        """Return those of no round yet."""
+        sparing = DetectConfig(sparing=True)
+        can_spare = model.streaming.wake is not None
+        return cls(model, bundles.load_configured(sparing, model.path) if can_spare else None)
+
+    def measure(self, pcm: Pcm, quiet: Pcm) -> None:
         """Add a round."""
         seconds = len(pcm) / SAMPLE_RATE_HZ
-        self.siren.append(pipeline_s(pcm, model) / seconds)
-        self.wide.append(pipeline_s(pcm, model, CHANNELS) / seconds)
-        self.quiet.append(pipeline_s(quiet, model) / seconds)
-        if model.streaming.wake is not None:
-            spared = bundles.load_configured(DetectConfig(sparing=True), model.path)
-            self.sparing.append(pipeline_s(quiet, spared) / seconds)
+        self.siren.append(pipeline_s(pcm, self.model) / seconds)
+        self.wide.append(pipeline_s(pcm, self.model, CHANNELS) / seconds)
+        self.quiet.append(pipeline_s(quiet, self.model) / seconds)
+        if self.spared is not None:
+            self.sparing.append(pipeline_s(quiet, self.spared) / seconds)
 
     def figures(self, window_ms: tuple[float, float], peer_ms: float | None) -> dict[str, float | None]:
         """Return the medians, given the milliseconds a window of features and inference, and what the peer takes."""
@@ -230,20 +239,20 @@ def main() -> None:
     seconds = len(pcm) / SAMPLE_RATE_HZ
     models = [bundles.load(path) for path in args.model or sorted((ROOT / "models").glob("siren-*"))]
     print(f"{seconds:.0f} s of audio, one core, median of {ROUNDS} rounds, hop 0.25 s")
-    costs = {model.name: Costs() for model in models}
+    costs = [Costs.of(model) for model in models]
     bare: dict[tuple[float, int], list[float]] = {(score, channels): [] for score in BARE for channels in (1, CHANNELS)}
     theirs: list[float] = []
     for _ in range(ROUNDS):
-        for model in models:
-            costs[model.name].measure(model, pcm, quiet)
+        for cost in costs:
+            cost.measure(pcm, quiet)
         for (score, channels), each in bare.items():
             each.append(pipeline_s(pcm, models[0], channels, Constant(score, channels)) / seconds)
         if peer.is_file():
             theirs.append(peer_s(pcm, peer) / seconds)
     peer_ms = 1e3 * statistics.median(theirs) if theirs else None
     speeds = {
-        model.name.partition("@")[0]: costs[model.name].figures(stages_ms(pcm[: 60 * SAMPLE_RATE_HZ], model), peer_ms)
-        for model in models
+        cost.model.name.partition("@")[0]: cost.figures(stages_ms(pcm[: 60 * SAMPLE_RATE_HZ], cost.model), peer_ms)
+        for cost in costs
     }
     for name, speed in speeds.items():
         print_speed(name, speed)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sirend.audio.stream import Block, Pcm, Samples, Window
 from sirend.audio.windows import Windows
-from sirend.detect.pitch import FRAME, MEMORY_S, STEP, Pitch, PitchTracker, measure_pitch
+from sirend.detect.pitch import FRAME, LEVEL_S, MEMORY_S, STEP, Pitch, PitchTracker, measure_pitch, tone_level_dbfs
 from sirend.simulate import siren_sound, sirens, synthesis
 from sirend.simulate.background import synthetic_street
 from sirend.simulate.levels import mix_at_snr
@@ -29,6 +29,15 @@ def _windows(pcm: Pcm, hop: int = HOP) -> list[Window]:
 def _last(pcm: Pcm, hop: int = HOP) -> Pitch:
     tracker = PitchTracker()
     return [tracker.update(window) for window in _windows(pcm, hop)][-1]
+
+
+@pytest.mark.parametrize(("older_s", "level_dbfs"), [(0.1, -20.0), (-0.1, -40.0)])
+def test_a_tone_is_as_loud_as_it_was_of_late(older_s: float, level_dbfs: float) -> None:
+    now = 10 * RATE_HZ
+    at = np.array([now - round((LEVEL_S + older_s) * RATE_HZ), now])
+    loud_then = np.array([[0.0, -20.0]], np.float32) if older_s > 0.0 else np.array([[-60.0, -20.0]], np.float32)
+    pitch = Pitch(at, np.full((1, 2), 700.0, np.float32), np.ones((1, 2), np.float32), loud_then)
+    assert tone_level_dbfs(pitch, 0) == level_dbfs
 
 
 @given(st.floats(255.0, 2490.0), st.floats(-60.0, 0.0))

@@ -22,6 +22,11 @@ def _db(state: SiteGain) -> float:
     return float(20.0 * np.log10(gain(SPEC, state)[0]))
 
 
+@pytest.mark.parametrize(("rms", "counts_as_db"), [(2e-4, -60.0), (2e3, 40.0), (0.2, -20.0)])
+def test_a_level_counts_as_no_further_off_than_any_street_lies(rms: float, counts_as_db: float) -> None:
+    assert step(SPEC, SiteGain(), np.array([rms]), 30.0).mean_db == pytest.approx(counts_as_db * 30.0 / 60.0)
+
+
 def test_a_stream_begins_at_the_level_that_it_has() -> None:
     assert _db(SiteGain()) == 0.0
     assert _db(_followed(2.0, 600.0)) == pytest.approx(0.0, abs=1e-9)

@@ -87,6 +87,10 @@ def test_the_table_has_a_line_for_each_detector_and_number_and_dashes_for_what_w
     assert len(text) == 2 + 2 * 3
     assert "| - - - 0.50 - - |" in text[2]
     assert "| - 1.00 - |" in text[2]
+    header = [each.strip() for each in text[0].split("|")]
+    first = [each.strip() for each in text[2].split("|")]
+    assert first[header.index("latency p50, p95 at 0 dB")] == "2.25, 2.25 s"
+    assert first[header.index("from audible")] == "1.75, 1.75 s"
     assert "| 1 of 1 | 0 of 1 | 1 of 1 | 2 in 0.003 h | 0 in 0 h |" in text[2]
     assert text[2].endswith("| - - - 0.50 - - (+-0.00) |")
     assert len({line.count("|") for line in text}) == 1

@@ -82,8 +82,7 @@ class Classifier:
         memory.heard = end
         site = self._streaming.site_gain
         if site is not None:
-            fresh = mel[:, -self._fresh :]
-            rms = np.sqrt(np.einsum("rfb,rfb->r", fresh, fresh, dtype=np.float64) / fresh[0].size)
+            rms = np.sqrt(np.square(mel[:, -self._fresh :]).mean(axis=(1, 2), dtype=np.float64))
             memory.gain = site_gain.step(site, memory.gain, rms, self._patches.step_s)
         is_of_head = number % self._each == 0
         is_due = is_of_head or self._streaming.suspect is None

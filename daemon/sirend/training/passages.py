@@ -94,13 +94,12 @@ class Passage:
 
     def render(self, corpus: Corpus) -> Pcm:
         """Return the sound, float32[n] in [-1, 1], of at least a second."""
-        rng = np.random.default_rng((17, self.seed))
         if self.kind == "drive":
-            return render_scene(_drive(rng, self.seed)).pcm
+            return render_scene(_drive(self._rng(), self.seed)).pcm
         if not self.street:
             pcm = np.concatenate([corpus.audio(clip) for clip in self.clips])
             return pcm if len(pcm) > SAMPLE_RATE_HZ else np.pad(pcm, (SAMPLE_RATE_HZ - len(pcm), 1))
-        wanted, lead = self._wanted(corpus, rng), to_samples(LEAD_S)
+        wanted, lead = self._wanted(corpus), to_samples(LEAD_S)
         background = looped(np.concatenate([corpus.audio(clip) for clip in self.street]), lead + len(wanted))
         out = background.copy()
         out[lead:] = add_while_sounding(wanted.astype(np.float32), background[lead:], self.snr_db)
@@ -113,19 +112,22 @@ class Passage:
         """
         if not self.street or self.kind not in ("siren", "tone"):
             return self.begin_s
-        wanted = self._wanted(corpus, np.random.default_rng((17, self.seed)))
+        wanted = self._wanted(corpus)
         step = to_samples(_AUDIBLE_STEP_S)
         level = np.sqrt(np.mean(np.square(wanted[: len(wanted) // step * step].reshape(-1, step)), axis=1))
         is_audible = level >= loudness(wanted) * 10.0 ** (AUDIBLE_DB / 20.0)
         return self.begin_s + float(np.argmax(is_audible)) * _AUDIBLE_STEP_S
 
-    def _wanted(self, corpus: Corpus, rng: np.random.Generator) -> Pcm:
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng((17, self.seed))
+
+    def _wanted(self, corpus: Corpus) -> Pcm:
         """Return what sounds over the street, float32[n]."""
         if self.kind == "confuser":
-            return lookalikes.draw_lookalike(rng, to_samples(_SOUNDING_S), self.label)[0]
+            return lookalikes.draw_lookalike(self._rng(), to_samples(_SOUNDING_S), self.label)[0]
         if self.kind == "tone":
             tone = sirens.find_siren(*self.label.split(" ", 1))
-            return synthesis.synthesise_cut(tone, to_samples(SIREN_S), SAMPLE_RATE_HZ, rng)
+            return synthesis.synthesise_cut(tone, to_samples(SIREN_S), SAMPLE_RATE_HZ, self._rng())
         return looped(np.concatenate([corpus.audio(clip) for clip in self.clips]), to_samples(SIREN_S))
 
 
